@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+#
+# make help tells the targets. Objects live in build/ (and build/asan, build/tsan for the same
+# sources with sanitizers), results of tests in build/results/.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+SBINDIR  = $(PREFIX)/sbin
+BINDIR   = $(PREFIX)/bin
+# Where the preload object lives: the same path on every architecture.
+LIBDIR   = $(PREFIX)/lib/cuse-gntdev
+UNITDIR  = $(PREFIX)/lib/systemd/system
+UDEVDIR  = $(PREFIX)/lib/udev/rules.d
+CONFDIR  = $(PREFIX)/lib
+TORTURE_SECONDS ?= 8
+
+CFLAGS   ?= -O2 -g
+WARNINGS  = -Wall -Wextra -Wshadow
+CPPFLAGS += -D_GNU_SOURCE -I.
+COMPILE   = -std=gnu11 $(CFLAGS) $(WARNINGS) $(CPPFLAGS) -MMD -MP
+HARDEN    = -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+HARDEN_LD = -pie -Wl,-z,relro,-z,now
+ASAN      = -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+TSAN      = -fPIE -fsanitize=thread
+
+# Asked once, and only when something is compiled: the packages may come by this very run of make.
+memo = $(eval $1 := $$(shell $2))$($1)
+PKGS = fuse3 liburcu-memb liburcu-cds xengnttab libsystemd
+PKG_CFLAGS = $(call memo,PKG_CFLAGS,pkg-config --cflags $(PKGS))
+PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs fuse3 liburcu-memb liburcu-cds libsystemd)
+CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
+
+# The daemon is every source in the root but the preload object.
+DAEMON   := $(filter-out preload.c,$(wildcard *.c))
+MODULES  := $(filter-out cuse_gntdev.c,$(DAEMON))
+EXAMPLES := $(patsubst %.c,%,$(wildcard examples/*.c))
+UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c))
+SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,$(wildcard tests/unit/*.c))
+TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
+CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/systemd/*.c))
+BENCH    := $(patsubst %.c,%,$(wildcard bench/*.c))
+# Those that need a CUSE device are started by tests/uml/bench.sh.
+BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
+
+PROGRAMS  = build/cuse_gntdev build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
+UNIT_BIN  = $(UNIT:%=build/asan/%)
+TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
+CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
+BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%)
+
+.PHONY: all help deps demo check bench lint install clean check-unit check-cuse check-systemd check-xen
+.PHONY: run-lint run-unit run-cuse run-systemd run-xen
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+%: %.o
+.SECONDARY:
+
+all: $(PROGRAMS)
+	@echo "built: $(PROGRAMS)"
+
+help:
+	@echo "make all            the daemon, the preload object, the examples, in build/"
+	@echo "make demo           show unchanged clients at work (in User-Mode Linux if need be)"
+	@echo "make check          all tests; the parts are check-unit, check-cuse, check-systemd, check-xen"
+	@echo "     ONE=name       only this case of check-cuse"
+	@echo "make bench          measure: lines of name, value, unit"
+	@echo "make lint           style, warnings of two compilers, static analysis"
+	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
+	@echo "make deps           install the packages of packages.list (as root)"
+	@echo "make clean          remove build/ (downloads stay in .cache/)"
+
+# --- packages -----------------------------------------------------------------------------------
+
+PURPOSES = build unit cuse systemd lint
+
+build/packages/%: packages.list
+	@./packages.sh $* && mkdir -p $(@D) && touch $@
+
+deps:
+	@./packages.sh $(PURPOSES) && mkdir -p build/packages && touch $(PURPOSES:%=build/packages/%)
+	@echo "deps: all packages are there"
+
+# all and install take the system as it is; everything that runs tests sees to its packages first.
+ifneq ($(filter demo bench lint check% run-%,$(MAKECMDGOALS)),)
+PACKAGES = $(addprefix build/packages/,$1)
+endif
+
+# --- building -----------------------------------------------------------------------------------
+
+# make V=1 shows the commands.
+ifneq ($(V),1)
+Q = @printf '  %-3s %s\n' $1 $@;
+endif
+
+# variant DIRECTORY, COMPILER FLAGS, LINKER FLAGS
+define variant
+$1/%.o: %.c Makefile | $$(call PACKAGES,build unit)
+	@mkdir -p $$(@D)
+	$$(call Q,CC)$$(CC) $$(COMPILE) $2 $$(PKG_CFLAGS) -c -o $$@ $$<
+
+$1/tests/unit/main_%.o: tests/unit/main.c Makefile | $$(call PACKAGES,build unit)
+	@mkdir -p $$(@D)
+	$$(call Q,CC)$$(CC) $$(COMPILE) $2 -DSUITE=$$*_suite -c -o $$@ $$<
+
+# One program for each suite: a test may bring a double of a whole module, which then stays in the
+# archive. So may what suites share: whoever uses it gets it before the modules it stands for.
+$1/modules.a: $(MODULES:%.c=$1/%.o)
+$1/tests/unit/support.a: $(SUPPORT:%.c=$1/%.o)
+$1/modules.a $1/tests/unit/support.a:
+	@rm -f $$@
+	$$(call Q,AR)$$(AR) rcs $$@ $$^
+
+$(UNIT:%=$1/%): $1/tests/unit/test_%: $1/tests/unit/test_%.o $1/tests/unit/main_%.o \
+		$1/modules.a $1/tests/unit/support.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $1/modules.a $$(PKG_LIBS) $$(CHECK_LIBS) -pthread
+
+$1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/%.o $1/modules.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -pthread
+
+$(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/%.o
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread
+endef
+
+$(eval $(call variant,build,$(HARDEN),$(HARDEN_LD)))
+$(eval $(call variant,build/asan,$(ASAN),-pie))
+$(eval $(call variant,build/tsan,$(TSAN),-pie))
+
+build/libgntdev-mmap.so: preload.c Makefile | $(call PACKAGES,build)
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(COMPILE) $(HARDEN:-fPIE=-fPIC) -fvisibility=hidden \
+		-shared -Wl,-z,relro,-z,now,-z,defs $(LDFLAGS) -o $@ $<
+
+build/gntdev-run: gntdev-run
+	@mkdir -p $(@D)
+	@cp $< $@
+
+-include $(foreach v,build build/asan build/tsan,$(wildcard $v/*.d $v/*/*.d $v/tests/*/*.d))
+
+# --- tests --------------------------------------------------------------------------------------
+#
+# run-STAGE prints TAP lines; tests/stage.sh counts them into build/results/STAGE, so that a stage
+# that does not even build is a failure like any other.
+
+# Without a -j of the user's, each stage builds on all processors.
+JOBS  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+STAGES = lint unit cuse systemd xen
+
+check: deps
+	@rm -rf build/results
+	@for stage in $(STAGES); do \
+		tests/stage.sh run $$stage $(MAKE) $(JOBS) --no-print-directory run-$$stage || true; \
+	done
+	@tests/stage.sh sum $(STAGES)
+
+check-unit check-cuse check-systemd check-xen: check-%:
+	@tests/stage.sh run $* $(MAKE) $(JOBS) --no-print-directory run-$* || true
+	@tests/stage.sh sum $*
+
+run-lint: $(call PACKAGES,build unit lint)
+	@tests/lint.sh quick
+
+lint: $(call PACKAGES,build unit lint)
+	@tests/lint.sh all
+
+run-unit: $(UNIT_BIN) $(TORTURE_BIN)
+	@tests/unit/run.sh $(TORTURE_SECONDS) $^
+
+run-cuse: $(CUSE_BIN) $(call PACKAGES,cuse)
+	@tests/uml/run.sh -t 600 -n cases tests/uml/cases.sh $(ONE)
+
+run-systemd: $(CUSE_BIN) $(call PACKAGES,cuse systemd)
+	@tests/systemd/run.sh
+
+run-xen:
+	@echo "1..0 # no Xen tests in this version"
+
+demo: $(PROGRAMS) $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
+	@if [ -c /dev/cuse ] && [ "$$(id -u)" -eq 0 ]; then examples/demo.sh; \
+	else echo "no /dev/cuse for us here: in User-Mode Linux"; \
+		tests/uml/run.sh -t 120 -n demo examples/demo.sh; fi
+
+bench: $(BENCH_BIN) $(call PACKAGES,cuse)
+	@echo "# native: $$(nproc) processors, Linux $$(uname -r)"
+	@for b in $(BENCH_NATIVE); do build/$$b || exit 1; done
+	@tests/uml/run.sh -t 600 -n bench tests/uml/bench.sh
+
+# --- install ------------------------------------------------------------------------------------
+
+SUBST = sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g'
+
+install: $(PROGRAMS)
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(UNITDIR) \
+		$(DESTDIR)$(UDEVDIR) $(addprefix $(DESTDIR)$(CONFDIR)/,modprobe.d sysusers.d)
+	install -m 755 build/cuse_gntdev $(DESTDIR)$(SBINDIR)
+	install -m 644 build/libgntdev-mmap.so $(DESTDIR)$(LIBDIR)
+	$(SUBST) gntdev-run > $(DESTDIR)$(BINDIR)/gntdev-run
+	chmod 755 $(DESTDIR)$(BINDIR)/gntdev-run
+	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
+	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)
+	install -m 644 systemd/70-cuse-gntdev.rules $(DESTDIR)$(UDEVDIR)
+	install -m 644 systemd/cuse-gntdev.modprobe $(DESTDIR)$(CONFDIR)/modprobe.d/cuse-gntdev.conf
+	install -m 644 systemd/cuse-gntdev.sysusers $(DESTDIR)$(CONFDIR)/sysusers.d/cuse-gntdev.conf
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+clean:
+	rm -rf build
+	@echo "clean: .cache/ keeps the downloads"

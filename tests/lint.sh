@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# lint.sh quick  style, warnings of gcc and clang, scripts, lengths (half a minute)
+# lint.sh all    clang-tidy and cppcheck as well
+#
+# Prints one line of TAP for each rule, with what broke it as comments above.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+status=0
+# Formatting differs between releases of clang-format: this one's is the standard.
+format_version=14
+max_file=800 max_function=60
+
+if git rev-parse --git-dir >/dev/null 2>&1; then
+	mapfile -t files < <(git ls-files -co --exclude-standard)
+else
+	mapfile -t files < <(find . -path ./build -prune -o -path ./.cache -prune -o -type f -printf '%P\n')
+fi
+sources=() headers=() scripts=()
+for file in "${files[@]}"; do
+	[ -f "$file" ] || continue
+	case $file in
+	*.c) sources+=("$file") ;;
+	*.h) headers+=("$file") ;;
+	*) head -n 1 "$file" | grep -Eq '^#!.*sh$|shellcheck shell' && scripts+=("$file") ;;
+	esac
+done
+mapfile -t flags < <(printf '%s\n' -std=gnu11 -D_GNU_SOURCE -I. -DSUITE=any_suite
+	pkg-config --cflags fuse3 liburcu-memb xengnttab libsystemd | tr ' ' '\n' | sed '/^$/d; s/^-I\(\/usr\)/-isystem\1/')
+warnings=(-Wall -Wextra -Wshadow -Werror)
+
+# rule NAME COMMAND...: COMMAND prints what breaks the rule, or ends with an error
+rule()
+{
+	local out
+
+	if out=$("${@:2}" 2>&1) && [ -z "$out" ]; then
+		echo "ok lint: $1"
+		return
+	fi
+	head -n 60 <<<"$out" | sed 's/^/#   /'
+	echo "not ok lint: $1"
+	status=1
+}
+
+format()
+{
+	clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
+}
+
+# parallel COMMAND... -- FILE...: one process for each file, one for each processor at a time
+parallel()
+{
+	local command=()
+
+	while [ "$1" != -- ]; do
+		command+=("$1")
+		shift
+	done
+	shift
+	printf '%s\0' "$@" | xargs -0 -n 1 -P "$(nproc)" "${command[@]}"
+}
+
+# With -O2 for the warnings that need the optimizer's view.
+compile()
+{
+	parallel "$1" "${flags[@]}" "${warnings[@]}" -O2 -c -o /dev/null -- "${sources[@]}"
+}
+
+headers_alone()
+{
+	parallel gcc "${flags[@]}" "${warnings[@]}" -x c -fsyntax-only \
+		-- "${headers[@]}"
+}
+
+lengths()
+{
+	wc -l "${sources[@]}" "${headers[@]}" | awk -v max="$max_file" \
+		'$2 != "total" && $1 > max { print $2 ": " $1 " lines, at most " max }'
+}
+
+spdx()
+{
+	grep -L 'SPDX-License-Identifier: MIT' "${sources[@]}" "${headers[@]}" "${scripts[@]}"
+	return 0
+}
+
+# Paths of somebody's machine have no place in the project.
+local_paths()
+{
+	grep -nE '(^|[^A-Za-z0-9_.$}@])/(work|home|root|mnt)/[A-Za-z0-9]' -- "${files[@]}" | grep -v '^tests/lint.sh:'
+	return 0
+}
+
+# A report, not a rule.
+long_functions()
+{
+	awk -v max="$max_function" '
+		FNR == 1 { start = 0 }
+		/^[A-Za-z].*\(/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
+		/^{/ { start = FNR }
+		/^}/ && start { n = FNR - start - 1; start = 0
+			if (n > max) print "# " FILENAME ": " name "(): " n " lines" }
+	' "${sources[@]}"
+}
+
+# One line for each finding, without the path that leads to it.
+tidy()
+{
+	printf '%s\0' "${sources[@]}" |
+		xargs -0 -I{} -P "$(nproc)" clang-tidy --quiet {} -- "${flags[@]}" 2>/dev/null |
+		grep -E ': (warning|error):' | sort -u
+	return 0
+}
+
+# Not the tests, which do wrong things on purpose. readdir_r is deprecated; cppcheck's idea of mmap
+# knows no descriptor of -1.
+check_source()
+{
+	printf '%s\n' "${sources[@]}" | grep -v '^tests/' |
+		cppcheck --file-list=- --quiet --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--std=c11 --platform=unix64 --library=posix -D_GNU_SOURCE -D__x86_64__=1 \
+		-D__LP64__=1 -DSUITE=any_suite -I. --suppress=missingInclude \
+		--suppress=readdirCalled --suppress=invalidFunctionArg \
+		--template='{file}:{line}: {severity}: {message} [{id}]' -j "$(nproc)"
+}
+
+if clang-format --version | grep -q "version $format_version\."; then
+	rule clang-format format
+else
+	echo "ok lint: clang-format # SKIP needs version $format_version"
+fi
+rule "gcc warnings" compile gcc
+rule "clang warnings" compile clang
+rule "each header compiles alone" headers_alone
+rule shellcheck shellcheck -x -e SC2317 "${scripts[@]}"
+rule "no file over $max_file lines" lengths
+rule "licence in each source" spdx
+rule "no local paths" local_paths
+if [ "${1-}" = all ]; then
+	rule clang-tidy tidy
+	rule cppcheck check_source
+fi
+echo "# functions over $max_function lines:"
+long_functions
+exit $status

@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# stage.sh run STAGE COMMAND...  run one stage of the tests, count what it printed
+# stage.sh sum STAGE...          add the counts up: "N passed, N failed, N skipped"
+#
+# A stage prints TAP lines: "ok ...", "not ok ...", "ok ... # SKIP why". Its counts go to
+# build/results/STAGE. A stage that ends with an error and named no failure, or that ran nothing and
+# does not say so ("1..0 # why"), or that left no counts, is one failure.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+results=build/results
+
+run()
+{
+	local stage=$1 log=$results/$1.log status passed failed skipped
+
+	shift
+	mkdir -p $results
+	rm -f "$results/$stage"
+	echo "# $stage"
+	"$@" 2>&1 | tee "$log"
+	status=${PIPESTATUS[0]}
+	skipped=$(grep -c '^ok .*# SKIP' "$log")
+	passed=$(($(grep -c '^ok ' "$log") - skipped))
+	failed=$(grep -c '^not ok ' "$log")
+	if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+		echo "not ok $stage - ended with status $status" | tee -a "$log"
+		failed=1
+	elif [ $((passed + failed + skipped)) -eq 0 ] && ! grep -q '^1\.\.0 # ' "$log"; then
+		echo "not ok $stage - ran nothing" | tee -a "$log"
+		failed=1
+	fi
+	echo "$passed $failed $skipped" > "$results/$stage"
+	[ "$failed" -eq 0 ]
+}
+
+sum()
+{
+	local stage counts passed=0 failed=0 skipped=0
+
+	for stage in "$@"; do
+		read -r -a counts 2>/dev/null < "$results/$stage" || counts=(0 1 0)
+		passed=$((passed + counts[0]))
+		failed=$((failed + counts[1]))
+		skipped=$((skipped + counts[2]))
+		grep -h '^not ok ' "$results/$stage.log" 2>/dev/null | sed "s/^/# $stage: /"
+	done
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ $failed -eq 0 ] && [ $passed -gt 0 ]
+}
+
+case ${1-} in
+run | sum) "$@" ;;
+*) sed -n '4,9s/^# //p' "$0" >&2; exit 2 ;;
+esac

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh SECONDS PROGRAM...  run the suites (they print TAP themselves) and, for SECONDS each,
+# the torture tests (which tell by their exit status)
+set -u
+seconds=$1
+shift
+status=0
+export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT-60}
+# Without intercept_tls_get_addr: it reads what is in front of a library's thread-local memory, which
+# need not be there (liburcu's, as a thread ends).
+export ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0:${ASAN_OPTIONS-}
+export UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS-}
+
+# A suite that ends with an error but named no failed test has died outside its tests.
+suite()
+{
+	local out result
+
+	out=$("$1" 2>&1)
+	result=$?
+	printf '%s\n' "$out"
+	[ $result -eq 0 ] && return 0
+	grep -q '^not ok' <<<"$out" || echo "not ok $(basename "$1") - ended with status $result"
+	return 1
+}
+
+# setarch -R: older ThreadSanitizers refuse the address layouts of newer kernels.
+torture()
+{
+	local result name=${1#build/}
+
+	setarch -R timeout $((seconds * 3 + 60)) "$1" "$seconds"
+	result=$?
+	if [ $result -eq 0 ]; then
+		echo "ok $name"
+		return 0
+	fi
+	echo "not ok $name - ended with status $result"
+	return 1
+}
+
+for program in "$@"; do
+	case $program in
+	*/torture_*) torture "$program" ;;
+	*) suite "$program" ;;
+	esac || status=1
+done
+exit $status
