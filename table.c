@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.c - opens and maps, without a lock
+ *
+ * Theory
+ *
+ * A table is a set of opens, by id. An open owns an index space of pages, from 0 up. A map owns a
+ * range of it, and every page of the range has an entry, which is the map's address, in a radix
+ * tree of the open. So one walk down the tree finds a map by its index as well as by any byte.
+ *
+ *   table -> ids -> open -> arena -> slots: page index -> map, or link of a free range
+ *                                    holes: size -> stack of free ranges of that size
+ *                                    end:   everything from here up is free
+ *                                    live:  ranges in use, and whether the arena is dead
+ *
+ * A. Progress
+ *
+ *   wait-free:  open_get, map_find, map_find_page, ids_get, all that read a map. They write
+ *               nothing that is shared.
+ *   lock-free:  everything else but open_close and table_destroy: a loop goes round again only if
+ *               another thread's compare-and-swap has got that thread further. Nobody ever waits
+ *               for a thread that has stalled. call_rcu is wait-free but for waking its thread.
+ *   in constant time: all of them, but for the count entries that a map of count pages needs, and
+ *               the walks. open_close takes time by the highest index in use. table_destroy
+ *               waits for a grace period.
+ *
+ * B. The life of a map
+ *
+ * map->state is one word: its phase (table.h) and its place, each changed by compare-and-swap of
+ * the whole. The place says where a map can be found:
+ *
+ *   OUT -> ADDING -> LISTED -> LEAVING -> OUT
+ *             \-------------------/
+ *
+ * Lookups return a map only in LISTED. Entries exist in ADDING, LISTED and LEAVING. Whoever takes
+ * the map from LISTED to LEAVING has unlisted it: that thread alone erases the entries, gives
+ * the range back and then takes it to OUT. A map is dead in OUT and FRESH, UNUSABLE or RELEASED.
+ * The swap that brings both together is the last one that a map ever sees, so exactly one call
+ * reports the death. LEAVING is there because of reclamation: were the map OUT as soon as it is
+ * unlisted, map_release_end() could have it freed while its entries still stand, and a lookup
+ * that begins after the grace period has begun would still find it.
+ *
+ * C. Who may free what, and when
+ *
+ *   map     whoever was told of its death, or made it and could not add it; by map_free(), a
+ *           grace period later. Its entries are gone by then (B), so no new lookup finds it.
+ *           A claimed or mapped map is not dead and needs no RCU to be kept.
+ *   open    open_close(), a grace period after it has left the ids.
+ *   arena   whoever takes it out of open->arena, a grace period later; else it goes with the open.
+ *   node    of a radix tree: with the arena or the set of ids that it belongs to.
+ *
+ * A range is reused at once, without a grace period: a lookup that read the old entry finds its map
+ * no longer LISTED, and between the two maps there was a time at which none was there.
+ *
+ * D. Why ABA does no harm
+ *
+ *   map->state    values never come back (phase and place only go forward), but for a map that
+ *                 map_add() gave back with ENOMEM, which nobody has seen.
+ *   arena->end    a value that comes back means the same: a range that ends at it is the last one.
+ *                 The range belongs to the thread that swaps, so nobody else can give it back.
+ *   stacks        tags, see radix.h.
+ *   arena->live   every newcomer counts up the upper half: E depends on it.
+ *   open->arena   an address cannot come back while somebody under RCU compares with it.
+ *   ids           slots are owned by whoever popped or removed them; their generation goes up.
+ *
+ * E. The first index is 0 again
+ *
+ * A hole stays as it is until a map of its size comes. So that indexes start at 0 again after
+ * everything was unmapped, the thread that takes live from 1 to 0 looks whether the arena is as
+ * good as new, and if not takes live to DEAD instead. Nobody can enter a dead arena; whoever meets
+ * one takes it out of the open, and the next map makes a new one. Both decisions are one swap:
+ * had somebody come, and maybe gone, since the arena was looked at, live would have changed.
+ * An arena whose tree has grown is retired as well, so that an open without maps is small again.
+ *
+ * F. open_close() against map_add()
+ *
+ *   map_add:     write the entries (the first page's last)        (a1)
+ *                is the open closing?                             (a2)
+ *                ADDING -> LISTED                                 (a3)
+ *   open_close:  the open is closing                              (c1)
+ *                read every entry; LISTED or ADDING -> LEAVING    (c2)
+ *
+ * a1, a2, c1 and c2 (arena, end and words) are sequentially consistent. If a2 comes before c1,
+ * then a1 comes before c2, and c2 finds the map: either before a3, which then fails, or after it,
+ * and the map is unlisted like any other. If a2 comes after c1, map_add withdraws the map without
+ * ever having listed it. So a refused map was never findable, hence never claimed, and goes back to
+ * the caller as it was: the check must come before a3, or a map that somebody else has claimed
+ * meanwhile would have to be refused. An arena that map_add makes after c2 goes with the open.
+ *
+ * G. Bounds
+ *
+ * An index stays below MAP_INDEX_LIMIT pages. Holes are neither merged nor split, so a client that
+ * keeps some map alive and never asks for the same size twice moves the end up; the limit bounds
+ * what that costs (8 bytes per page of index space ever used), until it has unmapped everything.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TABLE_TSAN 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define TABLE_TSAN 1
+#endif
+
+/*
+ * Have the read side inline: it is on every lookup's path, and a call into the library is twice
+ * the lookup. liburcu says of these functions that they are short enough for code of any licence.
+ * The thread sanitizer would see liburcu's own words, but not what orders them.
+ */
+#ifndef TABLE_TSAN
+#define _LGPL_SOURCE /* NOLINT(bugprone-reserved-identifier) */
+#endif
+#include <urcu/urcu-memb.h>
+
+#include "radix.h"
+#include "table.h"
+
+/* Tests put their own here, to poison what is freed. */
+#ifndef TABLE_FREE
+#define TABLE_FREE(ptr) free(ptr)
+#endif
+
+#define container_of_(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* 256 GiB of grants in one open; all of a domain is 1 GiB by Xen's default. */
+#define MAP_INDEX_LIMIT (1ULL << 26)
+
+/* An arena whose tree is higher than this (some 4096 pages) is not kept when it is empty. */
+#define ARENA_KEEP_HEIGHT 2
+
+static_assert(MAP_INDEX_LIMIT <= RADIX_STACK_KEYS, "every page index can be on a stack");
+
+/* map->state: the phase in the low bits, the place above. */
+#define PHASE_MASK  7ULL
+#define PLACE_SHIFT 3
+
+enum map_place {
+	PLACE_OUT,
+	PLACE_ADDING,
+	PLACE_LISTED,
+	PLACE_LEAVING,
+};
+
+/*
+ * struct map_box - a map as this file sees it
+ * @arena: where its range and entries are, from ADDING to LEAVING
+ * @next:  open_close()'s list of maps that it has to report
+ *
+ * The four words make that struct map begins at a multiple of 16, so that what a lookup reads of
+ * it rarely spans two cache lines.
+ */
+struct map_box {
+	struct rcu_head rcu;
+	struct arena *arena;
+	struct map_box *next;
+	struct map map;
+};
+
+static_assert(offsetof(struct map_box, map) % 16 == 0, "what a lookup reads lies together");
+
+struct arena {
+	struct rcu_head rcu;
+	uint64_t live;
+	uint64_t end;
+	struct radix slots;
+	struct radix holes;
+};
+
+/* arena->live: ranges in use in the lower half, newcomers so far in the upper half. */
+#define LIVE_COUNT    UINT32_MAX
+#define LIVE_NEWCOMER (1 + (1ULL << 32))
+
+struct gnt_open {
+	struct rcu_head rcu;
+	uint64_t id;
+	void *user;
+	uint64_t closing;
+	uint64_t arena; /* struct arena *, or 0 */
+};
+
+struct table {
+	struct ids *opens;
+};
+
+/* --- RCU ------------------------------------------------------------------------------------ */
+
+/*
+ * The thread sanitizer does not see that liburcu orders the end of a read side before the frees
+ * of the grace period that waited for it, so it is told. A reader that is still inside has not told
+ * it anything, and a free under its feet is reported.
+ */
+#ifdef TABLE_TSAN
+#include <sanitizer/tsan_interface.h>
+static char grace_period;
+#define grace_period_after()  __tsan_release(&grace_period)
+#define grace_period_before() __tsan_acquire(&grace_period)
+#else
+#define grace_period_after()  ((void)0)
+#define grace_period_before() ((void)0)
+#endif
+
+void table_thread_enter(void)
+{
+	urcu_memb_register_thread();
+}
+
+void table_thread_leave(void)
+{
+	urcu_memb_unregister_thread();
+}
+
+void table_read_lock(void)
+{
+	urcu_memb_read_lock();
+}
+
+void table_read_unlock(void)
+{
+	grace_period_after();
+	urcu_memb_read_unlock();
+}
+
+/* Have @fn called when all who might see the object now have left RCU. */
+static void defer_free(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+{
+	grace_period_after();
+	urcu_memb_call_rcu(head, fn);
+}
+
+static_assert(sizeof(struct table_garbage) == sizeof(struct rcu_head), "the same in disguise");
+
+static void garbage_free_rcu(struct rcu_head *head)
+{
+	grace_period_before();
+	TABLE_FREE(head);
+}
+
+void table_free_later(struct table_garbage *g)
+{
+	defer_free((struct rcu_head *)(void *)g, garbage_free_rcu);
+}
+
+/* --- arenas --------------------------------------------------------------------------------- */
+
+static void arena_free(struct arena *a)
+{
+	radix_destroy(&a->slots);
+	radix_destroy(&a->holes);
+	TABLE_FREE(a);
+}
+
+static void arena_free_rcu(struct rcu_head *head)
+{
+	grace_period_before();
+	arena_free(container_of_(head, struct arena, rcu));
+}
+
+static struct arena *open_arena(struct gnt_open *o)
+{
+	return (struct arena *)(uintptr_t)word_load(&o->arena);
+}
+
+/* Take a dead arena out of its open, unless somebody has done so. */
+static void arena_retire(struct gnt_open *o, struct arena *a)
+{
+	uint64_t old = (uint64_t)(uintptr_t)a;
+
+	if (word_cas(&o->arena, &old, 0))
+		defer_free(&a->rcu, arena_free_rcu);
+}
+
+/* Return: false if the arena is dead. */
+static bool arena_hold(struct arena *a)
+{
+	uint64_t live = word_load(&a->live);
+
+	do {
+		if ((live & LIVE_COUNT) == LIVE_COUNT)
+			return false;
+	} while (!word_cas(&a->live, &live, live + LIVE_NEWCOMER));
+	return true;
+}
+
+/* Return: the open's first arena, held; or NULL: no memory, or (*@lost) somebody else made one. */
+static struct arena *arena_install(struct gnt_open *o, bool *lost)
+{
+	struct arena *a = calloc(1, sizeof(*a));
+	uint64_t none = 0;
+
+	*lost = false;
+	if (!a)
+		return NULL;
+	a->live = LIVE_NEWCOMER;
+	if (word_cas(&o->arena, &none, (uint64_t)(uintptr_t)a))
+		return a;
+	*lost = true;
+	free(a);
+	return NULL;
+}
+
+/* Return: an arena that cannot die before arena_drop(); NULL: no memory. */
+static struct arena *arena_get(struct gnt_open *o)
+{
+	for (;;) {
+		struct arena *a = open_arena(o);
+		bool lost;
+
+		if (!a) {
+			a = arena_install(o, &lost);
+			if (a || !lost)
+				return a;
+		} else if (arena_hold(a)) {
+			return a;
+		} else {
+			arena_retire(o, a);
+		}
+	}
+}
+
+static bool arena_is_pristine(struct arena *a)
+{
+	return word_load(&a->end) == 0 && radix_height(&a->slots) <= ARENA_KEEP_HEIGHT;
+}
+
+static void arena_drop(struct gnt_open *o, struct arena *a)
+{
+	uint64_t live = word_load(&a->live);
+	bool dies;
+
+	do {
+		dies = (live & LIVE_COUNT) == 1 && !arena_is_pristine(a);
+	} while (!word_cas(&a->live, &live, dies ? live | LIVE_COUNT : live - 1));
+	if (dies)
+		arena_retire(o, a);
+}
+
+/* Make the words that a range needs while it is in use, and when it is given back. */
+static int range_prepare(struct arena *a, uint64_t first, uint64_t count)
+{
+	for (uint64_t key = first; key < first + count; key += radix_run(key)) {
+		if (!radix_make(&a->slots, key))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * Nothing has to be undone on failure: words that were made before the range is taken will be used
+ * by the next one.
+ */
+static int range_take(struct arena *a, uint64_t count, uint64_t *first)
+{
+	uint64_t *hole = radix_make(&a->holes, count);
+	uint64_t end;
+
+	if (!hole)
+		return -ENOMEM;
+	*first = radix_pop(&a->slots, hole);
+	if (*first != RADIX_STACK_NONE)
+		return 0;
+	end = word_load(&a->end);
+	do {
+		if (end + count > MAP_INDEX_LIMIT || range_prepare(a, end, count) != 0)
+			return -ENOMEM;
+	} while (!word_cas(&a->end, &end, end + count));
+	*first = end;
+	return 0;
+}
+
+static void range_give(struct arena *a, uint64_t first, uint64_t count)
+{
+	uint64_t end = first + count;
+
+	if (!word_cas(&a->end, &end, first))
+		radix_push(&a->slots, radix_find(&a->holes, count), first);
+}
+
+/* Set all entries of a range that is the caller's, in runs of neighbours. */
+static void entries_fill(struct arena *a, uint64_t first, uint64_t count, uint64_t word)
+{
+	uint64_t key = first;
+
+	while (key < first + count) {
+		uint64_t *entry = radix_find(&a->slots, key);
+		uint64_t n = radix_run(key);
+
+		for (; n && key < first + count; n--, key++)
+			word_store(entry++, word);
+	}
+}
+
+static struct map *entry_map(uint64_t word)
+{
+	return radix_is_link(word) ? NULL : (struct map *)(uintptr_t)word;
+}
+
+/*
+ * Return: the first map, in whatever place, that begins at page *@key or above and below @end, and
+ * in *@key the page after that; NULL if there is none.
+ */
+static struct map *arena_next_map(struct arena *a, uint64_t *key, uint64_t end)
+{
+	while (*key < end) {
+		uint64_t *entry = radix_find(&a->slots, *key);
+		uint64_t n = radix_run(*key);
+
+		if (!entry) {
+			*key += n;
+			continue;
+		}
+		for (; n && *key < end; n--, entry++) {
+			struct map *m = entry_map(word_load(entry));
+			uint64_t page = (*key)++;
+
+			if (m && m->first == page)
+				return m;
+		}
+	}
+	return NULL;
+}
+
+/* --- the life of a map ---------------------------------------------------------------------- */
+
+static enum map_phase state_phase(uint64_t state)
+{
+	return (enum map_phase)(state & PHASE_MASK);
+}
+
+static enum map_place state_place(uint64_t state)
+{
+	return (enum map_place)(state >> PLACE_SHIFT);
+}
+
+static uint64_t state_word(enum map_phase phase, enum map_place place)
+{
+	return (uint64_t)place << PLACE_SHIFT | phase;
+}
+
+static enum map_end state_end(uint64_t state)
+{
+	if (state_place(state) != PLACE_OUT)
+		return MAP_LIVES;
+	switch (state_phase(state)) {
+	case MAP_FRESH:
+	case MAP_UNUSABLE:
+	case MAP_RELEASED:
+		return MAP_DEAD;
+	default:
+		return MAP_LIVES;
+	}
+}
+
+/* Go from one phase to another, wherever the map is. Return: MAP_LOST if it is in another phase. */
+static enum map_end phase_change(struct map *m, enum map_phase from, enum map_phase to)
+{
+	uint64_t old = word_load(&m->state);
+	uint64_t now;
+
+	do {
+		if (state_phase(old) != from)
+			return MAP_LOST;
+		now = state_word(to, state_place(old));
+	} while (!word_cas(&m->state, &old, now));
+	return state_end(now);
+}
+
+/* Go from one place to another, in whatever phase. Return: MAP_LOST if it is in another place. */
+static enum map_end place_change(struct map *m, enum map_place from, enum map_place to)
+{
+	uint64_t old = word_load(&m->state);
+	uint64_t now;
+
+	do {
+		if (state_place(old) != from)
+			return MAP_LOST;
+		now = state_word(state_phase(old), to);
+	} while (!word_cas(&m->state, &old, now));
+	return state_end(now);
+}
+
+enum map_phase map_phase(const struct map *m)
+{
+	return state_phase(word_load(&m->state));
+}
+
+bool map_is_listed(const struct map *m)
+{
+	return state_place(word_load(&m->state)) == PLACE_LISTED;
+}
+
+int map_claim(struct map *m)
+{
+	uint64_t old = state_word(MAP_FRESH, PLACE_LISTED);
+
+	return word_cas(&m->state, &old, state_word(MAP_MAPPING, PLACE_LISTED)) ? 0 : -EINVAL;
+}
+
+enum map_end map_settle(struct map *m, bool ok)
+{
+	return phase_change(m, MAP_MAPPING, ok ? MAP_MAPPED : MAP_UNUSABLE);
+}
+
+bool map_release_begin(struct map *m)
+{
+	return phase_change(m, MAP_MAPPED, MAP_RELEASING) != MAP_LOST;
+}
+
+enum map_end map_release_end(struct map *m)
+{
+	return phase_change(m, MAP_RELEASING, MAP_RELEASED);
+}
+
+struct map *map_new(uint32_t count)
+{
+	struct map_box *box;
+
+	if (count == 0 || count > MAP_INDEX_LIMIT)
+		return NULL;
+	box = malloc(sizeof(*box) + count * sizeof(box->map.refs[0]));
+	if (!box)
+		return NULL;
+	*box = (struct map_box){ .map.count = count };
+	return &box->map;
+}
+
+static struct map_box *map_box(struct map *m)
+{
+	return container_of_(m, struct map_box, map);
+}
+
+static void map_free_rcu(struct rcu_head *head)
+{
+	grace_period_before();
+	TABLE_FREE(container_of_(head, struct map_box, rcu));
+}
+
+void map_free(struct map *m)
+{
+	defer_free(&map_box(m)->rcu, map_free_rcu);
+}
+
+/* --- maps in opens -------------------------------------------------------------------------- */
+
+/* Entries, range and place of a map that has become the caller's to take out. */
+static void map_withdraw(struct gnt_open *o, struct map *m)
+{
+	struct arena *a = map_box(m)->arena;
+
+	entries_fill(a, m->first, m->count, 0);
+	range_give(a, m->first, m->count);
+	arena_drop(o, a);
+}
+
+/* See F above: between the entries and LISTED comes the look at closing. */
+static bool map_publish(struct gnt_open *o, struct map *m)
+{
+	struct arena *a = map_box(m)->arena;
+	uint64_t word = (uint64_t)(uintptr_t)m;
+
+	word_store(&m->state, state_word(MAP_FRESH, PLACE_ADDING));
+	entries_fill(a, m->first + 1, m->count - 1, word);
+	word_store_sc(radix_find(&a->slots, m->first), word);
+	return !word_load(&o->closing) && place_change(m, PLACE_ADDING, PLACE_LISTED) != MAP_LOST;
+}
+
+int map_add(struct gnt_open *o, struct map *m)
+{
+	struct arena *a = arena_get(o);
+	int err;
+
+	if (!a)
+		return -ENOMEM;
+	err = range_take(a, m->count, &m->first);
+	if (err) {
+		arena_drop(o, a);
+		return err;
+	}
+	m->open_id = o->id;
+	map_box(m)->arena = a;
+	if (map_publish(o, m))
+		return 0;
+	map_withdraw(o, m);
+	word_store(&m->state, state_word(MAP_FRESH, PLACE_OUT));
+	return -EBADF;
+}
+
+struct map *map_find_page(struct gnt_open *o, uint64_t page)
+{
+	struct arena *a = open_arena(o);
+	uint64_t *entry = a ? radix_find(&a->slots, page) : NULL;
+	struct map *m = entry ? entry_map(word_load(entry)) : NULL;
+
+	return m && map_is_listed(m) ? m : NULL;
+}
+
+struct map *map_find(struct gnt_open *o, uint64_t first, uint32_t count)
+{
+	struct map *m = map_find_page(o, first);
+
+	return m && m->first == first && (count == 0 || m->count == count) ? m : NULL;
+}
+
+enum map_end map_unlist(struct gnt_open *o, struct map *m)
+{
+	if (place_change(m, PLACE_LISTED, PLACE_LEAVING) == MAP_LOST)
+		return MAP_LOST;
+	map_withdraw(o, m);
+	return place_change(m, PLACE_LEAVING, PLACE_OUT);
+}
+
+void open_for_each_map(struct gnt_open *o, void (*fn)(struct map *m, void *arg), void *arg)
+{
+	struct arena *a = open_arena(o);
+	uint64_t end = a ? word_load(&a->end) : 0;
+	uint64_t key = 0;
+	struct map *m;
+
+	while (a && (m = arena_next_map(a, &key, end))) {
+		if (map_is_listed(m))
+			fn(m, arg);
+	}
+}
+
+/* --- opens ---------------------------------------------------------------------------------- */
+
+static void open_free_rcu(struct rcu_head *head)
+{
+	struct gnt_open *o = container_of_(head, struct gnt_open, rcu);
+	struct arena *a = open_arena(o);
+
+	grace_period_before();
+	if (a)
+		arena_free(a);
+	TABLE_FREE(o);
+}
+
+uint64_t open_new(struct table *t, void *user)
+{
+	struct gnt_open *o = calloc(1, sizeof(*o));
+	uint64_t id;
+
+	if (!o)
+		return 0;
+	id = ids_reserve(t->opens);
+	if (!id) {
+		free(o);
+		return 0;
+	}
+	o->id = id;
+	o->user = user;
+	ids_publish(t->opens, id, o);
+	return id;
+}
+
+struct gnt_open *open_get(struct table *t, uint64_t id)
+{
+	return ids_get(t->opens, id);
+}
+
+uint64_t open_id(const struct gnt_open *o)
+{
+	return o->id;
+}
+
+void *open_user(const struct gnt_open *o)
+{
+	return o->user;
+}
+
+/* Unlist or refuse all maps of a closing open. Return: those that are dead, as a list. */
+static struct map_box *open_unlist_all(struct gnt_open *o)
+{
+	struct arena *a = open_arena(o);
+	uint64_t end = a ? word_load(&a->end) : 0;
+	struct map_box *dead = NULL;
+	uint64_t key = 0;
+	struct map *m;
+
+	while (a && (m = arena_next_map(a, &key, end))) {
+		place_change(m, PLACE_ADDING, PLACE_LEAVING);
+		if (map_unlist(o, m) == MAP_DEAD) {
+			map_box(m)->next = dead;
+			dead = map_box(m);
+		}
+	}
+	return dead;
+}
+
+int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *arg), void *arg,
+	       void **user)
+{
+	struct gnt_open *o = ids_remove(t->opens, id);
+	struct map_box *list;
+
+	if (!o)
+		return -ENOENT;
+	if (user)
+		*user = o->user;
+	word_store_sc(&o->closing, 1);
+	table_read_lock();
+	list = open_unlist_all(o);
+	table_read_unlock();
+	defer_free(&o->rcu, open_free_rcu);
+	while (list) {
+		struct map *m = &list->map;
+
+		list = list->next;
+		dead(m, arg);
+	}
+	return 0;
+}
+
+struct open_walk {
+	void (*fn)(struct gnt_open *o, void *arg);
+	void *arg;
+};
+
+static void open_walk_one(uint64_t id, void *obj, void *arg)
+{
+	struct open_walk *walk = arg;
+
+	(void)id;
+	walk->fn(obj, walk->arg);
+}
+
+void table_for_each_open(struct table *t, void (*fn)(struct gnt_open *o, void *arg), void *arg)
+{
+	struct open_walk walk = { fn, arg };
+
+	ids_for_each(t->opens, open_walk_one, &walk);
+}
+
+/* --- tables --------------------------------------------------------------------------------- */
+
+struct table *table_new(void)
+{
+	struct table *t = malloc(sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->opens = ids_new();
+	if (!t->opens) {
+		free(t);
+		return NULL;
+	}
+	/* Start its thread now: the first call_rcu would do so under a mutex. */
+	urcu_memb_get_default_call_rcu_data();
+	return t;
+}
+
+void table_destroy(struct table *t)
+{
+	urcu_memb_barrier();
+	ids_destroy(t->opens);
+	free(t);
+}

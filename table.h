@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.h - opens and maps: who reserved which index, and what became of it
+ *
+ * A table holds opens (one per open file of a device); an open holds maps (one per successful
+ * MAP_GRANT_REF). The table never calls anybody: every function that ends a map's life says so in
+ * its result, and the caller does what has to be done outside (unmap, notify, free).
+ *
+ * Threads: every function may be called by any thread that is registered with RCU (see
+ * table_thread_enter()), at any time, without a lock. "Under RCU" means between rcu_read_lock() and
+ * rcu_read_unlock(); such a pointer must not be kept after rcu_read_unlock() unless the function
+ * that gave it says that it may be.
+ *
+ * table.c tells how it works and what is guaranteed.
+ */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ids.h"
+
+struct table;
+struct gnt_open;
+
+/* One page of a MAP_GRANT_REF, as the client gave it: the layout is that of the ioctl. */
+struct table_ref {
+	uint32_t domid;
+	uint32_t ref;
+};
+
+/*
+ * The life of a map, in one word that only compare-and-swap changes:
+ *
+ *   phase:  FRESH -> MAPPING -> MAPPED -> RELEASING -> RELEASED
+ *                       \-> UNUSABLE
+ *   listed: from map_add() until map_unlist(), whatever the phase.
+ *
+ * A map is dead when it is not listed and its phase is FRESH, UNUSABLE or RELEASED. Exactly one
+ * call (of map_unlist(), map_settle(), map_release_end()) reports the death, and its caller must
+ * end with map_free().
+ */
+enum map_phase {
+	MAP_FRESH,     /* reserved: has an index, nothing is mapped */
+	MAP_MAPPING,   /* one mmap is having the hypervisor map the grants */
+	MAP_MAPPED,    /* the grants are mapped, a window shows them */
+	MAP_UNUSABLE,  /* the one mmap failed: it can only be unmapped now */
+	MAP_RELEASING, /* the last window user has gone, grants are being unmapped */
+	MAP_RELEASED,  /* all given back */
+};
+
+/*
+ * struct map - one successful MAP_GRANT_REF
+ *
+ * Fields above `user` are constant once map_add() has published the map. The fields below belong
+ * to table.c's callers: `notify` is a word of their own making, changed by compare-and-swap only;
+ * the rest is written by the thread that owns the phase MAPPING, before map_settle(), and by
+ * the one that owns RELEASING.
+ */
+struct map {
+	uint64_t state;	  /* private to table.c; read it through map_phase(), map_is_listed() */
+	uint64_t first;	  /* first page index; the client's index is first << 12 */
+	uint64_t open_id; /* id of the open that reserved it; the open may be gone */
+	uint32_t count;	  /* pages, 1 or more */
+	bool readonly;	  /* decided at the one mmap */
+	uint64_t notify;  /* unmap notification, packed by its user */
+	void *user;	  /* what the mapper keeps for the pages while they are mapped */
+	uint64_t window;  /* id of the window that shows it */
+	uint64_t vaddr;	  /* where the client said it would map the window; 0 unknown */
+	struct table_ref refs[];
+};
+
+/* What map_unlist(), map_settle() and map_release_end() found. */
+enum map_end {
+	MAP_LOST,  /* somebody else did it first: hands off */
+	MAP_LIVES, /* done, and the map lives on */
+	MAP_DEAD,  /* done, and the map is dead: finish it, then map_free() */
+};
+
+/**
+ * table_thread_enter() - register the calling thread with RCU
+ *
+ * Every thread that calls anything here must have done so once; table_thread_leave() undoes it.
+ */
+void table_thread_enter(void);
+void table_thread_leave(void);
+
+/* The read side, so that callers need not know which flavour of RCU the table uses. */
+void table_read_lock(void);
+void table_read_unlock(void);
+
+/**
+ * struct table_garbage - what an object needs to be freed after a grace period
+ *
+ * The first member of an object from malloc() that readers may see under RCU.
+ */
+struct table_garbage {
+	void *opaque[2];
+};
+
+/**
+ * table_free_later() - free() an object once no reader can see it any more
+ * @g: its first member; nothing may find the object from here on
+ */
+void table_free_later(struct table_garbage *g);
+
+/**
+ * table_new() - make an empty table
+ *
+ * Return: the table, or NULL when there is no memory.
+ */
+struct table *table_new(void);
+
+/**
+ * table_destroy() - free a table
+ * @t: the table; every open must have been closed
+ *
+ * Waits for a grace period and for all deferred frees; not under RCU.
+ */
+void table_destroy(struct table *t);
+
+/**
+ * open_new() - make an open
+ * @t:    the table
+ * @user: the caller's word for it, given back by open_user(); not touched
+ *
+ * Return: the open's id (never 0; holds a generation, so the id of a closed open is not found
+ * again), or 0 when there is no memory.
+ */
+uint64_t open_new(struct table *t, void *user);
+
+/**
+ * open_get() - find an open by id, in constant time
+ *
+ * Under RCU. Return: the open, or NULL if there is none of that id and generation.
+ */
+struct gnt_open *open_get(struct table *t, uint64_t id);
+uint64_t open_id(const struct gnt_open *o);
+void *open_user(const struct gnt_open *o);
+
+/**
+ * open_close() - take an open and all its maps out of the table
+ * @t:    the table
+ * @id:   the open's id
+ * @dead: called for each map that is dead now, as if by map_unlist() == MAP_DEAD; not under RCU
+ * @arg:  for @dead
+ *
+ * Maps being mapped or mapped live on until whoever holds them reports their end. A map_add() that
+ * races with this either fails or its map is unlisted here: none is left behind.
+ *
+ * Return: the open's @user through @user if not NULL; 0, or -ENOENT when there is no such open
+ * (also for the second of two racing calls). Not under RCU.
+ */
+int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *arg), void *arg,
+	       void **user);
+
+/**
+ * table_for_each_open() - walk all opens
+ *
+ * Under RCU. Opens that come or go meanwhile may be missed.
+ */
+void table_for_each_open(struct table *t, void (*fn)(struct gnt_open *o, void *arg), void *arg);
+
+/**
+ * open_for_each_map() - walk the listed maps of an open
+ *
+ * Under RCU. Maps that come or go meanwhile may be missed.
+ */
+void open_for_each_map(struct gnt_open *o, void (*fn)(struct map *m, void *arg), void *arg);
+
+/**
+ * map_new() - make a map of @count pages, not yet in any table
+ * @count: pages, 1 or more
+ *
+ * Return: the map, refs to be filled in by the caller, or NULL when there is no memory (or @count is
+ * 0 or more than the 2^26 pages that one open can have).
+ */
+struct map *map_new(uint32_t count);
+
+/**
+ * map_add() - reserve an index range and publish the map
+ * @o: the open
+ * @m: from map_new(); refs filled in
+ *
+ * Under RCU. Constant time (for a given count). A hole of exactly @m->count pages that map_unlist()
+ * left is used first, else the range follows the highest one. The first map of an open, and the
+ * first after all have been unlisted, is at 0.
+ *
+ * Return: 0, with m->first set; -ENOMEM, also beyond page 2^26 of the index space; -EBADF if the open is being closed. On failure the map
+ * is still the caller's; after -EBADF it can only be freed, by map_free().
+ */
+int map_add(struct gnt_open *o, struct map *m);
+
+/**
+ * map_find() - find a listed map by its exact index
+ * @o:     the open
+ * @first: its first page index
+ * @count: its pages, or 0 for any
+ *
+ * Under RCU, wait-free, constant time. Return: the map or NULL.
+ */
+struct map *map_find(struct gnt_open *o, uint64_t first, uint32_t count);
+
+/**
+ * map_find_page() - find the listed map that covers a page index
+ *
+ * Under RCU, wait-free, constant time. Return: the map or NULL.
+ */
+struct map *map_find_page(struct gnt_open *o, uint64_t page);
+
+/**
+ * map_unlist() - take a map out of its open: UNMAP_GRANT_REF
+ *
+ * Under RCU. The index range can be reused from here on. Return: MAP_LOST if another call has
+ * unlisted it, else MAP_LIVES or MAP_DEAD. A dead map stays valid until map_free().
+ */
+enum map_end map_unlist(struct gnt_open *o, struct map *m);
+
+/**
+ * map_claim() - begin the one mmap: FRESH -> MAPPING
+ *
+ * Under RCU. On success the caller may keep @m past rcu_read_unlock(), until it calls map_settle().
+ *
+ * Return: 0; -EINVAL if the map is not listed or was ever claimed before.
+ */
+int map_claim(struct map *m);
+
+/**
+ * map_settle() - end what map_claim() began: MAPPING -> MAPPED or UNUSABLE
+ * @ok: whether the grants are mapped
+ *
+ * By the claimer. After settling as MAPPED the map stays valid until map_release_end().
+ *
+ * Return: MAP_LIVES, or MAP_DEAD (only with @ok false); MAP_LOST if the map is not MAPPING.
+ */
+enum map_end map_settle(struct map *m, bool ok);
+
+/**
+ * map_release_begin() - the last user of the window has gone: MAPPED -> RELEASING
+ *
+ * Return: true for exactly one caller, who must unmap the grants and call map_release_end().
+ */
+bool map_release_begin(struct map *m);
+
+/**
+ * map_release_end() - the grants are unmapped: RELEASING -> RELEASED
+ *
+ * Return: MAP_LIVES (still listed) or MAP_DEAD; MAP_LOST if the map is not RELEASING.
+ */
+enum map_end map_release_end(struct map *m);
+
+/**
+ * map_free() - free a map after a grace period
+ *
+ * For a map that was reported dead, or that map_add() refused, or was never added.
+ */
+void map_free(struct map *m);
+
+enum map_phase map_phase(const struct map *m);
+bool map_is_listed(const struct map *m);
+
+#endif /* TABLE_H */
