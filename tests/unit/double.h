@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * double.h - stands in for the kernel and libfuse: sends ioctls to a device, counts the answers
+ *
+ * double_ioctl() does what fs/fuse/ioctl.c does: it calls the device, and as long as the answer
+ * is a retry it copies the areas asked for out of the caller's memory (ours) and calls again.
+ * Every single request must be answered exactly once: a second answer, or none at all, fails the
+ * test that runs.
+ */
+#ifndef DOUBLE_H
+#define DOUBLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "request.h"
+
+enum double_mode {
+	DOUBLE_DIRECT, /* the daemon sees the caller's thread id */
+	DOUBLE_RETRY,  /* it does not: the kernel copies */
+};
+
+/**
+ * struct double_result - how an ioctl went
+ * @result:  0 or more, or -errno
+ * @trips:   requests it took: round trips
+ * @answers: answers to them
+ */
+struct double_result {
+	int result;
+	unsigned int trips;
+	unsigned int answers;
+};
+
+/* Set to have request_ops.waiting() say that the connection was aborted. */
+extern bool double_aborted;
+
+/* Set to have requests come from a thread that the daemon may not touch. */
+extern bool double_no_access;
+
+/* All requests ever sent, and all answers: equal whenever nothing is pending. */
+extern unsigned int double_requests, double_answers;
+
+struct double_result double_ioctl_full(struct device *dev, uint64_t fh, uint32_t cmd, uint64_t arg,
+				       enum double_mode mode, bool compat);
+
+/* The same, the result alone. */
+int double_ioctl(struct device *dev, uint64_t fh, uint32_t cmd, const void *arg,
+		 enum double_mode mode);
+
+#endif /* DOUBLE_H */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * token.h - the authority to mmap an open: whoever can ioctl it may learn its token
+ */
+#ifndef TOKEN_H
+#define TOKEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "request.h"
+#include "winproto.h"
+
+struct token {
+	uint8_t secret[16];
+};
+
+/**
+ * token_new() - draw a token for a new open
+ *
+ * Return: 0, or -errno if the kernel gives no random bytes.
+ */
+int token_new(struct token *t);
+
+/**
+ * token_answer() - answer a WINDOW_TOKEN ioctl
+ * @rq:      the request; answered when this returns
+ * @t:       the token of the open it came through
+ * @open_id: what the client is to say
+ * @socket:  path of the device's window socket
+ *
+ * -ENOTTY goes to a caller that is not a preload object of this version (so an unrelated program
+ * that tries the number sees what the kernel's driver would say), -EFAULT for bad memory.
+ */
+void token_answer(struct request *rq, const struct token *t, uint64_t open_id, const char *socket);
+
+/**
+ * token_check() - whether a window request bears this token
+ *
+ * In constant time: the answer does not tell how much of a guess was right.
+ */
+bool token_check(const struct token *t, const struct window_request *rq);
+
+#endif /* TOKEN_H */
