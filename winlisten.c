@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * winlisten.c - the listening socket of the window server: made, or handed in
+ */
+#include "winlisten.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+
+/* Linux 6.16: newer than the headers this has to build with. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+static int seqpacket(void)
+{
+	return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+/*
+ * Clients have no descriptors to send. Where the kernel can refuse them at the sender, have it do
+ * so: to close what came in can take as long as the sender likes (SO_LINGER).
+ */
+static void refuse_descriptors(int fd)
+{
+	int no = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+}
+
+/* Return: 0 if there is a socket that nobody listens on, -errno. */
+static int check_stale(const struct sockaddr_un *addr, const char **why)
+{
+	struct stat st;
+	int fd, err;
+
+	*why = "the path of the window socket is taken by something that is no socket";
+	if (lstat(addr->sun_path, &st))
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = seqpacket();
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? errno : 0;
+	close(fd);
+	*why = "another daemon listens on the window socket";
+	return err == ECONNREFUSED || err == ENOENT ? 0 : -EADDRINUSE;
+}
+
+static int bind_path(int fd, const struct sockaddr_un *addr, const char **why)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)addr;
+	int err;
+
+	if (!bind(fd, sa, sizeof(*addr)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	err = check_stale(addr, why);
+	if (err)
+		return err;
+	*why = "cannot replace the old window socket";
+	if (unlink(addr->sun_path) && errno != ENOENT)
+		return -errno;
+	return bind(fd, sa, sizeof(*addr)) ? -errno : 0;
+}
+
+/* Who may connect is not the question: the token is the authority. */
+static int open_to_all(struct winlisten *l)
+{
+	struct stat st;
+
+	if (lstat(l->path, &st) || chmod(l->path, 0666) || listen(l->fd, BACKLOG))
+		return -errno;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	l->made = true;
+	return 0;
+}
+
+int winlisten_open(struct winlisten *l, const char *path, const char **why)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int err;
+
+	*why = "the path of the window socket is too long";
+	if (!*path || strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memset(l, 0, sizeof(*l));
+	memcpy(l->path, path, strlen(path));
+	memcpy(addr.sun_path, path, strlen(path));
+	*why = "cannot make the window socket";
+	l->fd = seqpacket();
+	if (l->fd < 0)
+		return -errno;
+	refuse_descriptors(l->fd);
+	err = bind_path(l->fd, &addr, why);
+	if (!err) {
+		err = open_to_all(l);
+		if (err)
+			unlink(path);
+	}
+	if (err)
+		close(l->fd);
+	return err;
+}
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) ? -1 : value;
+}
+
+int winlisten_adopt(struct winlisten *l, int fd, const char **why)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof(addr);
+
+	*why = "the window socket that was handed in is not a listening SOCK_SEQPACKET socket with "
+	       "a path";
+	memset(l, 0, sizeof(*l));
+	if (socket_option(fd, SO_TYPE) == -1)
+		return -ENOTSOCK;
+	if (socket_option(fd, SO_TYPE) != SOCK_SEQPACKET ||
+	    socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_ACCEPTCONN) != 1 ||
+	    getsockname(fd, (struct sockaddr *)&addr, &len) || addr.sun_path[0] != '/')
+		return -EPROTOTYPE;
+	len -= (socklen_t)offsetof(struct sockaddr_un, sun_path);
+	if (strnlen(addr.sun_path, len) >= sizeof(l->path))
+		return -EPROTOTYPE;
+	memcpy(l->path, addr.sun_path, strnlen(addr.sun_path, len));
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return -errno;
+	refuse_descriptors(fd);
+	l->fd = fd;
+	return 0;
+}
+
+void winlisten_close(struct winlisten *l)
+{
+	struct stat st;
+
+	if (l->made && !lstat(l->path, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
+		unlink(l->path);
+	close(l->fd);
+}

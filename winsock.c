@@ -1,0 +1,712 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * winsock.c - the window socket: answers the mmaps of preloaded clients
+ *
+ * A connection goes through these states, each with an end that does not depend on the client:
+ *
+ *   ASKING     until its request has come, at most WINSOCK_TIMEOUT_MS
+ *   CALLED     the device has the call: no time limit, the device answers each
+ *   ANSWERING  messages are being sent, as fast as the client takes them
+ *   LEAVING    all was sent; ANSWERING and LEAVING together at most WINSOCK_TIMEOUT_MS
+ *
+ * LEAVING is there for window_delivered(): a rescan must not take a window for abandoned whose
+ * descriptor is on its way in the socket. Whether it has arrived is asked of the kernel: SIOCOUTQ
+ * counts what the peer has not received. (An end of file says less: a client can shut down its
+ * sending side.) If a client does not take its descriptor in time the connection is closed, but
+ * not reported as delivered: the client may still take it from its queue, at any time later. The
+ * window ends when the client's socket is closed, like any other.
+ *
+ * Connections are slots in an array, never freed while the server runs. What epoll reports is slot
+ * and generation, so an event that comes late, when its slot is another's already, is seen as such.
+ * Every descriptor is armed for one event (EPOLLONESHOT), so one thread at a time works for a
+ * connection, and none while the device has the call.
+ *
+ * If all slots are taken no more connections are accepted: others wait in the socket's queue. Who
+ * has connected and said nothing for GRACE_MS loses its slot then: a preload object sends its
+ * request at once.
+ *
+ * Locks: a connection's lock, then the server's. The device is called with neither.
+ */
+#include "winsock.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "table.h"
+#include "window.h"
+#include "winlisten.h"
+
+#define CONNS	 512
+#define THREADS	 2
+#define GRACE_MS 100
+/* How often time limits are looked at while there are connections. */
+#define SWEEP_MS 100
+
+#define PAGE_MASK 4095ULL
+
+/* What epoll reports beside connections, in the place of a slot. */
+enum {
+	EVENT_LISTEN = CONNS,
+	EVENT_SWEEP,
+	EVENT_STOP,
+};
+
+enum conn_state {
+	CONN_FREE,
+	CONN_ASKING,
+	CONN_CALLED,
+	CONN_ANSWERING,
+	CONN_LEAVING,
+};
+
+/**
+ * struct conn - a connection
+ * @lock:      protects the rest, but for @call while the state is CONN_CALLED: it is the device's
+ * @next:      on the list of free slots (the server's lock)
+ * @gen:       generation of the slot
+ * @since:     when it connected, or was answered; ms
+ * @window_fd: to be sent with the first message; -1 afterwards
+ * @window:    id of the window
+ * @piece:     what the client maps, @n_pieces of them, @sent already sent
+ */
+struct conn {
+	pthread_mutex_t lock;
+	struct winsock *ws;
+	struct conn *next;
+	enum conn_state state;
+	uint32_t gen;
+	int fd;
+	uint64_t since;
+	struct mmap_call call;
+	int window_fd;
+	uint64_t window;
+	struct window_piece *piece;
+	uint32_t n_pieces;
+	uint32_t sent;
+};
+
+/**
+ * struct winsock - a server
+ * @lock:     protects what follows
+ * @free, @free_end: slots, the longest free first
+ * @paused:   not listening for want of a slot or descriptor
+ * @stopping: take no more connections and calls
+ * @calls:    threads that are in @mmap; @idle is signalled when there are none
+ * @sweeping: the timer is running (atomic)
+ */
+struct winsock {
+	struct windows *windows;
+	void (*mmap)(struct mmap_call *mc, void *arg);
+	void *arg;
+	struct winlisten listen;
+	int epoll;
+	int timer;
+	int stop;
+	unsigned int started;
+	pthread_t thread[THREADS];
+	bool sweeping;
+
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	struct conn *free;
+	struct conn **free_end;
+	bool paused;
+	bool stopping;
+	unsigned int calls;
+
+	struct conn conn[CONNS];
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static int arm(struct winsock *ws, int op, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event ev = { .events = events | EPOLLONESHOT, .data.u64 = data };
+
+	return epoll_ctl(ws->epoll, op, fd, &ev) ? -errno : 0;
+}
+
+static int arm_conn(struct conn *c, int op, uint32_t events)
+{
+	return arm(c->ws, op, c->fd, events, (uint64_t)c->gen << 32 | (uint64_t)(c - c->ws->conn));
+}
+
+static void sweep_later(struct winsock *ws)
+{
+	struct itimerspec in = { .it_value.tv_nsec = SWEEP_MS * 1000000L };
+
+	if (!__atomic_exchange_n(&ws->sweeping, true, __ATOMIC_SEQ_CST))
+		timerfd_settime(ws->timer, 0, &in, NULL);
+}
+
+/* Called with the server's lock. */
+static void resume(struct winsock *ws)
+{
+	if (!ws->paused || ws->stopping)
+		return;
+	ws->paused = false;
+	arm(ws, EPOLL_CTL_MOD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
+}
+
+/* --- the end of a connection (all called with its lock) ------------------------------------- */
+
+static void conn_free(struct conn *c)
+{
+	struct winsock *ws = c->ws;
+
+	close(c->fd);
+	free(c->piece);
+	c->piece = NULL;
+	c->fd = -1;
+	c->state = CONN_FREE;
+	c->gen++;
+	c->next = NULL;
+	pthread_mutex_lock(&ws->lock);
+	*ws->free_end = c;
+	ws->free_end = &c->next;
+	resume(ws);
+	pthread_mutex_unlock(&ws->lock);
+}
+
+/* LEAVING: end the connection if all has arrived, or time is up. */
+static void conn_leave(struct conn *c)
+{
+	int unread = 1;
+
+	if (!ioctl(c->fd, SIOCOUTQ, &unread) && !unread)
+		window_delivered(c->ws->windows, c->window, c->call.pid);
+	else if (now_ms() - c->since < WINSOCK_TIMEOUT_MS)
+		return;
+	conn_free(c);
+}
+
+/* No message of the answer has been sent: the window ends here. */
+static void drop_window(struct conn *c)
+{
+	close(c->window_fd);
+	c->window_fd = -1;
+	window_delivered(c->ws->windows, c->window, c->call.pid);
+}
+
+/* The answer cannot be sent, or not all of it. */
+static void conn_fail(struct conn *c)
+{
+	if (c->window_fd >= 0) {
+		drop_window(c);
+		conn_free(c);
+	} else {
+		c->state = CONN_LEAVING;
+		conn_leave(c);
+	}
+}
+
+/* --- answers (all called with the connection's lock) ----------------------------------------- */
+
+/* Return: 0 or -errno. */
+static int send_message(struct conn *c, const struct window_reply *reply,
+			const struct window_piece *piece, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov[] = {
+		{ .iov_base = (void *)(uintptr_t)reply, .iov_len = sizeof(*reply) },
+		{ .iov_base = (void *)(uintptr_t)piece, .iov_len = reply->here * sizeof(*piece) },
+	};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n;
+
+	if (fd >= 0) {
+		memset(&control, 0, sizeof(control));
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
+	}
+	do
+		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+static int send_pieces(struct conn *c)
+{
+	struct window_reply reply = { .magic = WINDOW_MAGIC, .pieces = c->n_pieces };
+	int err;
+
+	reply.here = c->n_pieces - c->sent;
+	if (reply.here > WINDOW_PIECES_PER_MESSAGE)
+		reply.here = WINDOW_PIECES_PER_MESSAGE;
+	err = send_message(c, &reply, c->piece + c->sent, c->window_fd);
+	if (err)
+		return err;
+	c->sent += reply.here;
+	if (c->window_fd >= 0)
+		close(c->window_fd);
+	c->window_fd = -1;
+	return 0;
+}
+
+/* ANSWERING: send what the client's queue takes. */
+static void conn_answer(struct conn *c)
+{
+	int err;
+
+	do
+		err = send_pieces(c);
+	while (!err && c->sent < c->n_pieces);
+	if (!err) {
+		c->state = CONN_LEAVING;
+		err = arm_conn(c, EPOLL_CTL_MOD, EPOLLIN);
+	} else if (err == -EAGAIN) {
+		err = arm_conn(c, EPOLL_CTL_MOD, EPOLLOUT);
+	}
+	if (err)
+		conn_fail(c);
+}
+
+/* The message waits in the client's queue, if the client is still there: nothing to wait for. */
+static void conn_refuse(struct conn *c, int error)
+{
+	struct window_reply reply = { .magic = WINDOW_MAGIC, .error = error };
+
+	send_message(c, &reply, NULL, -1);
+	conn_free(c);
+}
+
+/* Return: the connection of a call that is being answered, locked. */
+static struct conn *answer(struct mmap_call *mc)
+{
+	struct conn *c = (struct conn *)((char *)mc - offsetof(struct conn, call));
+
+	pthread_mutex_lock(&c->lock);
+	if (c->state != CONN_CALLED) {
+		log_err("an mmap call was answered twice");
+		abort();
+	}
+	return c;
+}
+
+void mmap_call_refuse(struct mmap_call *mc, int error)
+{
+	struct conn *c = answer(mc);
+
+	conn_refuse(c, error);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* Runs of consecutive pages. Return: an array to be freed, or NULL. */
+static struct window_piece *pieces_of(const struct hv_grant *g, size_t n, uint32_t *n_pieces)
+{
+	struct window_piece *piece;
+	uint32_t runs = 0;
+
+	for (size_t i = 0; i < n; i++)
+		runs += i == 0 || g[i].page != g[i - 1].page + 1;
+	piece = calloc(runs ? runs : 1, sizeof(*piece));
+	if (!piece)
+		return NULL;
+	*n_pieces = runs;
+	runs = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || g[i].page != g[i - 1].page + 1)
+			piece[runs++].offset = g[i].page << 12;
+		piece[runs - 1].length += PAGE_MASK + 1;
+	}
+	return piece;
+}
+
+void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct hv_grant *g,
+		     size_t n)
+{
+	struct conn *c = answer(mc);
+
+	c->window_fd = fd;
+	c->window = window;
+	c->sent = 0;
+	c->since = now_ms();
+	c->piece = pieces_of(g, n, &c->n_pieces);
+	if (c->piece) {
+		c->state = CONN_ANSWERING;
+		sweep_later(c->ws);
+		conn_answer(c);
+	} else {
+		drop_window(c);
+		conn_refuse(c, ENOMEM);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+/*
+ * Return: 0, or the errno that the client's mmap gets: ENODEV, as without a preload object, if it
+ * does not speak our protocol; EINVAL for what no mmap(2) can have asked.
+ */
+static int check_request(const struct window_request *rq, size_t len, const char **why)
+{
+	*why = "its preload object is of another version than the daemon";
+	if (len != sizeof(*rq) || rq->magic != WINDOW_MAGIC || rq->version != WINDOW_VERSION)
+		return ENODEV;
+	*why = "its request makes no sense";
+	if (rq->reserved || rq->offset & PAGE_MASK || rq->length & PAGE_MASK || !rq->length ||
+	    rq->offset + rq->length < rq->offset)
+		return EINVAL;
+	return 0;
+}
+
+/* Return: whether the device may be called now. */
+static bool begin_call(struct winsock *ws)
+{
+	bool go;
+
+	pthread_mutex_lock(&ws->lock);
+	go = !ws->stopping;
+	ws->calls += go;
+	pthread_mutex_unlock(&ws->lock);
+	return go;
+}
+
+static void end_call(struct winsock *ws)
+{
+	pthread_mutex_lock(&ws->lock);
+	if (--ws->calls == 0)
+		pthread_cond_broadcast(&ws->idle);
+	pthread_mutex_unlock(&ws->lock);
+}
+
+/*
+ * ASKING: take the request. There is no room for control data: the kernel closes descriptors that
+ * come with it. Called with the lock. Return: whether the device is to be called.
+ */
+static bool conn_ask(struct conn *c)
+{
+	/* One byte more, so that a longer request shows. */
+	union {
+		struct window_request rq;
+		char buf[sizeof(struct window_request) + 1];
+	} in;
+	struct iovec iov = { .iov_base = &in, .iov_len = sizeof(in.buf) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT);
+	const char *why = "it sent descriptors";
+	int error;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !arm_conn(c, EPOLL_CTL_MOD, EPOLLIN))
+		return false;
+	if (n <= 0) {
+		conn_free(c);
+		return false;
+	}
+	error = (msg.msg_flags & MSG_CTRUNC) ? EINVAL : check_request(&in.rq, (size_t)n, &why);
+	if (error)
+		log_client(c->call.pid, "window request refused (%s): %s", strerror(error), why);
+	else if (!begin_call(c->ws))
+		error = ENODEV;
+	if (error) {
+		conn_refuse(c, error);
+		return false;
+	}
+	c->call.rq = in.rq;
+	c->state = CONN_CALLED;
+	return true;
+}
+
+static void conn_event(struct winsock *ws, uint32_t slot, uint32_t gen)
+{
+	struct conn *c = &ws->conn[slot];
+	bool call = false;
+
+	pthread_mutex_lock(&c->lock);
+	if (c->gen == gen) {
+		if (c->state == CONN_ASKING)
+			call = conn_ask(c);
+		else if (c->state == CONN_ANSWERING)
+			conn_answer(c);
+		else if (c->state == CONN_LEAVING)
+			conn_leave(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (call) {
+		ws->mmap(&c->call, ws->arg);
+		end_call(ws);
+	}
+}
+
+/* --- connections ----------------------------------------------------------------------------- */
+
+static void conn_start(struct conn *c, int fd)
+{
+	struct ucred peer = { .pid = 0 };
+	socklen_t len = sizeof(peer);
+
+	pthread_mutex_lock(&c->lock);
+	c->fd = fd;
+	c->state = CONN_ASKING;
+	c->since = now_ms();
+	c->window_fd = -1;
+	memset(&c->call, 0, sizeof(c->call));
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) ||
+	    arm_conn(c, EPOLL_CTL_ADD, EPOLLIN)) {
+		conn_free(c);
+	} else {
+		c->call.pid = peer.pid;
+		c->call.uid = peer.uid;
+	}
+	pthread_mutex_unlock(&c->lock);
+	sweep_later(c->ws);
+}
+
+/* Accept a connection. Return: the slot to be its, and *@fd; NULL if there is nothing more to do. */
+static struct conn *accept_one(struct winsock *ws, int *fd)
+{
+	struct conn *c = NULL;
+
+	pthread_mutex_lock(&ws->lock);
+	*fd = -1;
+	if (!ws->stopping && ws->free) {
+		do
+			*fd = accept4(ws->listen.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		while (*fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+	}
+	if (*fd >= 0) {
+		c = ws->free;
+		ws->free = c->next;
+		if (!ws->free)
+			ws->free_end = &ws->free;
+	} else {
+		/* Nobody there: go on at once. No slot, no descriptor: when there is one. */
+		ws->paused = true;
+		if (ws->free && errno == EAGAIN)
+			resume(ws);
+		else if (ws->free && !ws->stopping)
+			log_client(0, "cannot accept window connections: %s", strerror(errno));
+	}
+	pthread_mutex_unlock(&ws->lock);
+	return c;
+}
+
+static void listen_event(struct winsock *ws)
+{
+	struct conn *c;
+	int fd;
+
+	while ((c = accept_one(ws, &fd)))
+		conn_start(c, fd);
+	sweep_later(ws);
+}
+
+/* Called with its lock. Return: whether it has a time limit. */
+static bool sweep_conn(struct conn *c, uint64_t now, bool paused)
+{
+	/* Less than nothing if it began after the sweep. */
+	int64_t age = (int64_t)(now - c->since);
+
+	if (c->state == CONN_ASKING && age >= (paused ? GRACE_MS : WINSOCK_TIMEOUT_MS))
+		conn_free(c);
+	else if (c->state == CONN_ANSWERING && age >= WINSOCK_TIMEOUT_MS)
+		conn_fail(c);
+	else if (c->state == CONN_LEAVING)
+		conn_leave(c);
+	return c->state != CONN_FREE && c->state != CONN_CALLED;
+}
+
+static void sweep_event(struct winsock *ws)
+{
+	uint64_t now = now_ms();
+	uint64_t expired;
+	bool paused, more = false;
+
+	/* Before looking: who starts a connection from here on starts the timer itself. */
+	__atomic_store_n(&ws->sweeping, false, __ATOMIC_SEQ_CST);
+	(void)!read(ws->timer, &expired, sizeof(expired));
+	arm(ws, EPOLL_CTL_MOD, ws->timer, EPOLLIN, EVENT_SWEEP);
+	pthread_mutex_lock(&ws->lock);
+	paused = ws->paused && !ws->stopping;
+	if (ws->free)
+		resume(ws);
+	pthread_mutex_unlock(&ws->lock);
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
+		pthread_mutex_lock(&c->lock);
+		more |= sweep_conn(c, now, paused);
+		pthread_mutex_unlock(&c->lock);
+	}
+	if (more || paused)
+		sweep_later(ws);
+}
+
+static void *server(void *arg)
+{
+	struct winsock *ws = arg;
+	struct epoll_event ev;
+	uint32_t slot = 0;
+
+	table_thread_enter();
+	while (slot != EVENT_STOP) {
+		if (epoll_wait(ws->epoll, &ev, 1, -1) != 1)
+			continue;
+		slot = (uint32_t)ev.data.u64;
+		if (slot < CONNS)
+			conn_event(ws, slot, (uint32_t)(ev.data.u64 >> 32));
+		else if (slot == EVENT_LISTEN)
+			listen_event(ws);
+		else if (slot == EVENT_SWEEP)
+			sweep_event(ws);
+	}
+	table_thread_leave();
+	return NULL;
+}
+
+/* --- the server ------------------------------------------------------------------------------ */
+
+static int open_events(struct winsock *ws)
+{
+	struct epoll_event stop = { .events = EPOLLIN, .data.u64 = EVENT_STOP };
+	int err;
+
+	ws->epoll = epoll_create1(EPOLL_CLOEXEC);
+	ws->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	ws->stop = eventfd(0, EFD_CLOEXEC);
+	if (ws->epoll < 0 || ws->timer < 0 || ws->stop < 0 ||
+	    epoll_ctl(ws->epoll, EPOLL_CTL_ADD, ws->stop, &stop))
+		return -errno;
+	err = arm(ws, EPOLL_CTL_ADD, ws->timer, EPOLLIN, EVENT_SWEEP);
+	return err ? err : arm(ws, EPOLL_CTL_ADD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
+}
+
+static void close_events(struct winsock *ws)
+{
+	if (ws->epoll >= 0)
+		close(ws->epoll);
+	if (ws->timer >= 0)
+		close(ws->timer);
+	if (ws->stop >= 0)
+		close(ws->stop);
+}
+
+static void init_conns(struct winsock *ws)
+{
+	pthread_mutex_init(&ws->lock, NULL);
+	pthread_cond_init(&ws->idle, NULL);
+	ws->free_end = &ws->free;
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
+		pthread_mutex_init(&c->lock, NULL);
+		c->ws = ws;
+		c->fd = -1;
+		*ws->free_end = c;
+		ws->free_end = &c->next;
+	}
+}
+
+int winsock_new(const char *path, int listen_fd, struct windows *windows,
+		void (*mmap)(struct mmap_call *mc, void *arg), void *arg, struct winsock **out,
+		const char **why)
+{
+	struct winsock *ws = calloc(1, sizeof(*ws));
+	int err;
+
+	*why = "no memory";
+	if (!ws)
+		return -ENOMEM;
+	ws->windows = windows;
+	ws->mmap = mmap;
+	ws->arg = arg;
+	ws->epoll = ws->timer = ws->stop = -1;
+	if (listen_fd >= 0)
+		err = winlisten_adopt(&ws->listen, listen_fd, why);
+	else
+		err = winlisten_open(&ws->listen, path, why);
+	if (err) {
+		free(ws);
+		return err;
+	}
+	init_conns(ws);
+	err = open_events(ws);
+	if (err) {
+		*why = "cannot make the event queue of the window socket";
+		close_events(ws);
+		winlisten_close(&ws->listen);
+		free(ws);
+		return err;
+	}
+	*out = ws;
+	return 0;
+}
+
+int winsock_start(struct winsock *ws)
+{
+	for (; ws->started < THREADS; ws->started++) {
+		int err = pthread_create(&ws->thread[ws->started], NULL, server, ws);
+
+		if (err)
+			return -err;
+	}
+	return 0;
+}
+
+const char *winsock_path(const struct winsock *ws)
+{
+	return ws->listen.path;
+}
+
+void winsock_stop(struct winsock *ws)
+{
+	pthread_mutex_lock(&ws->lock);
+	if (!ws->stopping) {
+		ws->stopping = true;
+		epoll_ctl(ws->epoll, EPOLL_CTL_DEL, ws->listen.fd, NULL);
+		winlisten_close(&ws->listen);
+	}
+	while (ws->calls)
+		pthread_cond_wait(&ws->idle, &ws->lock);
+	pthread_mutex_unlock(&ws->lock);
+}
+
+/* Nobody is left who could work for it. */
+static void destroy_conn(struct conn *c)
+{
+	if (c->state == CONN_CALLED) {
+		log_err("an mmap call was not answered");
+		abort();
+	}
+	if (c->state == CONN_ANSWERING && c->window_fd >= 0)
+		drop_window(c);
+	if (c->state != CONN_FREE)
+		conn_free(c);
+	pthread_mutex_destroy(&c->lock);
+}
+
+void winsock_destroy(struct winsock *ws)
+{
+	winsock_stop(ws);
+	eventfd_write(ws->stop, 1);
+	while (ws->started)
+		pthread_join(ws->thread[--ws->started], NULL);
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++)
+		destroy_conn(c);
+	close_events(ws);
+	pthread_cond_destroy(&ws->idle);
+	pthread_mutex_destroy(&ws->lock);
+	free(ws);
+}
