@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * copy.c - GRANT_COPY
+ *
+ * The driver pins the caller's pages and has Xen copy between them and the grants. A daemon cannot
+ * pin another process's pages for Xen, so a local side goes through a page of the daemon's: read
+ * from the caller before the hypercall, or written to the caller after it.
+ *
+ * Segments are taken in order and in batches: read a batch, check each segment as the driver does,
+ * carry out those before the first bad one, write their data and statuses, stop at the bad one with
+ * its errno. So a status is written for a segment exactly when its copy was tried, also if the call
+ * as a whole fails (the driver's statuses lie then: gntdev-abi.md, section 9).
+ *
+ * Segments may depend on each other: one may read what an earlier one wrote. Between grants the
+ * hypervisor's order takes care of that. A local source that overlaps an earlier local destination
+ * begins a new batch; where the kernel copies for us, and there is one batch only, it is copied
+ * over within our pages.
+ *
+ * A segment whose grant is paged out (GNTST_eagain) is tried again on the defer thread: the whole
+ * call waits, but only that.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "caller.h"
+#include "defer.h"
+#include "gntdev.h"
+#include "log.h"
+
+/* Segments in one batch; all of a call's, where the kernel copies for us. */
+#define BATCH 64
+
+typedef struct ioctl_gntdev_grant_copy_segment segment_t;
+
+/*
+ * struct copy_job - a GRANT_COPY under way
+ * @c:       the caller
+ * @first:   index of the first segment of this batch
+ * @n:       segments in this batch
+ * @good:    how many of them, from the first, are to be carried out
+ * @err:     what ends the call at segment @good, or 0
+ * @in_turn: some segment of the batch reads what an earlier one writes
+ * @bounce:  a page for each segment of the batch
+ */
+struct copy_job {
+	struct defer_item retry;
+	struct gntdev *gd;
+	struct caller c;
+	uint64_t segments;
+	uint32_t count;
+	uint32_t first;
+	uint32_t n;
+	uint32_t good;
+	unsigned int tries;
+	int err;
+	bool in_turn;
+	unsigned char (*bounce)[ABI_PAGE_SIZE];
+	segment_t seg[CALLER_AREAS_MAX];
+	struct hv_copy op[CALLER_AREAS_MAX];
+};
+
+static bool source_is_local(const segment_t *s)
+{
+	return !(s->flags & GNTCOPY_source_gref);
+}
+
+static bool dest_is_local(const segment_t *s)
+{
+	return !(s->flags & GNTCOPY_dest_gref);
+}
+
+static uint64_t segment_addr(const struct copy_job *j, uint32_t i)
+{
+	return j->segments + ((uint64_t)j->first + i) * sizeof(segment_t);
+}
+
+/* Rows 4 and 5 of section 9. */
+static int check_segment(const segment_t *s)
+{
+	if (source_is_local(s) && dest_is_local(s))
+		return -EINVAL;
+	if (!source_is_local(s) && s->source.foreign.offset + s->len > ABI_PAGE_SIZE)
+		return -EINVAL;
+	if (!dest_is_local(s) && s->dest.foreign.offset + s->len > ABI_PAGE_SIZE)
+		return -EINVAL;
+	return 0;
+}
+
+static void prepare_op(struct copy_job *j, uint32_t i)
+{
+	const segment_t *s = &j->seg[i];
+	struct hv_copy *op = &j->op[i];
+
+	memset(op, 0, sizeof(*op));
+	op->len = s->len;
+	op->status = HV_PENDING;
+	if (source_is_local(s))
+		op->src_local = j->bounce[i];
+	else
+		op->src = (struct hv_copy_ref){ s->source.foreign.ref, s->source.foreign.domid,
+						s->source.foreign.offset };
+	if (dest_is_local(s))
+		op->dst_local = j->bounce[i];
+	else
+		op->dst = (struct hv_copy_ref){ s->dest.foreign.ref, s->dest.foreign.domid,
+						s->dest.foreign.offset };
+}
+
+/*
+ * gather() - list the local buffers to be read before the hypercall
+ * @which: out: the segment each belongs to
+ *
+ * Sources; and, where the kernel copies for us, destinations too (see store_as_it_was()).
+ */
+static size_t gather(struct copy_job *j, struct iovec *local, struct iovec *remote, uint32_t *which)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < j->good; i++) {
+		const segment_t *s = &j->seg[i];
+		const void *virt = source_is_local(s) ? s->source.virt : s->dest.virt;
+
+		if (!s->len || (!source_is_local(s) && (j->c.direct || !dest_is_local(s))))
+			continue;
+		local[n] = (struct iovec){ j->bounce[i], s->len };
+		remote[n] = (struct iovec){ (void *)(uintptr_t)virt, s->len };
+		which[n++] = i;
+	}
+	return n;
+}
+
+static int fetch_locals(struct copy_job *j)
+{
+	struct iovec local[CALLER_AREAS_MAX], remote[CALLER_AREAS_MAX];
+	uint32_t which[CALLER_AREAS_MAX];
+	size_t n = gather(j, local, remote, which), done;
+	int err;
+
+	if (!n)
+		return 0;
+	err = caller_fetch_some(&j->c, local, remote, n, &done);
+	if (err)
+		return err;
+	if (done < n) {
+		/* Row 7: this segment ends the call. */
+		j->good = which[done];
+		j->err = -EFAULT;
+	}
+	return 0;
+}
+
+/* The local buffer of a segment, [*start, *end); the destination if both are asked for. */
+static void local_range(const segment_t *s, uint64_t *start, uint64_t *end)
+{
+	*start = (uintptr_t)(source_is_local(s) ? s->source.virt : s->dest.virt);
+	*end = *start + s->len;
+}
+
+/* Bytes that two local buffers share, and where they begin in each. */
+static uint64_t overlap(const segment_t *a, const segment_t *b, uint64_t *in_a, uint64_t *in_b)
+{
+	uint64_t a_start, a_end, b_start, b_end, start, end;
+
+	local_range(a, &a_start, &a_end);
+	local_range(b, &b_start, &b_end);
+	start = a_start > b_start ? a_start : b_start;
+	end = a_end < b_end ? a_end : b_end;
+	if (start >= end)
+		return 0;
+	*in_a = start - a_start;
+	*in_b = start - b_start;
+	return end - start;
+}
+
+/* Whether a segment reads what an earlier one of the batch writes into the caller's memory. */
+static bool reads_earlier(const struct copy_job *j, uint32_t i)
+{
+	uint64_t in_a, in_b;
+
+	if (!source_is_local(&j->seg[i]))
+		return false;
+	for (uint32_t k = 0; k < i; k++)
+		if (dest_is_local(&j->seg[k]) && overlap(&j->seg[k], &j->seg[i], &in_a, &in_b))
+			return true;
+	return false;
+}
+
+/* Bring a source up to what the earlier segments have made of the caller's memory. */
+static void refresh(struct copy_job *j, uint32_t i)
+{
+	uint64_t from, to, n;
+
+	for (uint32_t k = 0; k < i; k++) {
+		if (!dest_is_local(&j->seg[k]) || j->op[k].status != GNTST_okay)
+			continue;
+		n = overlap(&j->seg[k], &j->seg[i], &from, &to);
+		if (n)
+			memcpy(j->bounce[i] + to, j->bounce[k] + from, n);
+	}
+}
+
+/* Retry mode: say where everything will be written, before anything is asked for. */
+static int declare_dests(struct copy_job *j)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < j->good && !err; i++)
+		if (dest_is_local(&j->seg[i]) && j->seg[i].len)
+			err = caller_expect(&j->c, (uintptr_t)j->seg[i].dest.virt, j->seg[i].len);
+	return err;
+}
+
+/* Read the segments of the next batch; those before the first unreadable one. */
+static int fetch_segments(struct copy_job *j)
+{
+	struct iovec local[CALLER_AREAS_MAX], remote[CALLER_AREAS_MAX];
+	uint32_t left;
+	size_t done;
+	int err;
+
+	j->first += j->n;
+	left = j->count - j->first;
+	/* Where the kernel copies for us there is one batch. */
+	j->n = left < BATCH || !j->c.direct ? left : BATCH;
+	if (j->n > CALLER_AREAS_MAX) {
+		j->n = 0;
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < j->n; i++) {
+		local[i] = (struct iovec){ &j->seg[i], sizeof(segment_t) };
+		remote[i].iov_base = (void *)(uintptr_t)segment_addr(j, i);
+		remote[i].iov_len = sizeof(segment_t);
+	}
+	if (!j->c.direct)
+		return caller_fetch(&j->c, j->seg, j->segments, j->n * sizeof(segment_t));
+	err = caller_fetch_some(&j->c, local, remote, j->n, &done);
+	if (!err && done < j->n) {
+		j->n = (uint32_t)done;
+		j->err = -EFAULT;
+	}
+	return err;
+}
+
+/*
+ * Retry mode: the kernel will write everything that was declared, so what is not copied must be what
+ * was there.
+ */
+static void store_as_it_was(struct copy_job *j)
+{
+	caller_store(&j->c, j->segments, j->seg, j->n * sizeof(segment_t));
+	for (uint32_t i = 0; i < j->good; i++)
+		if (dest_is_local(&j->seg[i]) && j->seg[i].len)
+			caller_store(&j->c, (uintptr_t)j->seg[i].dest.virt, j->bounce[i],
+				     j->seg[i].len);
+}
+
+/* Read and check a batch. Return: 0 with j->good and j->err, -errno, CALLER_RETRIED. */
+static int read_batch(struct copy_job *j)
+{
+	int err;
+
+	j->err = 0;
+	j->in_turn = false;
+	err = fetch_segments(j);
+	if (err)
+		return err;
+	for (j->good = 0; j->good < j->n; j->good++) {
+		err = check_segment(&j->seg[j->good]);
+		if (err) {
+			j->err = err;
+			break;
+		}
+		if (!reads_earlier(j, j->good))
+			continue;
+		j->in_turn = true;
+		if (j->c.direct) {
+			j->n = j->good;
+			j->err = 0;
+		}
+	}
+	err = declare_dests(j);
+	if (!err)
+		err = fetch_locals(j);
+	if (!err)
+		err = caller_ready(&j->c);
+	if (err)
+		return err;
+	for (uint32_t i = 0; i < j->good; i++)
+		prepare_op(j, i);
+	if (!j->c.direct)
+		store_as_it_was(j);
+	return 0;
+}
+
+/* What goes back for a batch: for each segment its data, if any, and its status behind it. */
+struct write_back {
+	size_t n;
+	struct iovec local[2 * CALLER_AREAS_MAX];
+	struct iovec remote[2 * CALLER_AREAS_MAX];
+	uint32_t which[2 * CALLER_AREAS_MAX];
+};
+
+static void add_write(struct write_back *w, uint32_t which, uint64_t addr, void *src, size_t len)
+{
+	w->local[w->n] = (struct iovec){ src, len };
+	w->remote[w->n] = (struct iovec){ (void *)(uintptr_t)addr, len };
+	w->which[w->n++] = which;
+}
+
+static uint64_t status_addr(const struct copy_job *j, uint32_t i)
+{
+	return segment_addr(j, i) + offsetof(segment_t, status);
+}
+
+static void add_segment(struct copy_job *j, struct write_back *w, uint32_t i)
+{
+	segment_t *s = &j->seg[i];
+
+	s->status = j->op[i].status;
+	if (s->status != GNTST_okay)
+		log_client(j->c.rq->tid, "GRANT_COPY: segment %u: %s (%d)", j->first + i,
+			   hv_status_name(s->status), s->status);
+	if (dest_is_local(s) && s->len && s->status == GNTST_okay)
+		add_write(w, i, (uintptr_t)s->dest.virt, j->bounce[i], s->len);
+	add_write(w, i, status_addr(j, i), &s->status, sizeof(s->status));
+}
+
+/* Rows 6 and 7: what cannot be written ends the call at its segment. */
+static int write_batch(struct copy_job *j)
+{
+	struct write_back w = { .n = 0 };
+	int16_t bad = GNTST_bad_page;
+	size_t done;
+	uint32_t i;
+
+	for (i = 0; i < j->good; i++)
+		add_segment(j, &w, i);
+	done = caller_store_some(&j->c, w.local, w.remote, w.n);
+	if (done == w.n)
+		return j->err;
+	j->good = w.which[done];
+	/* If it was the data: say so where the status can be written. */
+	caller_store(&j->c, status_addr(j, j->good), &bad, sizeof(bad));
+	return -EFAULT;
+}
+
+static bool again(struct copy_job *j)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < j->good; i++) {
+		if (j->op[i].status != GNTST_eagain)
+			continue;
+		j->op[i].status = HV_PENDING;
+		any = true;
+	}
+	return any;
+}
+
+/* Tried often enough: the driver reports such a page as bad. */
+static void give_up(struct copy_job *j)
+{
+	for (uint32_t i = 0; i < j->good; i++)
+		if (j->op[i].status == GNTST_eagain || j->op[i].status == HV_PENDING)
+			j->op[i].status = GNTST_bad_page;
+}
+
+static void job_end(struct copy_job *j, int result)
+{
+	pid_t tid = j->c.rq->tid;
+	uint64_t arg = j->c.rq->arg;
+
+	caller_end(&j->c, result);
+	if (result < 0)
+		log_client(tid, "GRANT_COPY(0x%" PRIx64 "): segment %u of %u ends the call (%s)",
+			   arg, j->first + j->good, j->count, strerrorname_np(-result));
+	free(j->bounce);
+	free(j);
+}
+
+/*
+ * wait_for_page() - have this batch tried again later
+ *
+ * Return: false if that cannot be.
+ */
+static bool wait_for_page(struct copy_job *j)
+{
+	struct request *kept;
+
+	if (++j->tries >= GNTDEV_EAGAIN_TRIES)
+		return false;
+	kept = j->c.rq->ops->keep(j->c.rq);
+	if (!kept)
+		return false;
+	j->c.rq = kept;
+	return defer_after(j->gd->defer, &j->retry, j->tries);
+}
+
+/* In one hypercall; or one by one, where the kernel copies for us and the order matters here. */
+static int carry_out(struct copy_job *j)
+{
+	struct hypervisor *hv = j->gd->hv;
+	int err = 0;
+
+	if (!j->good)
+		return 0;
+	if (!j->in_turn || j->c.direct)
+		return hv->ops->copy(hv, j->op, j->good);
+	for (uint32_t i = 0; i < j->good && !err; i++) {
+		if (source_is_local(&j->seg[i]))
+			refresh(j, i);
+		err = hv->ops->copy(hv, &j->op[i], 1);
+	}
+	return err;
+}
+
+/* Carry out what is pending of this batch. Return: false if the job waits. */
+static bool copy_batch(struct copy_job *j, bool may_wait)
+{
+	int err = carry_out(j);
+
+	if (err) {
+		/* Nothing of it was copied, and no segment's status says otherwise. */
+		j->good = 0;
+		j->err = err;
+		return true;
+	}
+	if (!again(j))
+		return true;
+	if (may_wait && wait_for_page(j))
+		return false;
+	give_up(j);
+	return true;
+}
+
+/* Go on with the job until it ends or waits. */
+static void job_run(struct copy_job *j, bool in_batch, bool may_wait)
+{
+	int err = 0;
+
+	while (!err && (in_batch || j->first + j->n < j->count)) {
+		if (!in_batch) {
+			j->tries = 0;
+			err = read_batch(j);
+			if (err)
+				break;
+		}
+		if (!copy_batch(j, may_wait))
+			return;
+		in_batch = false;
+		err = write_batch(j);
+	}
+	job_end(j, err);
+}
+
+static void job_again(struct defer_item *item, bool stopping)
+{
+	job_run((struct copy_job *)item, true, !stopping);
+}
+
+static_assert(offsetof(struct copy_job, retry) == 0, "job_again() relies on it");
+
+static struct copy_job *job_new(struct gntdev *gd, struct request *rq)
+{
+	struct copy_job *j = malloc(sizeof(*j));
+
+	if (!j)
+		return NULL;
+	j->retry.fn = job_again;
+	j->gd = gd;
+	j->bounce = NULL;
+	j->first = j->n = j->good = 0;
+	j->count = 0;
+	caller_begin(&j->c, rq);
+	return j;
+}
+
+/* Rows 1 and 2. */
+static int job_start(struct copy_job *j)
+{
+	struct ioctl_gntdev_grant_copy op;
+	size_t pages;
+	int err;
+
+	err = caller_fetch(&j->c, &op, j->c.rq->arg, sizeof(op));
+	if (err || !op.count)
+		return err;
+	j->count = op.count;
+	j->segments = (uintptr_t)op.segments;
+	/* In retry mode all statuses go out with the one answer; declared before the buffers. */
+	err = caller_expect(&j->c, j->segments, sizeof(segment_t) * (uint64_t)op.count);
+	if (err)
+		return err;
+	pages = j->c.direct ? BATCH : CALLER_AREAS_MAX;
+	if (op.count < pages)
+		pages = op.count;
+	j->bounce = aligned_alloc(ABI_PAGE_SIZE, pages * ABI_PAGE_SIZE);
+	return j->bounce ? 0 : -ENOMEM;
+}
+
+void gntdev_copy(struct gntdev *gd, struct request *rq)
+{
+	struct copy_job *j = job_new(gd, rq);
+	int err;
+
+	if (!j) {
+		request_done(rq, -ENOMEM, NULL, 0);
+		return;
+	}
+	err = job_start(j);
+	if (err)
+		job_end(j, err);
+	else
+		job_run(j, false, true);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdev.h - the device xen/gntdev: what its parts share
+ *
+ *   ioctl.c  decodes each ioctl, in the driver's order of checks
+ *   copy.c   GRANT_COPY
+ *   grant.c  the life of a mapping: mmap, release, notifications
+ */
+#ifndef GNTDEV_H
+#define GNTDEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi.h"
+#include "hypercall.h"
+#include "request.h"
+#include "table.h"
+#include "token.h"
+#include "winsock.h"
+
+struct caller;
+struct defer;
+struct windows;
+
+/* The driver's module parameter `limit`: pages in one MAP_GRANT_REF. */
+#define GNTDEV_LIMIT_DEFAULT 65536U
+/* As far as an unmap notification's byte can be kept (see grant.c). */
+#define GNTDEV_LIMIT_MAX (1U << 17)
+
+/**
+ * struct gntdev - the device
+ * @dev:         what a session serves; first, so that a struct device leads back here
+ * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
+ * @socket:      path of the window socket, for clients
+ * @window_miss: where clients were told about the preload object, by hash of the thread id
+ */
+struct gntdev {
+	struct device dev;
+	struct table *table;
+	struct hypervisor *hv;
+	struct windows *windows;
+	struct defer *defer;
+	const char *socket;
+	uint32_t limit;
+	int32_t window_miss[256];
+};
+
+/**
+ * struct gntdev_open - what the device keeps for an open besides the table's part
+ * @garbage: first: readers may still look at it when it is closed
+ * @token: for the window socket
+ * @uses_windows: a preload object has spoken for this open
+ */
+struct gntdev_open {
+	struct table_garbage garbage;
+	struct token token;
+	bool uses_windows;
+};
+
+/**
+ * gntdev_init() - set the device functions; all other fields are the caller's to set
+ */
+void gntdev_init(struct gntdev *gd);
+
+/**
+ * gntdev_close_all() - close every open, as if each client had closed its descriptor
+ *
+ * At shutdown: no session serves the device any more.
+ */
+void gntdev_close_all(struct gntdev *gd);
+
+/* --- grant.c --- */
+
+/**
+ * gntdev_mmap() - answer an mmap: for winsock_new()
+ * @arg: the struct gntdev
+ *
+ * The driver's checks in the driver's order (gntdev-abi.md, section 4), from its check 1 on: those
+ * of the kernel's core were made before the kernel said ENODEV.
+ */
+void gntdev_mmap(struct mmap_call *mc, void *arg);
+
+/**
+ * grant_notify_set() - set or replace a map's unmap notification
+ * @m:      the map, under RCU
+ * @byte:   in the map, from its first
+ * @action: UNMAP_NOTIFY_* or 0
+ * @port:   if @action has UNMAP_NOTIFY_SEND_EVENT; a reference has been taken on it, which is
+ *          given back here on failure
+ *
+ * Return: 0; -EINVAL for a byte in a read-only mapping; -ENOENT if the map has just ended.
+ */
+int grant_notify_set(struct gntdev *gd, struct map *m, uint32_t byte, uint32_t action,
+		     uint32_t port);
+
+/**
+ * grant_finish() - the last thing in the life of a map that was reported MAP_DEAD
+ *
+ * Sends its event, drops the port, frees the map after a grace period.
+ */
+void grant_finish(struct gntdev *gd, struct map *m);
+
+/* --- copy.c --- */
+
+/**
+ * gntdev_copy() - GRANT_COPY
+ *
+ * Answers @rq, at once or, if a grant's page is paged out (GNTST_eagain), later.
+ */
+void gntdev_copy(struct gntdev *gd, struct request *rq);
+
+/*
+ * The driver tries a grant whose page is paged out again after 1, 2, ... 255 ms, then takes it for a
+ * bad page (gntdev-abi.md, section 11).
+ */
+#define GNTDEV_EAGAIN_TRIES 256
+
+#endif /* GNTDEV_H */

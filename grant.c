@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * grant.c - the life of a mapping: from mmap to the last munmap
+ *
+ *     mmap request --> claim the map --> hypervisor maps --> window --> client
+ *     last user of the window gone --> clear byte --> hypervisor unmaps --> [event]
+ *
+ * The map's state word (table.h) says who may act. map_claim() gives the map to one mmap, for ever:
+ * the driver allows one attempt. From there to map_settle() that mmap owns m->user and m->readonly;
+ * while the map is MAPPED nobody changes them; map_release_begin() then gives them to the one
+ * releaser. Whoever is told that the map is dead sends its event and frees it.
+ *
+ * While the grants of a map are mapped there is exactly one struct mapping, which is also the
+ * window's object: the window directory reports the end of the window with it.
+ *
+ * A grant whose page the granter has paged out (GNTST_eagain) is tried again, with growing pauses,
+ * on the defer thread: meanwhile only that client waits.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "defer.h"
+#include "gntdev.h"
+#include "log.h"
+#include "window.h"
+
+/*
+ * A map's notification in its one word: bits 0-1 action, 2-33 port, 34-62 byte; 63: the map has
+ * ended and takes none any more.
+ */
+#define NOTIFY_PORT_SHIFT 2
+#define NOTIFY_BYTE_SHIFT 34
+#define NOTIFY_BYTE_BITS  29
+#define NOTIFY_ENDED	  (1ULL << 63)
+
+static_assert(((uint64_t)GNTDEV_LIMIT_MAX << ABI_PAGE_SHIFT) <= 1ULL << NOTIFY_BYTE_BITS,
+	      "any byte of the largest map fits the notification word");
+static_assert(NOTIFY_BYTE_SHIFT + NOTIFY_BYTE_BITS == 63, "the word is full");
+
+static uint64_t notify_pack(uint32_t byte, uint32_t action, uint32_t port)
+{
+	return (uint64_t)byte << NOTIFY_BYTE_SHIFT | (uint64_t)port << NOTIFY_PORT_SHIFT | action;
+}
+
+static uint32_t notify_action(uint64_t word)
+{
+	return word & (UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT);
+}
+
+static uint32_t notify_port(uint64_t word)
+{
+	return (uint32_t)(word >> NOTIFY_PORT_SHIFT);
+}
+
+static uint32_t notify_byte(uint64_t word)
+{
+	return (uint32_t)((word & ~NOTIFY_ENDED) >> NOTIFY_BYTE_SHIFT);
+}
+
+static void drop_port(struct gntdev *gd, uint64_t word)
+{
+	if (notify_action(word) & UNMAP_NOTIFY_SEND_EVENT)
+		gd->hv->ops->port_put(gd->hv, notify_port(word));
+}
+
+int grant_notify_set(struct gntdev *gd, struct map *m, uint32_t byte, uint32_t action,
+		     uint32_t port)
+{
+	uint64_t new = notify_pack(byte, action, action & UNMAP_NOTIFY_SEND_EVENT ? port : 0);
+	uint64_t old = __atomic_load_n(&m->notify, __ATOMIC_RELAXED);
+	int err = 0;
+
+	if (action & UNMAP_NOTIFY_CLEAR_BYTE && __atomic_load_n(&m->readonly, __ATOMIC_RELAXED))
+		err = -EINVAL;
+	while (!err) {
+		if (old & NOTIFY_ENDED)
+			err = -ENOENT;
+		else if (__atomic_compare_exchange_n(&m->notify, &old, new, false, __ATOMIC_ACQ_REL,
+						     __ATOMIC_RELAXED))
+			break;
+	}
+	/* The reference of the notification replaced, or of the one refused. */
+	drop_port(gd, err ? new : old);
+	return err;
+}
+
+void grant_finish(struct gntdev *gd, struct map *m)
+{
+	uint64_t word = __atomic_exchange_n(&m->notify, NOTIFY_ENDED, __ATOMIC_ACQ_REL);
+	int err;
+
+	if (notify_action(word) & UNMAP_NOTIFY_SEND_EVENT) {
+		err = gd->hv->ops->port_send(gd->hv, notify_port(word));
+		if (err)
+			log_warn("unmap notification on event channel %u was not sent: %s",
+				 notify_port(word), strerror(-err));
+		drop_port(gd, word);
+	}
+	map_free(m);
+}
+
+/**
+ * struct mapping - the grants of a map, from its mmap to their release
+ * @user:  what the window directory knows
+ * @retry: waiting to try again the grants whose status is GNTST_eagain
+ * @mc:    the client's call, until it is answered
+ * @tries: so far
+ */
+struct mapping {
+	struct window_user user;
+	struct defer_item retry;
+	struct gntdev *gd;
+	struct map *map;
+	struct mmap_call *mc;
+	unsigned int tries;
+	struct hv_grant g[];
+};
+
+static struct hv_place place_of(const struct map *m)
+{
+	return (struct hv_place){ .open_id = m->open_id,
+				  .first = m->first,
+				  .readonly = m->readonly };
+}
+
+static void clear_byte(struct gntdev *gd, const struct mapping *mp)
+{
+	uint64_t word = __atomic_load_n(&mp->map->notify, __ATOMIC_ACQUIRE);
+	uint32_t byte = notify_byte(word);
+
+	/*
+	 * Set before a read-only mmap, the action is accepted and lost: there is nothing that could
+	 * be written through (section 8, where the driver crashes).
+	 */
+	if (notify_action(word) & UNMAP_NOTIFY_CLEAR_BYTE && !mp->map->readonly)
+		gd->hv->ops->clear_byte(gd->hv, &mp->g[byte >> ABI_PAGE_SHIFT],
+					byte & (ABI_PAGE_SIZE - 1));
+}
+
+/* Give back whatever of a mapping is mapped. What Xen refuses to unmap is lost, and said. */
+static void unmap_grants(struct gntdev *gd, struct mapping *mp)
+{
+	int failed;
+
+	/* Those never mapped are none of unmap's, nor of the report below. */
+	for (uint32_t i = 0; i < mp->map->count; i++)
+		if (mp->g[i].status != GNTST_okay)
+			mp->g[i].status = HV_PENDING;
+	failed = gd->hv->ops->unmap(gd->hv, mp->g, mp->map->count);
+	if (failed < 0)
+		log_err("unmapping %u grants failed: %s: they stay mapped until the daemon ends",
+			mp->map->count, strerror(-failed));
+	for (uint32_t i = 0; failed > 0 && i < mp->map->count; i++) {
+		const struct hv_grant *g = &mp->g[i];
+
+		if (g->status == HV_PENDING || g->status == GNTST_okay)
+			continue;
+		log_err("grant %u of domain %u (handle %u) cannot be unmapped: %s: it stays "
+			"mapped until the daemon ends",
+			g->ref, g->domid, g->handle, hv_status_name(g->status));
+		failed--;
+	}
+}
+
+/* All users have gone, or none could be served: release what settled as MAPPED. */
+static void release(struct mapping *mp, bool notify)
+{
+	struct gntdev *gd = mp->gd;
+	struct map *m = mp->map;
+
+	if (!map_release_begin(m))
+		return;
+	if (notify)
+		clear_byte(gd, mp);
+	unmap_grants(gd, mp);
+	m->user = NULL;
+	free(mp);
+	if (map_release_end(m) == MAP_DEAD)
+		grant_finish(gd, m);
+}
+
+static void window_gone(struct window_user *user)
+{
+	release((struct mapping *)user, true);
+}
+
+/* The one attempt has failed: nothing stays mapped (section 4, as PV). */
+static void fail(struct mapping *mp, int err)
+{
+	struct gntdev *gd = mp->gd;
+	struct map *m = mp->map;
+	struct mmap_call *mc = mp->mc;
+
+	unmap_grants(gd, mp);
+	m->user = NULL;
+	free(mp);
+	if (map_settle(m, false) == MAP_DEAD)
+		grant_finish(gd, m);
+	mmap_call_refuse(mc, -err);
+}
+
+/* All grants are mapped: show them. */
+static void succeed(struct mapping *mp)
+{
+	struct gntdev *gd = mp->gd;
+	struct map *m = mp->map;
+	struct mmap_call *mc = mp->mc;
+	struct hv_place at = place_of(m);
+	int fd;
+
+	/* First: from window_make() on, the window's end may be reported at any moment. */
+	map_settle(m, true);
+	fd = window_make(gd->windows, gd->hv, WINDOW_OF_GNTDEV, mp->g, m->count, &at, &mp->user,
+			 &m->window);
+	if (fd >= 0) {
+		mmap_call_grant(mc, fd, m->window, mp->g, m->count);
+		return;
+	}
+	log_err("no window for %u grants: %s", m->count, strerror(-fd));
+	release(mp, false);
+	mmap_call_refuse(mc, -fd);
+}
+
+static const struct hv_grant *first_failed(const struct mapping *mp)
+{
+	for (uint32_t i = 0; i < mp->map->count; i++)
+		if (mp->g[i].status != GNTST_okay)
+			return &mp->g[i];
+	return NULL;
+}
+
+/* Set the grants to be tried again back to pending. Return: whether there are any. */
+static bool again(struct mapping *mp)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < mp->map->count; i++) {
+		if (mp->g[i].status != GNTST_eagain)
+			continue;
+		mp->g[i].status = HV_PENDING;
+		any = true;
+	}
+	return any;
+}
+
+static void refused(const struct mapping *mp, const struct hv_grant *bad)
+{
+	log_client(mp->mc->pid,
+		   "mmap of index 0x%" PRIx64 ": grant %u of domain %u cannot be mapped%s: %s",
+		   mp->map->first << ABI_PAGE_SHIFT, bad->ref, bad->domid,
+		   mp->map->readonly ? " read-only" : "", hv_status_name(bad->status));
+}
+
+static void map_grants(struct mapping *mp, bool may_wait)
+{
+	struct hv_place at = place_of(mp->map);
+	const struct hv_grant *bad;
+	int err = mp->gd->hv->ops->map(mp->gd->hv, mp->g, mp->map->count, &at);
+
+	bad = first_failed(mp);
+	if (err) {
+		log_client(mp->mc->pid, "mmap: the map hypercall failed: %s", strerror(-err));
+		fail(mp, err);
+	} else if (!bad) {
+		succeed(mp);
+	} else if (bad->status == GNTST_eagain && may_wait && ++mp->tries < GNTDEV_EAGAIN_TRIES &&
+		   again(mp)) {
+		if (!defer_after(mp->gd->defer, &mp->retry, mp->tries))
+			fail(mp, -EINVAL);
+	} else {
+		refused(mp, bad);
+		fail(mp, -EINVAL);
+	}
+}
+
+static void map_again(struct defer_item *item, bool stopping)
+{
+	struct mapping *mp = (struct mapping *)((char *)item - offsetof(struct mapping, retry));
+
+	if (stopping)
+		fail(mp, -EINVAL);
+	else
+		map_grants(mp, true);
+}
+
+static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap_call *mc)
+{
+	struct mapping *mp = calloc(1, sizeof(*mp) + m->count * sizeof(mp->g[0]));
+
+	if (!mp)
+		return NULL;
+	mp->user.gone = window_gone;
+	mp->retry.fn = map_again;
+	mp->gd = gd;
+	mp->map = m;
+	mp->mc = mc;
+	for (uint32_t i = 0; i < m->count; i++) {
+		/* The driver keeps 16 bits of the domid when it maps, no more. */
+		mp->g[i].domid = (uint16_t)m->refs[i].domid;
+		mp->g[i].ref = m->refs[i].ref;
+		mp->g[i].status = HV_PENDING;
+	}
+	return mp;
+}
+
+static bool is_shared(uint32_t flags)
+{
+	return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
+}
+
+/* Under RCU. Return: the open that the request proves to hold, or NULL. */
+static struct gnt_open *check_token(struct gntdev *gd, const struct window_request *rq)
+{
+	struct gnt_open *o = open_get(gd->table, rq->open_id);
+	struct gntdev_open *go = o ? open_user(o) : NULL;
+
+	if (!go || !token_check(&go->token, rq))
+		return NULL;
+	__atomic_store_n(&go->uses_windows, true, __ATOMIC_RELAXED);
+	return o;
+}
+
+/*
+ * claim() - checks 1 to 3 of section 4, and take the map for this mmap
+ *
+ * Under RCU; the map may be kept afterwards.
+ */
+static int claim(struct gntdev *gd, const struct window_request *rq, struct map **out,
+		 const char **why)
+{
+	struct gnt_open *o = check_token(gd, rq);
+	uint64_t pages = rq->length >> ABI_PAGE_SHIFT;
+	struct map *m;
+
+	*why = "the token is not that of an open descriptor";
+	if (!o)
+		return -ENODEV;
+	*why = "a writable mapping must be MAP_SHARED";
+	if (rq->prot & PROT_WRITE && !is_shared(rq->flags))
+		return -EINVAL;
+	*why = "no map of that index and length on this descriptor";
+	m = pages <= UINT32_MAX ? map_find(o, rq->offset >> ABI_PAGE_SHIFT, (uint32_t)pages) : NULL;
+	if (!m)
+		return -EINVAL;
+	*why = "this map has been mmapped before, and that works once only";
+	if (map_claim(m))
+		return -EINVAL;
+	__atomic_store_n(&m->readonly, !(rq->prot & PROT_WRITE), __ATOMIC_RELAXED);
+	__atomic_store_n(&m->vaddr, rq->vaddr, __ATOMIC_RELAXED);
+	*out = m;
+	return 0;
+}
+
+void gntdev_mmap(struct mmap_call *mc, void *arg)
+{
+	struct gntdev *gd = arg;
+	struct mapping *mp;
+	const char *why;
+	struct map *m;
+	int err;
+
+	table_read_lock();
+	err = claim(gd, &mc->rq, &m, &why);
+	table_read_unlock();
+	if (err) {
+		log_client(mc->pid, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
+			   mc->rq.offset, mc->rq.length, why, strerrorname_np(-err));
+		mmap_call_refuse(mc, -err);
+		return;
+	}
+	mp = mapping_new(gd, m, mc);
+	if (!mp) {
+		if (map_settle(m, false) == MAP_DEAD)
+			grant_finish(gd, m);
+		mmap_call_refuse(mc, ENOMEM);
+		return;
+	}
+	m->user = mp;
+	map_grants(mp, true);
+}

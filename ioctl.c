@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ioctl.c - the ioctls of xen/gntdev
+ *
+ * Every handler follows the order of checks and the errno of gntdev-abi.md, whose section it names.
+ * What clients leave uninitialised is ignored, as the driver ignores it.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "caller.h"
+#include "gntdev.h"
+#include "log.h"
+#include "window.h"
+
+static_assert(sizeof(struct table_ref) == sizeof(struct ioctl_gntdev_grant_ref),
+	      "refs are read from the client straight into the map");
+
+static struct gntdev *to_gntdev(struct device *dev)
+{
+	return (struct gntdev *)dev;
+}
+
+/* Under RCU. A session hands us only ids that gntdev_open() gave. */
+static struct gnt_open *get_open(struct gntdev *gd, const struct request *rq)
+{
+	return open_get(gd->table, rq->fh);
+}
+
+/*
+ * map_fetch() - read a MAP_GRANT_REF argument into a new map
+ *
+ * Section 3: header EFAULT, count EINVAL, ENOMEM, refs EFAULT.
+ */
+static int map_fetch(struct gntdev *gd, struct caller *c, struct ioctl_gntdev_map_grant_ref *op,
+		     struct map **out)
+{
+	struct map *m;
+	int err;
+
+	err = caller_expect(c, c->rq->arg, sizeof(*op));
+	if (!err)
+		err = caller_fetch(c, op, c->rq->arg, sizeof(*op));
+	if (err)
+		return err;
+	if (!op->count || op->count > gd->limit)
+		return caller_why(c, -EINVAL, "count %u is not 1 to %u", op->count, gd->limit);
+	m = map_new(op->count);
+	if (!m)
+		return -ENOMEM;
+	/* The first ref came with the header. */
+	memcpy(&m->refs[0], &op->refs[0], sizeof(m->refs[0]));
+	if (op->count > 1)
+		err = caller_fetch(c, &m->refs[1], c->rq->arg + sizeof(*op),
+				   (op->count - 1) * sizeof(m->refs[0]));
+	if (!err)
+		err = caller_ready(c);
+	if (err) {
+		map_free(m);
+		return err;
+	}
+	*out = m;
+	return 0;
+}
+
+static void unlist(struct gntdev *gd, struct gnt_open *o, struct map *m)
+{
+	if (map_unlist(o, m) == MAP_DEAD)
+		grant_finish(gd, m);
+}
+
+static int ioctl_map(struct gntdev *gd, struct caller *c)
+{
+	struct ioctl_gntdev_map_grant_ref op;
+	struct gnt_open *o;
+	struct map *m = NULL;
+	int err;
+
+	err = map_fetch(gd, c, &op, &m);
+	if (err)
+		return err;
+	table_read_lock();
+	o = get_open(gd, c->rq);
+	err = o ? map_add(o, m) : -EBADF;
+	if (err) {
+		table_read_unlock();
+		map_free(m);
+		return err;
+	}
+	op.index = m->first << ABI_PAGE_SHIFT;
+	err = caller_store(c, c->rq->arg, &op, sizeof(op));
+	/* The client never learnt the index: the slot goes again (row 5). */
+	if (err)
+		unlist(gd, o, m);
+	table_read_unlock();
+	return err;
+}
+
+/*
+ * told_about_preload() - whether this thread has been told, and remember that it has
+ *
+ * By hash: two threads that share a place may be told more than once.
+ */
+static bool told_about_preload(struct gntdev *gd, pid_t tid)
+{
+	int32_t *at = &gd->window_miss[((uint32_t)tid * 2654435761U) >> 24];
+
+	return __atomic_exchange_n(at, tid, __ATOMIC_RELAXED) == tid;
+}
+
+/*
+ * A map that is unmapped without ever having been mmapped, on an open that never asked for a
+ * window: what libxengnttab does when the kernel has answered its mmap with ENODEV. The daemon
+ * sees no other sign of that.
+ */
+static void tell_about_preload(struct gntdev *gd, struct gnt_open *o, pid_t tid)
+{
+	struct gntdev_open *go = open_user(o);
+
+	if (__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED) || told_about_preload(gd, tid))
+		return;
+	log_warn("client %d mapped grants and gave up without mmap. The kernel has no mmap for "
+		 "CUSE devices (ENODEV): start the client as \"gntdev-run PROGRAM ARGS\", or with "
+		 "LD_PRELOAD=libgntdev-mmap.so",
+		 (int)tid);
+}
+
+/* Section 6. The low 12 bits of the index are ignored, count 0 matches any. */
+static int ioctl_unmap(struct gntdev *gd, struct caller *c)
+{
+	struct ioctl_gntdev_unmap_grant_ref op;
+	struct gnt_open *o;
+	struct map *m = NULL;
+	enum map_end end;
+	bool fresh;
+	int err;
+
+	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
+	if (!err)
+		err = caller_ready(c);
+	if (err)
+		return err;
+	table_read_lock();
+	o = get_open(gd, c->rq);
+	if (o)
+		m = map_find(o, op.index >> ABI_PAGE_SHIFT, op.count);
+	fresh = m && map_phase(m) == MAP_FRESH;
+	end = m ? map_unlist(o, m) : MAP_LOST;
+	if (end != MAP_LOST && fresh)
+		tell_about_preload(gd, o, c->rq->tid);
+	table_read_unlock();
+	if (end == MAP_DEAD)
+		grant_finish(gd, m);
+	if (end == MAP_LOST)
+		return caller_why(c, -ENOENT, "no map of %u pages at index 0x%" PRIx64, op.count,
+				  (uint64_t)op.index);
+	return 0;
+}
+
+/* Where the daemon cannot see the client's mappings, what the preload object said must do. */
+struct told_lookup {
+	uint64_t vaddr;
+	struct ioctl_gntdev_get_offset_for_vaddr *op;
+	bool found;
+};
+
+static void told_lookup_map(struct map *m, void *arg)
+{
+	struct told_lookup *l = arg;
+	uint64_t at = __atomic_load_n(&m->vaddr, __ATOMIC_RELAXED);
+
+	if (!at || map_phase(m) != MAP_MAPPED || l->vaddr < at ||
+	    l->vaddr - at >= (uint64_t)m->count << ABI_PAGE_SHIFT)
+		return;
+	l->op->offset = m->first << ABI_PAGE_SHIFT;
+	l->op->count = m->count;
+	l->found = true;
+}
+
+static int offset_as_told(struct gntdev *gd, struct request *rq,
+			  struct ioctl_gntdev_get_offset_for_vaddr *op)
+{
+	struct told_lookup l = { .vaddr = op->vaddr, .op = op };
+	struct gnt_open *o;
+
+	table_read_lock();
+	o = get_open(gd, rq);
+	if (o)
+		open_for_each_map(o, told_lookup_map, &l);
+	table_read_unlock();
+	return l.found ? 0 : -EINVAL;
+}
+
+/* Section 7: about the caller's address space, whichever open the mapping was made through. */
+static int ioctl_get_offset(struct gntdev *gd, struct caller *c)
+{
+	struct ioctl_gntdev_get_offset_for_vaddr op;
+	struct window_name name;
+	int err;
+
+	err = caller_expect(c, c->rq->arg, sizeof(op));
+	if (!err)
+		err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
+	if (!err)
+		err = caller_ready(c);
+	if (err)
+		return err;
+	err = window_find(gd->windows, c->rq->tid, op.vaddr, WINDOW_OF_GNTDEV, &name);
+	if (!err) {
+		op.offset = name.index;
+		op.count = name.count;
+	} else if (err == -EPERM) {
+		err = offset_as_told(gd, c->rq, &op);
+	}
+	if (err)
+		return caller_why(c, err, "no mapping of this device ends next above 0x%" PRIx64,
+				  (uint64_t)op.vaddr);
+	return caller_store(c, c->rq->arg, &op, sizeof(op));
+}
+
+/* Section 8: EFAULT, bad action EINVAL, bad port EINVAL, ENOENT, byte of a read-only map EINVAL. */
+static int ioctl_notify(struct gntdev *gd, struct caller *c)
+{
+	struct ioctl_gntdev_unmap_notify op;
+	struct gnt_open *o;
+	struct map *m = NULL;
+	bool event;
+	int err;
+
+	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
+	if (!err)
+		err = caller_ready(c);
+	if (err)
+		return err;
+	if (op.action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
+		return caller_why(c, -EINVAL, "action 0x%x has unknown bits", op.action);
+	event = op.action & UNMAP_NOTIFY_SEND_EVENT;
+	if (event && gd->hv->ops->port_get(gd->hv, op.event_channel_port))
+		return caller_why(c, -EINVAL, "event channel %u is not bound",
+				  op.event_channel_port);
+	table_read_lock();
+	o = get_open(gd, c->rq);
+	if (o)
+		m = map_find_page(o, op.index >> ABI_PAGE_SHIFT);
+	if (m) {
+		err = grant_notify_set(gd, m, (uint32_t)(op.index - (m->first << ABI_PAGE_SHIFT)),
+				       op.action, op.event_channel_port);
+	} else {
+		err = -ENOENT;
+		if (event)
+			gd->hv->ops->port_put(gd->hv, op.event_channel_port);
+	}
+	table_read_unlock();
+	if (err == -ENOENT)
+		caller_why(c, err, "no map has a byte at index 0x%" PRIx64, (uint64_t)op.index);
+	else if (err)
+		caller_why(c, err, "a byte in a read-only mapping cannot be cleared");
+	return err;
+}
+
+static void answer_token(struct gntdev *gd, struct request *rq)
+{
+	struct token token;
+	struct gnt_open *o;
+
+	table_read_lock();
+	o = get_open(gd, rq);
+	if (o)
+		token = ((struct gntdev_open *)open_user(o))->token;
+	table_read_unlock();
+	if (o)
+		token_answer(rq, &token, rq->fh, gd->socket);
+	else
+		request_done(rq, -EBADF, NULL, 0);
+}
+
+struct handler {
+	uint32_t cmd;
+	const char *name;
+	int (*fn)(struct gntdev *gd, struct caller *c);
+};
+
+static const struct handler handlers[] = {
+	{ IOCTL_GNTDEV_MAP_GRANT_REF, "MAP_GRANT_REF", ioctl_map },
+	{ IOCTL_GNTDEV_UNMAP_GRANT_REF, "UNMAP_GRANT_REF", ioctl_unmap },
+	{ IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, "GET_OFFSET_FOR_VADDR", ioctl_get_offset },
+	{ IOCTL_GNTDEV_SET_UNMAP_NOTIFY, "SET_UNMAP_NOTIFY", ioctl_notify },
+};
+
+/* What an errno means where the handler has not said more. */
+static const char *reason(const struct caller *c, int err)
+{
+	if (c->why[0])
+		return c->why;
+	switch (err) {
+	case -EFAULT:
+		return "its memory cannot be read or written";
+	case -ENOMEM:
+		return "out of memory, or more than the 128 KiB that the kernel copies for a "
+		       "caller "
+		       "whose memory the daemon cannot reach";
+	case -EBADF:
+		return "the descriptor is being closed";
+	default:
+		return strerror(-err);
+	}
+}
+
+static void run_handler(struct gntdev *gd, const struct handler *h, struct request *rq)
+{
+	pid_t tid = rq->tid;
+	uint64_t arg = rq->arg;
+	struct caller c;
+	int err;
+
+	caller_begin(&c, rq);
+	err = h->fn(gd, &c);
+	caller_end(&c, err);
+	if (err < 0)
+		log_client(tid, "%s(0x%" PRIx64 "): %s (%s)", h->name, arg, reason(&c, err),
+			   strerrorname_np(-err));
+}
+
+/* Section 2: no compat ioctls, no SET_MAX_GRANTS, no dma-buf; the command word is matched whole. */
+static void not_implemented(struct request *rq)
+{
+	uint32_t cmd = rq->cmd;
+	pid_t tid = rq->tid;
+	bool compat = rq->compat;
+
+	request_done(rq, -ENOTTY, NULL, 0);
+	if (compat)
+		log_client(tid, "ioctl 0x%08x from a 32-bit program: the driver has none (ENOTTY)",
+			   cmd);
+	else if (cmd != IOCTL_GNTDEV_SET_MAX_GRANTS)
+		log_client(tid, "ioctl 0x%08x: not one of this device (ENOTTY)", cmd);
+}
+
+static void gntdev_ioctl(struct device *dev, struct request *rq)
+{
+	struct gntdev *gd = to_gntdev(dev);
+
+	if (rq->compat) {
+		not_implemented(rq);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+		if (handlers[i].cmd == rq->cmd) {
+			run_handler(gd, &handlers[i], rq);
+			return;
+		}
+	}
+	if (rq->cmd == IOCTL_GNTDEV_GRANT_COPY)
+		gntdev_copy(gd, rq);
+	else if (rq->cmd == WINDOW_TOKEN)
+		answer_token(gd, rq);
+	else
+		not_implemented(rq);
+}
+
+static int gntdev_open(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh)
+{
+	struct gntdev *gd = to_gntdev(dev);
+	struct gntdev_open *go = calloc(1, sizeof(*go));
+	int err;
+
+	if (!go)
+		return -ENOMEM;
+	err = token_new(&go->token);
+	if (!err) {
+		*fh = open_new(gd->table, go);
+		err = *fh ? 0 : -ENOMEM;
+	}
+	if (err)
+		free(go);
+	else
+		log_debug("client %d (uid %u) opened %s as %016" PRIx64, (int)tid, uid, dev->name,
+			  *fh);
+	return err;
+}
+
+static void finish_dead(struct map *m, void *arg)
+{
+	grant_finish(arg, m);
+}
+
+static void gntdev_release(struct device *dev, uint64_t fh)
+{
+	struct gntdev *gd = to_gntdev(dev);
+	void *user;
+
+	if (open_close(gd->table, fh, finish_dead, gd, &user))
+		return;
+	log_debug("open %016" PRIx64 " of %s released", fh, dev->name);
+	/* Readers reach it through the open, under RCU; open_close() has not waited for them. */
+	table_free_later(&((struct gntdev_open *)user)->garbage);
+}
+
+void gntdev_init(struct gntdev *gd)
+{
+	gd->dev.open = gntdev_open;
+	gd->dev.ioctl = gntdev_ioctl;
+	gd->dev.release = gntdev_release;
+}
+
+/* The ids of a handful of opens at a time, so that no memory is needed to close them. */
+struct id_batch {
+	uint64_t id[64];
+	size_t n;
+};
+
+static void collect_id(struct gnt_open *o, void *arg)
+{
+	struct id_batch *b = arg;
+
+	if (b->n < sizeof(b->id) / sizeof(b->id[0]))
+		b->id[b->n++] = open_id(o);
+}
+
+void gntdev_close_all(struct gntdev *gd)
+{
+	struct id_batch b;
+
+	do {
+		b.n = 0;
+		table_read_lock();
+		table_for_each_open(gd->table, collect_id, &b);
+		table_read_unlock();
+		for (size_t i = 0; i < b.n; i++)
+			gntdev_release(&gd->dev, b.id[i]);
+	} while (b.n);
+}
