@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cuse_gntdev.c - /dev/xen/gntdev as a userspace service
+ *
+ * Puts the parts together, says when they work, takes them apart in an order in which nothing is
+ * left behind. See daemon.c for the parts; here are the command line, the signals and systemd.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "gntdev.h"
+#include "hypercall.h"
+#include "log.h"
+#include "sim.h"
+
+#define WORKERS_MAX	   64
+#define SIM_MEMORY_MIB_MAX (1U << 22)
+
+const char *argp_program_version = "cuse_gntdev " VERSION;
+
+static const char doc[] = "Serve Linux's /dev/xen/gntdev from userspace, through CUSE. "
+			  "Where there is no Xen, a simulated hypervisor stands in for it, and "
+			  "/dev/xen/gntalloc grants "
+			  "pages as one of its domains.";
+
+enum {
+	OPT_SIM = 's',
+	OPT_NAME = 'n',
+	OPT_WORKERS = 'w',
+	OPT_RUN_DIR = 'r',
+	OPT_GRANTER = 'g',
+	OPT_SIM_MEMORY = 'm',
+	OPT_FAULT = 'f',
+	OPT_LIMIT = 'l',
+	OPT_GNTALLOC_LIMIT = 'a',
+	OPT_VERBOSE = 'v',
+	OPT_SIM_PORT = 'p',
+};
+
+static const struct argp_option options[] = {
+	{ "sim", OPT_SIM, NULL, 0,
+	  "Use the simulated hypervisor (the default where there is no Xen)", 0 },
+	{ "name", OPT_NAME, "NAME", 0, "Device to serve, below /dev (default xen/gntdev)", 0 },
+	{ "workers", OPT_WORKERS, "N", 0, "Threads that serve ioctls (default 2)", 0 },
+	{ "run-dir", OPT_RUN_DIR, "DIR", 0,
+	  "Where the window socket and directory are (default /run/cuse-gntdev)", 0 },
+	{ "limit", OPT_LIMIT, "PAGES", 0, "Pages in one MAP_GRANT_REF (default 65536)", 0 },
+	{ "verbose", OPT_VERBOSE, NULL, 0, "Also log opens and closes", 0 },
+	{ NULL, 0, NULL, 0, "Of the simulated hypervisor:", 1 },
+	{ "granter", OPT_GRANTER, "DOMID[:NAME]", 0,
+	  "Grant as simulated domain DOMID through device NAME (default 1:xen/gntalloc); may be "
+	  "repeated with other names; \"none\" for no such device",
+	  1 },
+	{ "gntalloc-limit", OPT_GNTALLOC_LIMIT, "PAGES", 0,
+	  "Pages that one granter's device can have granted (default 1024)", 1 },
+	{ "sim-memory", OPT_SIM_MEMORY, "MIB", 0, "Memory of the machine (default 1024), sparse",
+	  1 },
+	{ "sim-port", OPT_SIM_PORT, "PORT:DOMID", 0,
+	  "Bind event channel PORT of domain 0 to domain DOMID; may be repeated", 1 },
+	{ "fault", OPT_FAULT, "SPEC", 0,
+	  "Have operations fail, such as \"map:nth=3,status=eagain,count=5\"; may be repeated", 1 },
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+/* Return: a number of [@min, @max], or the end of the program. */
+static unsigned long parse_number(struct argp_state *state, const char *what, const char *arg,
+				  unsigned long min, unsigned long max)
+{
+	unsigned long v;
+	char *end;
+
+	errno = 0;
+	v = strtoul(arg, &end, 0);
+	if (errno || end == arg || *end || *arg == '-' || v < min || v > max)
+		argp_error(state, "--%s=%s: not a number from %lu to %lu", what, arg, min, max);
+	return v;
+}
+
+static void parse_granter(struct argp_state *state, struct daemon_config *c, char *arg)
+{
+	struct daemon_granter *g;
+	char *name = strchr(arg, ':');
+
+	c->granters_given = true;
+	if (!strcmp(arg, "none"))
+		return;
+	if (c->n_granters == DAEMON_GRANTERS_MAX)
+		argp_error(state, "--granter: more than %d", DAEMON_GRANTERS_MAX);
+	if (name)
+		*name++ = '\0';
+	g = &c->granter[c->n_granters++];
+	g->name = name ? name : "xen/gntalloc";
+	g->domid = (uint16_t)parse_number(state, "granter", arg, 1, SIM_DOMID_MAX);
+}
+
+static void parse_port(struct argp_state *state, struct daemon_config *c, char *arg)
+{
+	struct daemon_port *p;
+	char *domid = strchr(arg, ':');
+
+	if (c->n_ports == DAEMON_PORTS_MAX)
+		argp_error(state, "--sim-port: more than %d", DAEMON_PORTS_MAX);
+	if (!domid)
+		argp_error(state, "--sim-port=%s: PORT:DOMID is wanted, such as 5:1", arg);
+	else
+		*domid++ = '\0';
+	p = &c->port[c->n_ports++];
+	p->port = (uint32_t)parse_number(state, "sim-port", arg, 1, SIM_PORT_MAX);
+	p->remote = (uint16_t)parse_number(state, "sim-port", domid, 0, SIM_DOMID_MAX);
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct daemon_config *c = state->input;
+
+	switch (key) {
+	case OPT_SIM:
+		c->sim = true;
+		break;
+	case OPT_NAME:
+		c->name = arg;
+		break;
+	case OPT_WORKERS:
+		c->workers = (unsigned int)parse_number(state, "workers", arg, 1, WORKERS_MAX);
+		break;
+	case OPT_RUN_DIR:
+		c->run_dir = arg;
+		break;
+	case OPT_GRANTER:
+		parse_granter(state, c, arg);
+		break;
+	case OPT_GNTALLOC_LIMIT:
+		c->gntalloc_limit =
+			(uint32_t)parse_number(state, "gntalloc-limit", arg, 1, 1U << 24);
+		break;
+	case OPT_SIM_MEMORY:
+		c->sim_pages = 256 * parse_number(state, "sim-memory", arg, 1, SIM_MEMORY_MIB_MAX);
+		break;
+	case OPT_SIM_PORT:
+		parse_port(state, c, arg);
+		break;
+	case OPT_FAULT:
+		if (c->n_faults == DAEMON_FAULTS_MAX)
+			argp_error(state, "--fault: more than %d", DAEMON_FAULTS_MAX);
+		c->fault[c->n_faults++] = arg;
+		break;
+	case OPT_LIMIT:
+		c->limit = (uint32_t)parse_number(state, "limit", arg, 1, GNTDEV_LIMIT_MAX);
+		break;
+	case OPT_VERBOSE:
+		c->verbose = true;
+		break;
+	case ARGP_KEY_ARG:
+		argp_error(state, "\"%s\": there are no arguments besides options", arg);
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/* Signals arrive through a descriptor; no thread is to be interrupted by them. */
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Milliseconds between two signs of life, -1 if nobody waits for them. */
+static int watchdog_interval(void)
+{
+	uint64_t usec;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return -1;
+	return usec / 2000 > 1 ? (int)(usec / 2000) : 1;
+}
+
+/* Return: whether it was one to end by. SIGUSR1 asks for a report of what is held. */
+static bool take_signal(struct daemon *d, int signals)
+{
+	struct signalfd_siginfo si;
+
+	if (read(signals, &si, sizeof(si)) != sizeof(si))
+		return false;
+	if (si.ssi_signo != SIGUSR1) {
+		log_info("%s: ending", si.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+		return true;
+	}
+	daemon_report(d);
+	return false;
+}
+
+/*
+ * serve() - until a signal, or until the kernel gives up on us
+ *
+ * Return: the exit status.
+ */
+static int serve(struct daemon *d, int signals)
+{
+	struct pollfd p[1 + DAEMON_SESSIONS_MAX];
+	int interval = watchdog_interval();
+	nfds_t n = 1;
+	int k;
+
+	p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
+	n += daemon_pollfds(d, p + 1);
+	for (;;) {
+		k = poll(p, n, interval);
+		if (k < 0 && errno != EINTR)
+			return EXIT_FAILURE;
+		if (k > 0 && p[0].revents) {
+			if (take_signal(d, signals))
+				return EXIT_SUCCESS;
+			continue;
+		}
+		if (k > 0) {
+			log_err("the kernel has aborted a device of ours (somebody wrote to its "
+				"\"abort\" in /sys/class/cuse?): clients get ENOTCONN; ending");
+			return EXIT_FAILURE;
+		}
+		/* A worker that hangs in one request is a hung daemon: let the watchdog see it. */
+		if (k == 0 && !daemon_stuck(d))
+			sd_notify(0, "WATCHDOG=1");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc };
+	struct daemon_config config;
+	struct daemon *d;
+	char why[DAEMON_WHY_MAX];
+	int signals, status;
+
+	daemon_config_init(&config);
+	argp_parse(&argp, argc, argv, 0, NULL, &config);
+	log_init(config.verbose);
+	signals = open_signals();
+	if (signals < 0) {
+		log_err("signalfd: %s", strerror(errno));
+		return EXIT_FAILURE;
+	}
+	d = daemon_start(&config, why, sizeof(why));
+	if (!d) {
+		log_err("%s", why);
+		sd_notifyf(0, "STATUS=%s", why);
+		return EXIT_FAILURE;
+	}
+	sd_notify(0, "READY=1");
+	status = serve(d, signals);
+	sd_notify(0, "STOPPING=1");
+	if (daemon_stop(d))
+		status = EXIT_FAILURE;
+	close(signals);
+	return status;
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon.c - the parts of the daemon, put together and taken apart
+ *
+ * Up: window directory, hypervisor, devices, sockets, then the sessions that make the nodes: when a
+ * client can see a device, everything behind it works. Down, in daemon_stop(): first nothing new
+ * comes in, then everything that waits is answered, then every open and every window ends, and last
+ * the nodes go.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "defer.h"
+#include "gntalloc.h"
+#include "gntdev.h"
+#include "log.h"
+#include "session.h"
+#include "sim.h"
+#include "table.h"
+#include "window.h"
+#include "winsock.h"
+
+/* Longest path of a socket, its NUL included. */
+#define PATH_BYTES 108
+
+/* One device: its node, its socket. */
+struct served {
+	struct device *dev;
+	struct session *session;
+	struct winsock *winsock;
+	char socket[PATH_BYTES];
+};
+
+struct daemon {
+	const struct daemon_config *config;
+	struct table *table;
+	struct windows *windows;
+	struct hypervisor *hv;
+	struct sim *sim;
+	struct defer *defer;
+	struct gntdev gntdev;
+	struct gntalloc *gntalloc[DAEMON_GRANTERS_MAX];
+	unsigned int n_served;
+	struct served served[DAEMON_SESSIONS_MAX];
+};
+
+void daemon_config_init(struct daemon_config *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->name = "xen/gntdev";
+	c->run_dir = "/run/cuse-gntdev";
+	c->workers = 2;
+	c->limit = GNTDEV_LIMIT_DEFAULT;
+	c->gntalloc_limit = GNTALLOC_LIMIT_DEFAULT;
+	c->sim_pages = 1024 * 256;
+}
+
+struct why {
+	char *text;
+	size_t size;
+};
+
+static bool because(const struct why *why, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Return: false, for the caller to return. */
+static bool because(const struct why *why, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why->text, why->size, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+/* RUN_DIR/xen-gntdev@suffix for the device xen/gntdev. */
+static bool path_for(const struct daemon *d, const char *name, const char *suffix, char *path,
+		     const struct why *why)
+{
+	size_t dir = strlen(d->config->run_dir);
+	int n = snprintf(path, PATH_BYTES, "%s/%s%s", d->config->run_dir, name, suffix);
+
+	if (n < 0 || n >= PATH_BYTES)
+		return because(why,
+			       "%s/%s%s is too long for a socket's path (%d bytes): use a "
+			       "shorter --run-dir or --name",
+			       d->config->run_dir, name, suffix, PATH_BYTES - 1);
+	for (char *c = path + dir + 1; *c; c++)
+		if (*c == '/')
+			*c = '-';
+	return true;
+}
+
+static bool make_run_dir(const char *dir, const struct why *why)
+{
+	if (mkdir(dir, 0755) == 0 || errno == EEXIST)
+		return true;
+	return because(why, "cannot make the run directory %s: %s (give another with --run-dir)",
+		       dir, strerror(errno));
+}
+
+static bool start_windows(struct daemon *d, const struct why *why)
+{
+	char path[PATH_BYTES];
+	const char *text;
+	int err;
+
+	if (!make_run_dir(d->config->run_dir, why) ||
+	    !path_for(d, d->config->name, ".windows", path, why))
+		return false;
+	err = windows_new(path, &d->windows, &text);
+	if (err)
+		return because(why, "window directory %s: %s (%s)", path, text, strerror(-err));
+	return true;
+}
+
+static void log_event(const struct sim_event *ev, void *arg)
+{
+	(void)arg;
+	log_debug("sim: event %" PRIu64 " on port %u of domain %u, to domain %u", ev->sent,
+		  ev->port, ev->domid, ev->remote);
+}
+
+static bool add_ports(struct daemon *d, const struct why *why)
+{
+	for (unsigned int i = 0; i < d->config->n_ports; i++) {
+		const struct daemon_port *p = &d->config->port[i];
+		int err = sim_port_bind(d->sim, 0, p->port, p->remote, NULL, NULL);
+
+		if (err)
+			return because(why, "--sim-port=%u:%u: %s", p->port, p->remote,
+				       strerror(-err));
+	}
+	return true;
+}
+
+static bool add_faults(struct daemon *d, const struct why *why)
+{
+	const char *text;
+
+	for (unsigned int i = 0; i < d->config->n_faults; i++)
+		if (sim_fault_add(d->sim, d->config->fault[i], &text))
+			return because(why, "--fault=%s: %s", d->config->fault[i], text);
+	return true;
+}
+
+static bool start_sim(struct daemon *d, const struct why *why)
+{
+	struct sim_config sc = {
+		.dirfd = windows_dirfd(d->windows),
+		.memory_pages = d->config->sim_pages,
+		.event = log_event,
+	};
+	const char *text;
+	int err;
+
+	err = sim_new(&sc, &d->sim, &text);
+	if (err)
+		return because(why, "the simulated hypervisor cannot start: %s (%s)", text,
+			       strerror(-err));
+	d->hv = sim_hypervisor(d->sim);
+	return add_ports(d, why) && add_faults(d, why);
+}
+
+static bool start_hypervisor(struct daemon *d, const struct why *why)
+{
+	if (!d->config->sim && hv_platform_is_xen())
+		return because(why,
+			       "this machine runs under Xen, and this version cannot map real "
+			       "grants: use the kernel's xen-gntdev for them, or give --sim for "
+			       "the simulated hypervisor");
+	if (!d->config->sim)
+		log_info("no Xen here: using the simulated hypervisor (--sim)");
+	return start_sim(d, why);
+}
+
+static bool start_gntdev(struct daemon *d, const struct why *why)
+{
+	d->table = table_new();
+	d->defer = defer_new();
+	if (!d->table || !d->defer)
+		return because(why, "out of memory");
+	gntdev_init(&d->gntdev);
+	d->gntdev.dev.name = d->config->name;
+	d->gntdev.table = d->table;
+	d->gntdev.hv = d->hv;
+	d->gntdev.windows = d->windows;
+	d->gntdev.defer = d->defer;
+	d->gntdev.limit = d->config->limit;
+	return true;
+}
+
+/* The socket handed in by systemd, -1 if there is none. */
+static int activated_socket(const struct why *why, bool *ok)
+{
+	int n = sd_listen_fds(1);
+
+	*ok = true;
+	if (n <= 0)
+		return -1;
+	if (n == 1 && sd_is_socket(SD_LISTEN_FDS_START, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
+		return SD_LISTEN_FDS_START;
+	*ok = because(why,
+		      "systemd handed in %d descriptors: one listening Unix socket of type "
+		      "SOCK_SEQPACKET is wanted (ListenSequentialPacket=)",
+		      n);
+	return -1;
+}
+
+/* A device's socket, then its node. */
+static bool serve_device(struct daemon *d, struct device *dev, unsigned int workers, int listen_fd,
+			 void (*mmap)(struct mmap_call *mc, void *arg), void *arg,
+			 const struct why *why)
+{
+	struct served *sv = &d->served[d->n_served];
+	const char *text;
+	int err;
+
+	if (!path_for(d, dev->name, ".sock", sv->socket, why))
+		return false;
+	err = winsock_new(sv->socket, listen_fd, d->windows, mmap, arg, &sv->winsock, &text);
+	if (err)
+		return because(why, "window socket %s: %s (%s)", sv->socket, text, strerror(-err));
+	sv->dev = dev;
+	d->n_served++;
+	return session_new(dev, workers, &sv->session, why->text, why->size) == 0;
+}
+
+static bool make_devices(struct daemon *d, const struct why *why)
+{
+	bool ok;
+	int fd = activated_socket(why, &ok);
+
+	if (!ok ||
+	    !serve_device(d, &d->gntdev.dev, d->config->workers, fd, gntdev_mmap, &d->gntdev, why))
+		return false;
+	d->gntdev.socket = winsock_path(d->served[0].winsock);
+	return true;
+}
+
+static bool make_granter(struct daemon *d, unsigned int i, const struct why *why)
+{
+	const struct daemon_granter *g = &d->config->granter[i];
+	struct gntalloc_config gc = {
+		.name = g->name,
+		.sim = d->sim,
+		.windows = d->windows,
+		.domid = g->domid,
+		.limit = d->config->gntalloc_limit,
+	};
+	int err = gntalloc_new(&gc, &d->gntalloc[i]);
+
+	if (err)
+		return because(why, "--granter=%u:%s: %s", g->domid, g->name, strerror(-err));
+	if (!serve_device(d, gntalloc_device(d->gntalloc[i]), 1, -1, gntalloc_mmap, d->gntalloc[i],
+			  why))
+		return false;
+	gntalloc_set_socket(d->gntalloc[i], winsock_path(d->served[d->n_served - 1].winsock));
+	return true;
+}
+
+static bool make_granters(struct daemon *d, const struct why *why)
+{
+	for (unsigned int i = 0; i < d->config->n_granters; i++)
+		if (!make_granter(d, i, why))
+			return false;
+	return true;
+}
+
+/* Before anything is made: whatever is in the way of a name is said first. */
+static bool check_names(const struct daemon_config *c, const struct why *why)
+{
+	if (session_check_name(c->name, why->text, why->size))
+		return false;
+	for (unsigned int i = 0; i < c->n_granters; i++) {
+		if (session_check_name(c->granter[i].name, why->text, why->size))
+			return false;
+		for (unsigned int k = 0; k < i; k++)
+			if (!strcmp(c->granter[i].name, c->granter[k].name))
+				return because(why, "--granter: two of them are named %s",
+					       c->granter[i].name);
+	}
+	return true;
+}
+
+static bool start_threads(struct daemon *d, const struct why *why)
+{
+	int err = windows_start(d->windows);
+
+	for (unsigned int i = 0; !err && i < d->n_served; i++) {
+		err = winsock_start(d->served[i].winsock);
+		if (!err)
+			err = session_start(d->served[i].session);
+	}
+	return err ? because(why, "cannot start a thread: %s", strerror(-err)) : true;
+}
+
+static void say_ready(const struct daemon *d)
+{
+	log_info("/dev/%s is ready: hypervisor \"%s\", %u workers, windows through %s",
+		 d->config->name, d->hv->name, d->config->workers, d->gntdev.socket);
+	for (unsigned int i = 0; i < d->config->n_granters; i++)
+		log_info("/dev/%s grants as domain %u", d->config->granter[i].name,
+			 d->config->granter[i].domid);
+}
+
+struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t size)
+{
+	static struct daemon_config defaults;
+	const struct why why = { text, size };
+	struct daemon *d;
+
+	if (!c->granters_given) {
+		defaults = *c;
+		defaults.granter[0] = (struct daemon_granter){ "xen/gntalloc", 1 };
+		defaults.n_granters = 1;
+		c = &defaults;
+	}
+	if (!check_names(c, &why))
+		return NULL;
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		because(&why, "out of memory");
+		return NULL;
+	}
+	d->config = c;
+	table_thread_enter();
+	if (start_windows(d, &why) && start_hypervisor(d, &why) && start_gntdev(d, &why) &&
+	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why)) {
+		say_ready(d);
+		return d;
+	}
+	daemon_stop(d);
+	return NULL;
+}
+
+nfds_t daemon_pollfds(const struct daemon *d, struct pollfd *p)
+{
+	for (unsigned int i = 0; i < d->n_served; i++)
+		p[i] = (struct pollfd){ .fd = session_fd(d->served[i].session) };
+	return d->n_served;
+}
+
+bool daemon_stuck(struct daemon *d)
+{
+	bool stuck = false;
+
+	for (unsigned int i = 0; i < d->n_served; i++)
+		stuck |= session_stuck(d->served[i].session);
+	return stuck;
+}
+
+struct held {
+	uint64_t opens;
+	uint64_t maps;
+};
+
+static void count_map(struct map *m, void *arg)
+{
+	(void)m;
+	((struct held *)arg)->maps++;
+}
+
+static void count_open(struct gnt_open *o, void *arg)
+{
+	((struct held *)arg)->opens++;
+	open_for_each_map(o, count_map, arg);
+}
+
+void daemon_report(struct daemon *d)
+{
+	struct held held = { 0 };
+	struct sim_counts n;
+
+	table_read_lock();
+	table_for_each_open(d->table, count_open, &held);
+	table_read_unlock();
+	sim_counts(d->sim, &n);
+	log_info("held: opens=%" PRIu64 " maps=%" PRIu64 " windows=%" PRIu64 " handles=%" PRIu64
+		 " pins=%" PRIu64 " grants=%" PRIu64 " frames=%" PRIu64 " ports=%" PRIu64,
+		 held.opens, held.maps, windows_count(d->windows), n.handles, n.pins, n.grants,
+		 n.frames, n.port_refs);
+}
+
+/* Nothing new comes in; what workers and socket threads have in hand is finished. */
+static void stop_input(struct daemon *d)
+{
+	for (unsigned int i = 0; i < d->n_served; i++) {
+		if (d->served[i].session)
+			session_stop(d->served[i].session);
+		winsock_stop(d->served[i].winsock);
+	}
+	if (d->defer)
+		defer_stop(d->defer);
+}
+
+static void close_everything(struct daemon *d)
+{
+	if (d->table)
+		gntdev_close_all(&d->gntdev);
+	for (unsigned int i = 0; i < d->n_served; i++)
+		winsock_destroy(d->served[i].winsock);
+	for (unsigned int i = 0; i < d->config->n_granters; i++)
+		if (d->gntalloc[i])
+			gntalloc_close_all(d->gntalloc[i]);
+	/* Windows still held by clients end here: their grants are unmapped. */
+	if (d->windows)
+		windows_destroy(d->windows);
+}
+
+/* Return: 0, or -EBUSY if a grant or a port of ours is left. */
+static int check_nothing_left(struct daemon *d)
+{
+	struct hv_counts n;
+
+	d->hv->ops->counts(d->hv, &n);
+	if (!n.handles && !n.ports)
+		return 0;
+	log_err("%" PRIu64 " grants and %" PRIu64 " event channels were still held at the end",
+		n.handles, n.ports);
+	return -EBUSY;
+}
+
+int daemon_stop(struct daemon *d)
+{
+	int err = 0;
+
+	stop_input(d);
+	close_everything(d);
+	if (d->hv)
+		err = check_nothing_left(d);
+	for (unsigned int i = 0; i < d->n_served; i++)
+		if (d->served[i].session)
+			session_destroy(d->served[i].session);
+	for (unsigned int i = 0; i < d->config->n_granters; i++)
+		if (d->gntalloc[i])
+			gntalloc_destroy(d->gntalloc[i]);
+	if (d->hv)
+		d->hv->ops->destroy(d->hv);
+	if (d->defer)
+		defer_destroy(d->defer);
+	if (d->table)
+		table_destroy(d->table);
+	table_thread_leave();
+	/* Made by us, or by systemd, which removes it itself; busy if another daemon uses it. */
+	rmdir(d->config->run_dir);
+	free(d);
+	return err;
+}

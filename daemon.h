@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon.h - the parts of the daemon, put together and taken apart
+ */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VERSION "0.1"
+
+#define DAEMON_GRANTERS_MAX 16
+#define DAEMON_PORTS_MAX    64
+#define DAEMON_FAULTS_MAX   64
+/* gntdev, and a gntalloc for each granter */
+#define DAEMON_SESSIONS_MAX (1 + DAEMON_GRANTERS_MAX)
+/* Messages about why it does not start. */
+#define DAEMON_WHY_MAX 512
+
+/* A device xen/gntalloc that grants as a simulated domain. */
+struct daemon_granter {
+	const char *name;
+	uint16_t domid;
+};
+
+/* An event channel of the simulated domain 0. */
+struct daemon_port {
+	uint32_t port;
+	uint16_t remote;
+};
+
+/**
+ * struct daemon_config - what the command line says
+ *
+ * Strings are the caller's and live as long as the daemon.
+ */
+struct daemon_config {
+	const char *name;
+	const char *run_dir;
+	unsigned int workers;
+	uint32_t limit;		 /* pages in one MAP_GRANT_REF */
+	uint32_t gntalloc_limit; /* pages granted by one device */
+	uint64_t sim_pages;
+	bool sim;
+	bool verbose;
+	bool granters_given;
+	unsigned int n_granters;
+	unsigned int n_ports;
+	unsigned int n_faults;
+	struct daemon_granter granter[DAEMON_GRANTERS_MAX];
+	struct daemon_port port[DAEMON_PORTS_MAX];
+	const char *fault[DAEMON_FAULTS_MAX];
+};
+
+/** daemon_config_init() - set the defaults */
+void daemon_config_init(struct daemon_config *c);
+
+struct daemon;
+
+/**
+ * daemon_start() - bring everything up
+ * @c:   what is wanted; kept by reference
+ * @why: a buffer of @size bytes for a message on failure: what is wrong and what to do
+ *
+ * By the main thread, with the signals it wants to wait for blocked. When it returns the devices
+ * work. Return: the daemon, or NULL with nothing left behind.
+ */
+struct daemon *daemon_start(const struct daemon_config *c, char *why, size_t size);
+
+/**
+ * daemon_pollfds() - what to poll(2) besides signals
+ * @p: room for DAEMON_SESSIONS_MAX
+ *
+ * Any event on one of them: a device was aborted by the kernel. Return: how many.
+ */
+nfds_t daemon_pollfds(const struct daemon *d, struct pollfd *p);
+
+/** daemon_stuck() - whether a worker has not moved since the last call */
+bool daemon_stuck(struct daemon *d);
+
+/** daemon_report() - log what is held right now, in one line of name=value pairs */
+void daemon_report(struct daemon *d);
+
+/**
+ * daemon_stop() - no new work, answer all that is pending, unmap every grant, free everything
+ *
+ * Return: 0; -EBUSY if the hypervisor still had something of ours (logged).
+ */
+int daemon_stop(struct daemon *d);
+
+#endif /* DAEMON_H */

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.c - a CUSE device and the threads that serve it
+ *
+ * libfuse's low level parses requests and forms answers; reading, writing and threads are ours:
+ *
+ * - Custom io, so that the descriptor of /dev/cuse is ours to keep.
+ * - A pool of equal workers, each in a blocking read(2) on the one descriptor that CUSE has (its
+ *   channel cannot be cloned). libfuse's own pool ends its threads by pthread_cancel(), which can
+ *   take a request along, and gives no place to register with RCU.
+ * - A worker is stopped by a flag and a signal that makes its read(2) return. The signal is sent
+ *   again until the thread has gone, since one that comes just before the read is lost.
+ *
+ * A file handle is the device's open id, never a pointer.
+ */
+#define FUSE_USE_VERSION 314
+
+#include "session.h"
+
+#include <cuse_lowlevel.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "table.h"
+
+/* Wakes a worker from read(2); its handler does nothing. */
+#define WAKE_SIGNAL SIGUSR2
+
+/* As long as the name of a device can be in sysfs. */
+#define NAME_MAX_BYTES 255
+
+/*
+ * struct worker - one thread
+ * @turn: odd while it has a request, changed by each
+ * @seen: what session_stuck() saw last
+ */
+struct worker {
+	struct session *s;
+	pthread_t thread;
+	unsigned int turn;
+	unsigned int seen;
+	bool ended;
+};
+
+struct session {
+	struct device *dev;
+	struct fuse_session *se;
+	int fd;
+	bool stopping;
+	bool draining;
+	unsigned int n_workers;
+	unsigned int n_started;
+	struct worker worker[];
+};
+
+/* A request as the device sees it, and libfuse's handle for its answer. */
+struct session_request {
+	struct request rq;
+	fuse_req_t req;
+	const struct session *s;
+	bool heap;
+};
+
+static struct session_request *to_session_request(struct request *rq)
+{
+	return (struct session_request *)rq;
+}
+
+static void forget(struct session_request *sr)
+{
+	if (sr->heap)
+		free(sr);
+}
+
+/*
+ * A failed answer means that the kernel no longer knows the request (aborted): there is nobody to
+ * tell, and libfuse has freed the handle.
+ */
+static void session_done(struct request *rq, int result, const void *out, size_t len)
+{
+	struct session_request *sr = to_session_request(rq);
+
+	/* An error travels as a result too, so that output can go with it. */
+	fuse_reply_ioctl(sr->req, result, out, len);
+	forget(sr);
+}
+
+static void session_retry(struct request *rq, const struct iovec *in, size_t n_in,
+			  const struct iovec *out, size_t n_out)
+{
+	struct session_request *sr = to_session_request(rq);
+
+	fuse_reply_ioctl_retry(sr->req, in, n_in, out, n_out);
+	forget(sr);
+}
+
+static bool session_waiting(struct request *rq)
+{
+	return session_alive(to_session_request(rq)->s);
+}
+
+static struct request *session_keep(struct request *rq)
+{
+	struct session_request *sr = to_session_request(rq), *copy;
+
+	if (sr->heap)
+		return rq;
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return NULL;
+	*copy = *sr;
+	copy->heap = true;
+	/* The read buffer it points into is about to be used again. */
+	copy->rq.in = NULL;
+	copy->rq.in_len = 0;
+	return &copy->rq;
+}
+
+static const struct request_ops session_request_ops = {
+	.done = session_done,
+	.retry = session_retry,
+	.waiting = session_waiting,
+	.keep = session_keep,
+};
+
+static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
+		     unsigned int flags, const void *in, size_t in_len, size_t out_len)
+{
+	struct session *s = fuse_req_userdata(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct session_request sr = {
+		.rq = {
+			.ops = &session_request_ops,
+			.fh = fi->fh,
+			.arg = (uintptr_t)arg,
+			.in = in,
+			.in_len = in_len,
+			.out_len = out_len,
+			.cmd = (uint32_t)cmd,
+			.tid = ctx->pid,
+			.uid = ctx->uid,
+			.compat = flags & FUSE_IOCTL_COMPAT,
+		},
+		.req = req,
+		.s = s,
+	};
+
+	if (s->draining)
+		request_done(&sr.rq, -ECONNABORTED, NULL, 0);
+	else
+		s->dev->ioctl(s->dev, &sr.rq);
+}
+
+static void on_open(fuse_req_t req, struct fuse_file_info *fi)
+{
+	struct session *s = fuse_req_userdata(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	int err = -ECONNABORTED;
+
+	if (!s->draining)
+		err = s->dev->open(s->dev, ctx->pid, ctx->uid, &fi->fh);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	/* The client was interrupted and has no descriptor: no release will come. */
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		s->dev->release(s->dev, fi->fh);
+}
+
+static void on_release(fuse_req_t req, struct fuse_file_info *fi)
+{
+	struct session *s = fuse_req_userdata(req);
+
+	s->dev->release(s->dev, fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+/* gntdev-abi.md, section 1: read and write are EINVAL (CUSE would say ENOSYS without a handler). */
+static void on_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)size;
+	(void)off;
+	(void)fi;
+	fuse_reply_err(req, EINVAL);
+}
+
+static void on_write(fuse_req_t req, const char *buf, size_t size, off_t off,
+		     struct fuse_file_info *fi)
+{
+	(void)buf;
+	on_read(req, size, off, fi);
+}
+
+/* No poll: the kernel then answers poll(2) itself as it does for the driver, which has none. */
+static const struct cuse_lowlevel_ops session_ops = {
+	.open = on_open,
+	.release = on_release,
+	.read = on_read,
+	.write = on_write,
+	.ioctl = on_ioctl,
+};
+
+static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
+{
+	(void)userdata;
+	return read(fd, buf, len);
+}
+
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	(void)userdata;
+	return writev(fd, iov, count);
+}
+
+static const struct fuse_custom_io session_io = {
+	.read = io_read,
+	.writev = io_writev,
+};
+
+/* A device's entry below /sys/class/@cls, where '/' in its name is '!'. */
+static bool class_has(const char *cls, const char *name)
+{
+	char path[NAME_MAX_BYTES + 64];
+	struct stat st;
+	char *at;
+	int n;
+
+	n = snprintf(path, sizeof(path), "/sys/class/%s/", cls);
+	snprintf(path + n, sizeof(path) - (size_t)n, "%s", name);
+	for (at = path + n; (at = strchr(at, '/')) != NULL;)
+		*at = '!';
+	return stat(path, &st) == 0;
+}
+
+static bool name_is_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (!len || len > NAME_MAX_BYTES || name[0] == '/' || name[len - 1] == '/')
+		return false;
+	for (const char *c = name; *c; c++)
+		if (*c <= ' ' || *c > '~' || *c == '!' || *c == '=')
+			return false;
+	return !strstr(name, "//") && !strstr(name, "..");
+}
+
+int session_check_name(const char *name, char *why, size_t size)
+{
+	char path[NAME_MAX_BYTES + 8];
+	struct stat st;
+
+	if (!name_is_valid(name)) {
+		snprintf(why, size,
+			 "\"%s\" is no device name: it is the path below /dev, such as xen/gntdev",
+			 name);
+		return -EINVAL;
+	}
+	if (class_has("cuse", name)) {
+		snprintf(why, size,
+			 "/dev/%s is already served by another CUSE daemon: stop that one, or give "
+			 "this one another --name",
+			 name);
+		return -EEXIST;
+	}
+	if (class_has("misc", name)) {
+		snprintf(why, size,
+			 "/dev/%s belongs to a kernel driver: unload it (for xen/gntdev: rmmod "
+			 "xen-gntdev) and keep it from being loaded again (the modprobe.d file of "
+			 "this package does), or give this daemon another --name",
+			 name);
+		return -EEXIST;
+	}
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	if (lstat(path, &st) == 0) {
+		snprintf(why, size,
+			 "%s exists and no driver is known to own it: remove it if it is a "
+			 "left-over, "
+			 "or give this daemon another --name",
+			 path);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+static int open_cuse(char *why, size_t size)
+{
+	int fd = open("/dev/cuse", O_RDWR | O_CLOEXEC);
+	int err = errno;
+
+	if (fd >= 0)
+		return fd;
+	if (err == ENOENT || err == ENODEV || err == ENXIO)
+		snprintf(why, size,
+			 "/dev/cuse does not work (%s): load the module with \"modprobe cuse\"; if "
+			 "there is none, the kernel was built without CONFIG_CUSE",
+			 strerror(err));
+	else if (err == EACCES || err == EPERM)
+		snprintf(why, size,
+			 "no permission to open /dev/cuse (%s): run as root, or under the systemd "
+			 "unit of this package",
+			 strerror(err));
+	else
+		snprintf(why, size, "cannot open /dev/cuse: %s", strerror(err));
+	return -err;
+}
+
+bool session_alive(const struct session *s)
+{
+	struct pollfd p = { .fd = s->fd };
+
+	/* fuse_dev_poll(): POLLERR once the connection is dead. */
+	return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLERR | POLLNVAL));
+}
+
+int session_fd(const struct session *s)
+{
+	return s->fd;
+}
+
+static struct fuse_session *new_fuse_session(struct session *s)
+{
+	char devname[NAME_MAX_BYTES + 16];
+	const char *info[] = { devname };
+	struct cuse_info ci = {
+		.dev_info_argc = 1,
+		.dev_info_argv = info,
+		.flags = CUSE_UNRESTRICTED_IOCTL,
+	};
+	char arg0[] = "cuse_gntdev";
+	char *argv[] = { arg0, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	struct fuse_session *se;
+
+	snprintf(devname, sizeof(devname), "DEVNAME=%s", s->dev->name);
+	se = cuse_lowlevel_new(&args, &ci, &session_ops, s);
+	fuse_opt_free_args(&args);
+	return se;
+}
+
+/* The one CUSE_INIT request: answering it makes the node. */
+static int init_device(struct session *s)
+{
+	struct fuse_buf buf = { .mem = NULL };
+	int n = fuse_session_receive_buf(s->se, &buf);
+
+	if (n > 0)
+		fuse_session_process_buf(s->se, &buf);
+	free(buf.mem);
+	if (n <= 0)
+		return n ? n : -ENODEV;
+	return session_alive(s) ? 0 : -EEXIST;
+}
+
+int session_new(struct device *dev, unsigned int workers, struct session **out, char *why,
+		size_t size)
+{
+	struct session *s;
+	int err;
+
+	s = calloc(1, sizeof(*s) + workers * sizeof(s->worker[0]));
+	if (!s) {
+		snprintf(why, size, "out of memory");
+		return -ENOMEM;
+	}
+	s->dev = dev;
+	s->n_workers = workers;
+	s->fd = open_cuse(why, size);
+	if (s->fd < 0) {
+		err = s->fd;
+		free(s);
+		return err;
+	}
+	s->se = new_fuse_session(s);
+	err = s->se ? fuse_session_custom_io(s->se, &session_io, s->fd) : -ENOMEM;
+	if (!err)
+		err = init_device(s);
+	if (err) {
+		snprintf(why, size,
+			 "the kernel refused to make /dev/%s: %s (its log, dmesg, may say more)",
+			 dev->name, strerror(-err));
+		session_destroy(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+static void on_wake_signal(int sig)
+{
+	(void)sig;
+}
+
+static void *worker_thread(void *arg)
+{
+	struct worker *w = arg;
+	struct session *s = w->s;
+	struct fuse_buf buf = { .mem = NULL };
+	int n;
+
+	table_thread_enter();
+	while (!__atomic_load_n(&s->stopping, __ATOMIC_RELAXED)) {
+		n = fuse_session_receive_buf(s->se, &buf);
+		if (n == -EINTR || n == -EAGAIN)
+			continue;
+		if (n <= 0)
+			break;
+		__atomic_store_n(&w->turn, w->turn + 1, __ATOMIC_RELAXED);
+		fuse_session_process_buf(s->se, &buf);
+		__atomic_store_n(&w->turn, w->turn + 1, __ATOMIC_RELAXED);
+	}
+	free(buf.mem);
+	table_thread_leave();
+	__atomic_store_n(&w->ended, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+int session_start(struct session *s)
+{
+	struct sigaction sa = { .sa_handler = on_wake_signal };
+	struct worker *w;
+	int err;
+
+	/* No SA_RESTART: it is there to interrupt. */
+	sigaction(WAKE_SIGNAL, &sa, NULL);
+	for (; s->n_started < s->n_workers; s->n_started++) {
+		w = &s->worker[s->n_started];
+		w->s = s;
+		err = pthread_create(&w->thread, NULL, worker_thread, w);
+		if (err)
+			return -err;
+	}
+	return 0;
+}
+
+bool session_stuck(struct session *s)
+{
+	bool stuck = false;
+
+	for (unsigned int i = 0; i < s->n_started; i++) {
+		struct worker *w = &s->worker[i];
+		unsigned int turn = __atomic_load_n(&w->turn, __ATOMIC_RELAXED);
+
+		stuck |= (turn & 1) && turn == w->seen;
+		w->seen = turn;
+	}
+	return stuck;
+}
+
+static void join_worker(struct worker *w)
+{
+	const struct timespec pause = { .tv_nsec = 2 * 1000 * 1000 };
+
+	while (!__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE)) {
+		pthread_kill(w->thread, WAKE_SIGNAL);
+		nanosleep(&pause, NULL);
+	}
+	pthread_join(w->thread, NULL);
+}
+
+/* What clients have asked and no worker has read: refuse it, so that nobody is left waiting. */
+static void drain(struct session *s)
+{
+	struct fuse_buf buf = { .mem = NULL };
+	int flags = fcntl(s->fd, F_GETFL);
+	int n;
+
+	s->draining = true;
+	if (flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return;
+	do {
+		n = fuse_session_receive_buf(s->se, &buf);
+		if (n > 0)
+			fuse_session_process_buf(s->se, &buf);
+	} while (n > 0 || n == -EINTR);
+	free(buf.mem);
+}
+
+void session_stop(struct session *s)
+{
+	__atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < s->n_started; i++)
+		join_worker(&s->worker[i]);
+	drain(s);
+}
+
+void session_destroy(struct session *s)
+{
+	/* fuse_session_destroy() closes the descriptor it was given. */
+	if (s->se && fuse_session_fd(s->se) == s->fd)
+		s->fd = -1;
+	if (s->se)
+		fuse_session_destroy(s->se);
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s);
+}

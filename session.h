@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.h - a CUSE device and the threads that serve it
+ *
+ * The only module that knows libfuse.
+ */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include <stdbool.h>
+
+#include "request.h"
+
+struct session;
+
+/**
+ * session_check_name() - whether a device of this name can be made at all
+ * @name: such as "xen/gntdev"
+ * @why:  a buffer of @size bytes for a message that says what is in the way and what to do
+ *
+ * Return: 0; -EEXIST if somebody has the name; -EINVAL if it is none.
+ */
+int session_check_name(const char *name, char *why, size_t size);
+
+/**
+ * session_new() - make the device node
+ * @dev:     what to serve; lives longer than the session
+ * @workers: threads, 1 or more
+ * @why:     a buffer of @size bytes for a message on failure: what was wrong, what to do
+ *
+ * When this returns 0 the node exists; clients that open it wait until session_start().
+ *
+ * Return: 0 and *@out; -errno.
+ */
+int session_new(struct device *dev, unsigned int workers, struct session **out, char *why,
+		size_t size);
+
+/**
+ * session_start() - start the workers
+ *
+ * Return: 0 or -errno.
+ */
+int session_start(struct session *s);
+
+/**
+ * session_alive() - whether the kernel still has the connection
+ *
+ * Return: false once it was aborted: no client can be served any more.
+ */
+bool session_alive(const struct session *s);
+
+/** session_fd() - a descriptor on which poll(2) shows POLLERR when the connection is aborted */
+int session_fd(const struct session *s);
+
+/**
+ * session_stuck() - whether a worker has been in one request since the last call
+ *
+ * For a watchdog: called by one thread, at its interval.
+ */
+bool session_stuck(struct session *s);
+
+/**
+ * session_stop() - no new work; returns when the workers have ended
+ *
+ * Requests that a worker has are answered by it. What the kernel has still queued is read and
+ * refused with ECONNABORTED, as the kernel itself will from session_destroy() on. Requests that
+ * wait elsewhere (request_ops.keep) may still be answered until session_destroy().
+ */
+void session_stop(struct session *s);
+
+/** session_destroy() - remove the node, free everything; every request has been answered */
+void session_destroy(struct session *s);
+
+#endif /* SESSION_H */
