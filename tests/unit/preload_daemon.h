@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * preload_daemon.h - a device and a daemon for the tests of the preload object
+ *
+ * Brings preload.c itself, with its system calls going through here. Tells also what the process
+ * holds: descriptors, windows, signal mask. For one source file only: test_preload.c.
+ */
+#ifndef PRELOAD_DAEMON_H
+#define PRELOAD_DAEMON_H
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static long faked_syscall(long nr, ...);
+
+/* Six arguments at least, whatever the call has: faked_syscall() cannot tell. */
+#define PRELOAD_SYSCALL(...) faked_syscall(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L)
+#define mmap		     preload_mmap
+#define mmap64		     preload_mmap64
+#include "preload.c" /* NOLINT(bugprone-suspicious-include) */
+#undef mmap
+#undef mmap64
+
+#define PAGE	   4096L
+#define FILE_PAGES 1024L
+#define MAX_SAID   3
+#define OPEN_ID	   0x1122334455667788ULL
+#define RW	   (PROT_READ | PROT_WRITE)
+
+/* --- the device --------------------------------------------------------------------------- */
+
+static int device = -1;
+static struct window_token token;
+static int token_error;
+static bool token_silent; /* a driver that answers 0 to everything */
+
+/* Connections to the daemon that came about, of all threads, and those it has done with. */
+static atomic_int connections, served;
+static bool daemon_hangs_up; /* without a word, before it is spoken to */
+
+static inline void daemon_is_idle(void)
+{
+	while (served != connections)
+		usleep(100);
+}
+
+/* System calls of the object, by this thread. */
+static __thread struct {
+	int n;
+	long nr[1200];
+	int fail_at; /* count from 1; 0: none fails */
+	int error;
+	char *reserved; /* last address range that it took by PROT_NONE */
+} calls;
+
+static inline long answer_token(struct window_token *asked)
+{
+	if (token_error) {
+		errno = token_error;
+		return -1;
+	}
+	if (token_silent)
+		return 0;
+	ck_assert_uint_eq(asked->magic, WINDOW_MAGIC);
+	ck_assert_uint_eq(asked->version, WINDOW_VERSION);
+	ck_assert_uint_eq(asked->flags, 0);
+	*asked = token;
+	return 0;
+}
+
+static long faked_syscall(long nr, ...)
+{
+	long a[6], ret;
+	va_list ap;
+
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+
+	calls.nr[calls.n++ % 1200] = nr;
+	if (calls.n == calls.fail_at) {
+		/* Linux closes also when it reports an error. */
+		if (nr == SYS_close)
+			syscall(nr, a[0]);
+		errno = calls.error;
+		return -1;
+	}
+	if (nr == SYS_ioctl && a[0] == device && a[1] == (long)WINDOW_TOKEN)
+		return answer_token((struct window_token *)a[2]);
+	if (nr == SYS_sendto && daemon_hangs_up)
+		daemon_is_idle();
+	/* Not by ck_assert(): that is a cancellation point also when all is well. */
+	if (nr == SYS_mmap && a[4] >= 0 && a[4] != device &&
+	    !(fcntl((int)a[4], F_GETFD) & FD_CLOEXEC))
+		ck_abort_msg("the window's descriptor survives execve");
+	ret = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (nr == SYS_socket && ret >= 0 && !(fcntl((int)ret, F_GETFD) & FD_CLOEXEC))
+		ck_abort_msg("the connection survives execve");
+	if (nr == SYS_connect && ret == 0)
+		connections++;
+	if (nr == SYS_mmap && ret != -1 && a[2] == PROT_NONE && a[4] == -1) {
+		calls.reserved = (char *)ret;
+	}
+	return ret;
+}
+
+/* --- the daemon --------------------------------------------------------------------------- */
+
+/* One message: the fields as they go out, whatever they are. */
+struct said {
+	uint64_t magic;
+	int32_t error;
+	uint32_t pieces;
+	uint32_t here;
+	uint32_t reserved;
+	int fds;  /* descriptors sent along */
+	int more; /* bytes more (or less) than `here` announces */
+	struct window_piece piece[4];
+};
+
+static struct {
+	pthread_t thread;
+	int listener;
+	char dir[32];
+	int file;		    /* the window file: each page begins with its number */
+	int window;		    /* what is sent: the file, or a read-only opening of it */
+	struct said said[MAX_SAID]; /* until one with magic 0 */
+	void (*talk)(int conn);	    /* instead of said[] */
+	void (*before)(void);	    /* before the answer */
+	struct window_request rq;
+	atomic_int asked;
+} daemon_;
+
+static inline void send_message(int conn, const void *msg, size_t len, int fds)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(8 * sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = (void *)msg, .iov_len = len };
+	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	memset(&control, 0, sizeof(control));
+	if (fds) {
+		hdr.msg_control = control.bytes;
+		hdr.msg_controllen = CMSG_SPACE(fds * sizeof(int));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(fds * sizeof(int));
+		for (int i = 0; i < fds; i++)
+			memcpy(CMSG_DATA(&control.align) + i * sizeof(int), &daemon_.window,
+			       sizeof(int));
+	}
+	sendmsg(conn, &hdr, MSG_NOSIGNAL);
+}
+
+static inline void say(int conn, const struct said *s)
+{
+	union {
+		struct window_reply reply;
+		unsigned char bytes[2 * WINDOW_REPLY_MAX];
+	} msg;
+	size_t n = s->here < 4 ? s->here : 4;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.reply.magic = s->magic;
+	msg.reply.error = s->error;
+	msg.reply.pieces = s->pieces;
+	msg.reply.here = s->here;
+	msg.reply.reserved = s->reserved;
+	memcpy(msg.bytes + sizeof(msg.reply), s->piece, n * sizeof(s->piece[0]));
+	send_message(conn, msg.bytes, sizeof(msg.reply) + s->here * sizeof(s->piece[0]) + s->more,
+		     s->fds);
+}
+
+static inline void serve(int conn)
+{
+	char end;
+
+	if (daemon_hangs_up)
+		return;
+	if (recv(conn, &daemon_.rq, sizeof(daemon_.rq), 0) != sizeof(daemon_.rq))
+		return;
+	daemon_.asked++;
+	if (daemon_.before)
+		daemon_.before();
+	if (daemon_.talk)
+		daemon_.talk(conn);
+	for (int i = 0; i < MAX_SAID && daemon_.said[i].magic && !daemon_.talk; i++)
+		say(conn, &daemon_.said[i]);
+	shutdown(conn, SHUT_WR);
+	recv(conn, &end, 1, 0);
+}
+
+static inline void *daemon_main(void *arg)
+{
+	sigset_t all;
+	int conn;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	while ((conn = accept4(daemon_.listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		serve(conn);
+		close(conn);
+		served++;
+	}
+	return arg;
+}
+
+#define SAYS(n, n_here, n_fds, ...)                                                     \
+	{                                                                               \
+		.magic = WINDOW_MAGIC, .pieces = (n), .here = (n_here), .fds = (n_fds), \
+		__VA_ARGS__                                                             \
+	}
+#define REFUSES(e) ((struct said){ .magic = WINDOW_MAGIC, .error = (e) })
+
+/* What most tests want to hear: three pages, in one piece or in three, out of order. */
+static const struct said one_piece = SAYS(1, 1, 1, .piece = { { 5 * PAGE, 3 * PAGE } });
+static const struct said three_pieces =
+	SAYS(3, 3, 1, .piece = { { 9 * PAGE, PAGE }, { 2 * PAGE, PAGE }, { 7 * PAGE, PAGE } });
+static const uint32_t one_piece_pages[] = { 5, 6, 7 };
+static const uint32_t three_pieces_pages[] = { 9, 2, 7 };
+
+static inline void set_up(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+	device = open("/dev/null", O_RDWR | O_CLOEXEC);
+	strcpy(daemon_.dir, "/tmp/preload-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(daemon_.dir));
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/socket", daemon_.dir);
+	token = (struct window_token){ .magic = WINDOW_MAGIC,
+				       .version = WINDOW_VERSION,
+				       .open_id = OPEN_ID,
+				       .secret = "fifteen letters" };
+	memcpy(token.socket, sun.sun_path, sizeof(token.socket));
+	daemon_.file = memfd_create("window", MFD_CLOEXEC);
+	daemon_.window = daemon_.file;
+	ck_assert_int_eq(ftruncate(daemon_.file, FILE_PAGES * PAGE), 0);
+	for (uint32_t i = 0; i < FILE_PAGES; i++)
+		ck_assert_int_eq(pwrite(daemon_.file, &i, sizeof(i), i * PAGE), sizeof(i));
+	daemon_.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(daemon_.listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	ck_assert_int_eq(listen(daemon_.listener, 64), 0);
+	daemon_.said[0] = one_piece;
+	ck_assert_int_eq(pthread_create(&daemon_.thread, NULL, daemon_main, NULL), 0);
+}
+
+static inline void tear_down(void)
+{
+	shutdown(daemon_.listener, SHUT_RDWR);
+	pthread_join(daemon_.thread, NULL);
+	close(daemon_.listener);
+	if (daemon_.window != daemon_.file)
+		close(daemon_.window);
+	close(daemon_.file);
+	close(device);
+	unlink(token.socket);
+	rmdir(daemon_.dir);
+}
+
+/* --- what is held ------------------------------------------------------------------------- */
+
+/* Ours and the daemon's, after it has done with every connection. */
+static inline int descriptors(void)
+{
+	DIR *dir;
+	int n = 0;
+
+	daemon_is_idle();
+	dir = opendir("/proc/self/fd");
+	ck_assert_ptr_nonnull(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Mappings of the window file. */
+static inline int windows(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512];
+	int n = 0;
+
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, "/memfd:window") != NULL;
+	fclose(f);
+	return n;
+}
+
+/* The VmFlags line of the mapping at an address. */
+static inline void vm_flags(const void *at, char flags[256])
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long start, end;
+	bool here = false;
+	char line[512];
+
+	ck_assert_ptr_nonnull(f);
+	flags[0] = '\0';
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = start <= (unsigned long)at && (unsigned long)at < end;
+		if (here && !strncmp(line, "VmFlags:", 8))
+			snprintf(flags, 256, "%.200s", line + 8);
+	}
+	fclose(f);
+}
+
+static inline bool is_mapped(void *at, size_t len)
+{
+	return msync(at, len, MS_ASYNC) == 0;
+}
+
+static inline uint64_t signal_mask(void)
+{
+	uint64_t mask = 0;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+	return mask;
+}
+
+static inline char *try_map(void *addr, size_t length, int prot, int flags)
+{
+	calls.n = 0;
+	calls.reserved = NULL;
+	errno = 0;
+	return preload_mmap(addr, length, prot, flags, device, 0);
+}
+
+static inline char *map(size_t length, int prot, int flags)
+{
+	char *p = try_map(NULL, length, prot, flags);
+
+	ck_assert_msg(p != MAP_FAILED, "mmap: %s", strerror(errno));
+	return p;
+}
+
+static inline void assert_refused(int error, void *addr, size_t length, int prot, int flags)
+{
+	const int fds = descriptors(), before = windows();
+	const uint64_t mask = signal_mask();
+	char *p = try_map(addr, length, prot, flags);
+	const int got = errno;
+
+	ck_assert_msg(p == MAP_FAILED, "mapped");
+	ck_assert_msg(got == error, "%s, not %s", strerror(got), strerror(error));
+	ck_assert_int_eq(descriptors(), fds);
+	ck_assert_int_eq(windows(), before);
+	ck_assert(signal_mask() == mask);
+	if (calls.reserved && !(flags & MAP_FIXED))
+		ck_assert(!is_mapped(calls.reserved, PAGE));
+}
+
+static inline void assert_pages(const char *p, const uint32_t *page, int n)
+{
+	uint32_t number;
+
+	for (int i = 0; i < n; i++) {
+		memcpy(&number, p + i * PAGE, sizeof(number));
+		ck_assert_uint_eq(number, page[i]);
+	}
+}
+
+#endif /* PRELOAD_DAEMON_H */
