@@ -1,0 +1,40 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# 10,000 map cycles and 1,000 clients killed at random points: nothing is left, and the daemon does not grow.
+start_daemon --sim-port=5:1
+
+# report: what the daemon holds, as name=value pairs
+report()
+{
+	local lines
+
+	lines=$(grep -c 'held:' daemon.log)
+	kill -USR1 "$DAEMON"
+	wait_for 5 eval "[ \$(grep -c 'held:' daemon.log) -gt $lines ]" || bail "no report"
+	grep 'held:' daemon.log | tail -n 1
+}
+
+resident() { awk '/^RssAnon/ { print $2 }' "/proc/$DAEMON/status"; }
+descriptors() { find "/proc/$DAEMON/fd" -type l | wc -l; }
+nothing_held() { report | grep -q 'opens=0 maps=0 windows=0 handles=0 pins=0 grants=0 frames=0 ports=0'; }
+only_our_files() { [ "$(ls /run/cuse-gntdev/xen-gntdev.windows)" = machine ]; }
+
+fds=$(descriptors)
+# The first thousand warm up what is allocated once.
+client "$BUILD/tests/uml/cycles" 1000
+client "$BUILD/tests/uml/killed" 250
+wait_for 2 nothing_held
+before=$(resident)
+client "$BUILD/tests/uml/cycles" 10000
+wait_for 2 nothing_held
+check "nothing is held after 10,000 cycles" nothing_held
+client "$BUILD/tests/uml/killed" 1000
+wait_for 2 nothing_held
+check "nothing is held after 1,000 killed clients" nothing_held
+comment "$(report)"
+check "no window file is left" only_our_files
+check "no descriptor is left" test "$(descriptors)" -eq "$fds"
+after=$(resident)
+comment "resident: $before KiB before, $after KiB after"
+check "the daemon has not grown by more than 5 %" test $((after * 100)) -le $((before * 105))
+stop_daemon && ok "the daemon ends well"
