@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.c [SECONDS] - an ordinary client: grants a page as simulated domain 1, maps it
+ *
+ * Succeeds when what is written by the one side is read by the other, both ways. With SECONDS says
+ * "mapped" and holds the mapping that long.
+ */
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <xengnttab.h>
+
+#define MANY 20000
+
+static const uint32_t granter = 1;
+
+static int fail(const char *what)
+{
+	perror(what);
+	return EXIT_FAILURE;
+}
+
+/* More than CUSE can copy: served only if the daemon may read this process's memory itself. */
+static int map_many(void)
+{
+	static struct {
+		struct {
+			uint32_t count, pad;
+			uint64_t index;
+		} head;
+		uint32_t domid_and_ref[MANY][2];
+	} map;
+	struct {
+		uint64_t index;
+		uint32_t count, pad;
+	} unmap = { .count = MANY };
+	int fd = open("/dev/xen/gntdev", O_RDWR | O_CLOEXEC);
+
+	map.head.count = MANY;
+	if (fd < 0 || ioctl(fd, 0x184700, &map))
+		return -1;
+	unmap.index = map.head.index;
+	return ioctl(fd, 0x104701, &unmap) || close(fd) ? -1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	xengntshr_handle *shr = xengntshr_open(NULL, 0);
+	xengnttab_handle *tab = xengnttab_open(NULL, 0);
+	char *theirs, *ours;
+	uint32_t ref;
+
+	if (!shr || !tab)
+		return fail("open");
+	theirs = xengntshr_share_pages(shr, 0, 1, &ref, 1);
+	if (!theirs)
+		return fail("share");
+	strcpy(theirs, "from the granter");
+	ours = xengnttab_map_grant_ref(tab, granter, ref, 3);
+	if (!ours)
+		return fail("map");
+	if (strcmp(ours, "from the granter") != 0)
+		return fail("read");
+	strcpy(ours, "from the mapper");
+	if (strcmp(theirs, "from the mapper") != 0)
+		return fail("read back");
+	if (argc > 1) {
+		puts("mapped");
+		fflush(stdout);
+		sleep((unsigned int)strtoul(argv[1], NULL, 10));
+	}
+	if (map_many())
+		return fail("map many");
+	if (xengnttab_unmap(tab, ours, 1) || xengntshr_unshare(shr, theirs, 1))
+		return fail("unmap");
+	xengnttab_close(tab);
+	xengntshr_close(shr);
+	return EXIT_SUCCESS;
+}
