@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cuse_ioctl.c - what the ioctls and a whole map/unmap cycle cost on a real CUSE device
+ *
+ *     cuse_ioctl          with the daemon running, under gntdev-run, on a kernel with CUSE
+ *
+ * Each figure is the median of several rounds, in which the things compared take turns. The rival
+ * is a device as plain as libfuse can make it: its own single-threaded loop, which answers every
+ * ioctl at once without looking at it. (libfuse's multi-threaded loop, its default, is slower; both
+ * are shown.)
+ */
+#define FUSE_USE_VERSION 314
+
+#include <cuse_lowlevel.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <xengnttab.h>
+#include <xen/sys/gntdev.h>
+
+#define ROUNDS 9
+
+static int gntdev;
+static int bare[2]; /* single-threaded, multi-threaded */
+static xengnttab_handle *gt;
+static char *granted;
+static uint32_t ref;
+
+static double now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double d = *(const double *)a - *(const double *)b;
+
+	return (d > 0) - (d < 0);
+}
+
+static double median(double *v, int n)
+{
+	qsort(v, (size_t)n, sizeof(*v), by_value);
+	return v[n / 2];
+}
+
+/* --- the rival --- */
+
+static void bare_open(fuse_req_t req, struct fuse_file_info *fi)
+{
+	fuse_reply_open(req, fi);
+}
+
+static void bare_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
+		       unsigned int flags, const void *in, size_t in_len, size_t out_len)
+{
+	(void)cmd;
+	(void)arg;
+	(void)fi;
+	(void)flags;
+	(void)in;
+	(void)in_len;
+	(void)out_len;
+	fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
+static void bare_release(fuse_req_t req, struct fuse_file_info *fi)
+{
+	(void)fi;
+	fuse_reply_err(req, 0);
+}
+
+static const struct cuse_lowlevel_ops bare_ops = {
+	.open = bare_open,
+	.release = bare_release,
+	.ioctl = bare_ioctl,
+};
+
+static void serve_bare(const char *name, bool threads)
+{
+	char devname[64], dash_f[] = "-f", dash_s[] = "-s", arg0[] = "bare";
+	char *argv[] = { arg0, dash_f, threads ? NULL : dash_s, NULL };
+	const char *info[] = { devname };
+	struct cuse_info ci = {
+		.dev_info_argc = 1,
+		.dev_info_argv = info,
+		.flags = CUSE_UNRESTRICTED_IOCTL,
+	};
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	snprintf(devname, sizeof(devname), "DEVNAME=%s", name);
+	_exit(cuse_lowlevel_main(threads ? 2 : 3, argv, &ci, &bare_ops, NULL));
+}
+
+static int start_bare(const char *name, bool threads)
+{
+	char path[64];
+	int f;
+
+	if (!fork())
+		serve_bare(name, threads);
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	for (int i = 0; i < 500; i++) {
+		f = open(path, O_RDWR);
+		if (f >= 0)
+			return f;
+		usleep(10000);
+	}
+	die(path);
+	return -1;
+}
+
+/* --- what is measured, n times; microseconds for each --- */
+
+static double empty_ioctls(int f, int n)
+{
+	double start = now_us();
+
+	for (int i = 0; i < n; i++)
+		if (ioctl(f, IOCTL_GNTDEV_MAP_GRANT_REF, NULL))
+			die("empty ioctl");
+	return (now_us() - start) / n;
+}
+
+static void map_many(uint64_t *index, int n)
+{
+	struct ioctl_gntdev_map_grant_ref op = { .count = 1, .refs = { { 1, ref } } };
+
+	for (int i = 0; i < n; i++) {
+		if (ioctl(gntdev, IOCTL_GNTDEV_MAP_GRANT_REF, &op))
+			die("MAP_GRANT_REF");
+		index[i] = op.index;
+	}
+}
+
+static void unmap_many(const uint64_t *index, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct ioctl_gntdev_unmap_grant_ref op = { .index = index[i], .count = 1 };
+
+		if (ioctl(gntdev, IOCTL_GNTDEV_UNMAP_GRANT_REF, &op))
+			die("UNMAP_GRANT_REF");
+	}
+}
+
+static double map_ioctls(uint64_t *index, int n)
+{
+	double start = now_us(), us;
+
+	map_many(index, n);
+	us = (now_us() - start) / n;
+	unmap_many(index, n);
+	return us;
+}
+
+static double cycles(int n)
+{
+	double start = now_us();
+
+	for (int i = 0; i < n; i++) {
+		char *p = xengnttab_map_grant_ref(gt, 1, ref, PROT_READ | PROT_WRITE);
+
+		if (!p)
+			die("xengnttab_map_grant_ref");
+		*p = 1;
+		if (xengnttab_unmap(gt, p, 1))
+			die("xengnttab_unmap");
+	}
+	return (now_us() - start) / n;
+}
+
+static double large_map(struct ioctl_gntdev_map_grant_ref *op)
+{
+	struct ioctl_gntdev_unmap_grant_ref un = { .count = 65536 };
+	double start = now_us(), us;
+
+	op->count = 65536;
+	if (ioctl(gntdev, IOCTL_GNTDEV_MAP_GRANT_REF, op))
+		die("MAP_GRANT_REF of 65536");
+	us = (now_us() - start) / 65536;
+	un.index = op->index;
+	if (ioctl(gntdev, IOCTL_GNTDEV_UNMAP_GRANT_REF, &un))
+		die("UNMAP_GRANT_REF of 65536");
+	return us;
+}
+
+/* --- figures --- */
+
+static void bench_round_trips(void)
+{
+	enum { N = 300 };
+	double one[ROUNDS], many[ROUNDS], map[ROUNDS], ratio[ROUNDS];
+	uint64_t index[N];
+
+	for (int r = 0; r < ROUNDS; r++) {
+		one[r] = empty_ioctls(bare[0], N);
+		map[r] = map_ioctls(index, N);
+		many[r] = empty_ioctls(bare[1], N);
+		ratio[r] = map[r] / one[r];
+	}
+	printf("empty_ioctl_us %.1f us\n", median(one, ROUNDS));
+	printf("empty_ioctl_threaded_us %.1f us\n", median(many, ROUNDS));
+	printf("map_ioctl_over_empty_ioctl_ratio %.2f ratio\n", median(ratio, ROUNDS));
+}
+
+static void bench_live_maps(void)
+{
+	static const int live[] = { 10, 1000, 100000 };
+	enum { N = 300 };
+	uint64_t *kept = calloc(100000, sizeof(*kept)), index[N];
+	double map[ROUNDS], first = 0, us;
+	int have = 0;
+
+	for (int i = 0; i < 3; i++) {
+		map_many(kept + have, live[i] - have);
+		have = live[i];
+		for (int r = 0; r < ROUNDS; r++)
+			map[r] = map_ioctls(index, N);
+		us = median(map, ROUNDS);
+		first = i ? first : us;
+		printf("map_ioctl_us_%d %.1f us\n", live[i], us);
+	}
+	printf("map_ioctl_100000_over_10_ratio %.2f ratio\n", us / first);
+	unmap_many(kept, have);
+	free(kept);
+}
+
+static void bench_cycle(void)
+{
+	double us[ROUNDS];
+
+	for (int r = 0; r < ROUNDS; r++)
+		us[r] = cycles(100);
+	printf("map_unmap_cycle_us %.1f us\n", median(us, ROUNDS));
+}
+
+static void bench_large_map(void)
+{
+	struct ioctl_gntdev_map_grant_ref *op =
+		calloc(1, sizeof(*op) + 65536 * sizeof(op->refs[0]));
+	double us[ROUNDS];
+
+	for (int r = 0; r < ROUNDS; r++)
+		us[r] = large_map(op);
+	printf("map_65536_refs_us_per_ref %.3f us\n", median(us, ROUNDS));
+	free(op);
+}
+
+int main(void)
+{
+	xengntshr_handle *gs = xengntshr_open(NULL, 0);
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	bare[0] = start_bare("xen/bare-one", false);
+	bare[1] = start_bare("xen/bare-many", true);
+	gt = xengnttab_open(NULL, 0);
+	gntdev = open("/dev/xen/gntdev", O_RDWR);
+	granted = gs ? xengntshr_share_pages(gs, 0, 1, &ref, 1) : NULL;
+	if (!gt || gntdev < 0 || !granted)
+		die("set-up");
+	bench_round_trips();
+	bench_live_maps();
+	bench_cycle();
+	bench_large_map();
+	return 0;
+}
