@@ -437,6 +437,8 @@ int daemon_stop(struct daemon *d)
 	int err = 0;
 
 	stop_input(d);
+	if (d->sim)
+		sim_power_off(d->sim);
 	close_everything(d);
 	if (d->hv)
 		err = check_nothing_left(d);

@@ -33,6 +33,7 @@ struct windows;
  * @dev:         what a session serves; first, so that a struct device leads back here
  * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
  * @socket:      path of the window socket, for clients
+ * @told:        mmaps so far that said where they would be, a clock for map.told
  * @window_miss: where clients were told about the preload object, by hash of the thread id
  */
 struct gntdev {
@@ -43,6 +44,7 @@ struct gntdev {
 	struct defer *defer;
 	const char *socket;
 	uint32_t limit;
+	uint64_t told;
 	int32_t window_miss[256];
 };
 

@@ -349,7 +349,8 @@ static int claim(struct gntdev *gd, const struct window_request *rq, struct map 
 	if (map_claim(m))
 		return -EINVAL;
 	__atomic_store_n(&m->readonly, !(rq->prot & PROT_WRITE), __ATOMIC_RELAXED);
-	__atomic_store_n(&m->vaddr, rq->vaddr, __ATOMIC_RELAXED);
+	m->told = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->vaddr, rq->vaddr, __ATOMIC_RELEASE);
 	*out = m;
 	return 0;
 }

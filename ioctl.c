@@ -159,9 +159,14 @@ static int ioctl_unmap(struct gntdev *gd, struct caller *c)
 	return 0;
 }
 
-/* Where the daemon cannot see the client's mappings, what the preload object said must do. */
+/*
+ * Where the daemon cannot see the client's mappings, what the preload object said must do. The last
+ * to have said that it would be at an address is there: the end of an earlier one may not have been
+ * noticed yet.
+ */
 struct told_lookup {
 	uint64_t vaddr;
+	uint64_t told;
 	struct ioctl_gntdev_get_offset_for_vaddr *op;
 	bool found;
 };
@@ -169,11 +174,12 @@ struct told_lookup {
 static void told_lookup_map(struct map *m, void *arg)
 {
 	struct told_lookup *l = arg;
-	uint64_t at = __atomic_load_n(&m->vaddr, __ATOMIC_RELAXED);
+	uint64_t at = __atomic_load_n(&m->vaddr, __ATOMIC_ACQUIRE);
 
 	if (!at || map_phase(m) != MAP_MAPPED || l->vaddr < at ||
-	    l->vaddr - at >= (uint64_t)m->count << ABI_PAGE_SHIFT)
+	    l->vaddr - at >= (uint64_t)m->count << ABI_PAGE_SHIFT || m->told < l->told)
 		return;
+	l->told = m->told;
 	l->op->offset = m->first << ABI_PAGE_SHIFT;
 	l->op->count = m->count;
 	l->found = true;

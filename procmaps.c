@@ -389,21 +389,22 @@ static void walk_descriptors(struct walk *w, int task, pid_t tid)
 /* Return: whether the thread has any mappings. */
 static bool walk_maps(struct walk *w, int task, pid_t tid)
 {
-	struct text t = { .fd = -1 };
+	struct text t = { .len = 0 };
 	struct procmaps_file file;
 	struct map_line m;
 	const char *line;
 	char path[32];
 	size_t len;
 	bool any = false;
-	int ret;
+	int fd, ret;
 
 	snprintf(path, sizeof(path), "%d/maps", (int)tid);
-	t.fd = openat(task, path, O_RDONLY | O_CLOEXEC);
-	if (t.fd < 0) {
+	fd = openat(task, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
 		walk_failed(w, errno);
 		return false;
 	}
+	t.fd = fd;
 	while ((ret = text_line(&t, &line, &len)) > 0) {
 		any = true;
 		if (!parse_line(line, len, &m)) {
@@ -416,7 +417,7 @@ static bool walk_maps(struct walk *w, int task, pid_t tid)
 	}
 	if (ret < 0)
 		walk_failed(w, -ret);
-	close(t.fd);
+	close(fd);
 	return any;
 }
 

@@ -432,6 +432,11 @@ int sim_new(const struct sim_config *config, struct sim **out, const char **why)
 	return 0;
 }
 
+void sim_power_off(struct sim *sim)
+{
+	machine_off(&sim->machine);
+}
+
 struct hypervisor *sim_hypervisor(struct sim *sim)
 {
 	return &sim->hv;

@@ -89,6 +89,14 @@ int sim_new(const struct sim_config *config, struct sim **out, const char **why)
 /** sim_hypervisor() - the machine as the rest of the daemon sees it */
 struct hypervisor *sim_hypervisor(struct sim *sim);
 
+/**
+ * sim_power_off() - the machine is about to go: leave its memory as it is
+ *
+ * Frames freed from here on are not wiped, so that clients that outlive the machine still see what
+ * was in the pages that they have mapped. Nobody gets memory any more.
+ */
+void sim_power_off(struct sim *sim);
+
 enum sim_domain_state {
 	SIM_DOMAIN_ABSENT,
 	SIM_DOMAIN_RUNNING,

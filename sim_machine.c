@@ -219,7 +219,7 @@ int machine_alloc(struct machine *m, uint16_t domid, size_t n, uint32_t *frames)
 	int err = -ENOMEM;
 
 	pthread_mutex_lock(&m->lock);
-	if (n <= m->pages - 1 - m->in_use) {
+	if (!m->off && n <= m->pages - 1 - m->in_use) {
 		choose(m, n, frames);
 		err = populate(m, frames, n);
 		if (!err)
@@ -234,12 +234,19 @@ static void release(struct machine *m, uint32_t frame)
 {
 	pthread_mutex_lock(&m->lock);
 	/* If it cannot be punched out it takes space, but the next owner gets zeroes all the same. */
-	if (punch(m->fd, frame, 1))
+	if (!m->off && punch(m->fd, frame, 1))
 		memset(machine_at(m, frame), 0, 4096);
 	__atomic_store_n(&m->frame[frame], 0, __ATOMIC_RELAXED);
 	m->in_use--;
 	if (frame < m->lowest)
 		m->lowest = frame;
+	pthread_mutex_unlock(&m->lock);
+}
+
+void machine_off(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->off = true;
 	pthread_mutex_unlock(&m->lock);
 }
 

@@ -35,11 +35,15 @@ struct machine {
 	uint64_t lowest;
 	uint64_t top;
 	uint64_t in_use;
+	bool off;
 };
 
 /** machine_init() - as sim_new() has it. After a failure there is nothing to fini. */
 int machine_init(struct machine *m, int dirfd, uint64_t pages, const char **why);
 void machine_fini(struct machine *m);
+
+/** machine_off() - as sim_power_off() has it */
+void machine_off(struct machine *m);
 
 /** machine_alloc() - as sim_frames_alloc(), without the checks of the domain */
 int machine_alloc(struct machine *m, uint16_t domid, size_t n, uint32_t *frames);

@@ -54,8 +54,8 @@
  *
  * D. Why ABA does no harm
  *
- *   map->state    values never come back (phase and place only go forward), but for a map that
- *                 map_add() gave back with ENOMEM, which nobody has seen.
+ *   map->state    phase and place only go forward. A refused map is OUT and FRESH as before, and
+ *                 may have been seen by open_close(): so it must not be added again.
  *   arena->end    a value that comes back means the same: a range that ends at it is the last one.
  *                 The range belongs to the thread that swaps, so nobody else can give it back.
  *   stacks        tags, see radix.h.

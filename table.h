@@ -55,8 +55,8 @@ enum map_phase {
 /*
  * struct map - one successful MAP_GRANT_REF
  *
- * Fields above `user` are constant once map_add() has published the map. The fields below belong
- * to table.c's callers: `notify` is a word of their own making, changed by compare-and-swap only;
+ * `first`, `open_id`, `count` and `refs` are constant once map_add() has published the map. From
+ * `readonly` on the fields belong to table.c's callers: `notify` is a word of their own making, changed by compare-and-swap only;
  * the rest is written by the thread that owns the phase MAPPING, before map_settle(), and by
  * the one that owns RELEASING.
  */
@@ -70,6 +70,7 @@ struct map {
 	void *user;	  /* what the mapper keeps for the pages while they are mapped */
 	uint64_t window;  /* id of the window that shows it */
 	uint64_t vaddr;	  /* where the client said it would map the window; 0 unknown */
+	uint64_t told;     /* order in which `vaddr`s were said */
 	struct table_ref refs[];
 };
 
@@ -175,8 +176,8 @@ void open_for_each_map(struct gnt_open *o, void (*fn)(struct map *m, void *arg),
  * map_new() - make a map of @count pages, not yet in any table
  * @count: pages, 1 or more
  *
- * Return: the map, refs to be filled in by the caller, or NULL when there is no memory (or @count is
- * 0 or more than the 2^26 pages that one open can have).
+ * Return: the map, refs to be filled in by the caller, or NULL when there is no memory, or @count
+ * is 0 or more than the 2^26 pages that one open can have.
  */
 struct map *map_new(uint32_t count);
 
@@ -189,8 +190,9 @@ struct map *map_new(uint32_t count);
  * left is used first, else the range follows the highest one. The first map of an open, and the
  * first after all have been unlisted, is at 0.
  *
- * Return: 0, with m->first set; -ENOMEM, also beyond page 2^26 of the index space; -EBADF if the open is being closed. On failure the map
- * is still the caller's; after -EBADF it can only be freed, by map_free().
+ * Return: 0, with m->first set; -ENOMEM, also beyond page 2^26 of the index space; -EBADF if the
+ * open is being closed. On failure the map is still the caller's; after -EBADF it can only be
+ * freed, by map_free().
  */
 int map_add(struct gnt_open *o, struct map *m);
 

@@ -126,7 +126,7 @@ stop_daemon()
 	kill -TERM "$pid" && wait_for 20 daemon_has_ended "$pid" || return
 	wait "$pid"
 	status=$?
-	left=$(ls -d "/dev/${daemon_node[$pid]}" "${daemon_run_dir[$pid]}"/* 2>/dev/null)
+	left=$(ls -d "/dev/${daemon_node[$pid]}" "${daemon_run_dir[$pid]}/${daemon_node[$pid]/\//-}".* 2>/dev/null)
 	[ -z "$left" ] || echo "left behind:" "$left"
 	unset "daemon_node[$pid]"
 	[ $status -eq 0 ] && [ -z "$left" ]

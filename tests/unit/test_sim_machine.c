@@ -161,6 +161,20 @@ static void expect_refusal(struct sim_config c, int err)
 	ck_assert_ptr_nonnull(why);
 }
 
+/* Whoever outlives the machine still sees what was there. */
+START_TEST(memory_after_power_off)
+{
+	uint32_t f;
+
+	strcpy(sim_frame_memory(sim, frame[0]), "still there");
+	sim_power_off(sim);
+	ck_assert_int_eq(sim_domain_remove(sim, GRANTER), 0);
+	ck_assert_str_eq(sim_frame_memory(sim, frame[0]), "still there");
+	ck_assert_int_eq(sim_frames_alloc(sim, 0, 1, &f), -ENOMEM);
+	ck_assert_uint_eq(counts().frames, 0);
+}
+END_TEST
+
 START_TEST(configuration)
 {
 	struct sim_config good = { .dirfd = dirfd_, .memory_pages = PAGES }, c = good;
@@ -414,6 +428,7 @@ Suite *sim_machine_suite(void)
 		frames,
 		frames_take_space_while_owned,
 		frame_freed_while_mapped,
+		memory_after_power_off,
 		configuration,
 		daemon_in_another_domain,
 		file_system_full,

@@ -88,10 +88,12 @@ static void assert_same(pid_t tid, const void *p)
 static char *hole(size_t len)
 {
 	char *p = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uintptr_t at;
 
 	ck_assert_ptr_ne(p, MAP_FAILED);
+	at = (uintptr_t)p;
 	munmap(p, len);
-	return p;
+	return (char *)at;
 }
 
 START_TEST(find_in_a_gap)

@@ -205,7 +205,9 @@ static inline char *map_window(int fd, int prot)
 {
 	char *p = mmap(NULL, PAGES * PAGE, prot, MAP_SHARED, fd, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	return p;
 }
 
 /* A child that keeps what it has until @sock is closed. */
@@ -241,7 +243,7 @@ static inline void *own_table(void *arg)
 	int *fd = arg;
 
 	unshare(CLONE_FILES);
-	*fd = -1;
+	__atomic_store_n(fd, -1, __ATOMIC_RELEASE);
 	for (;;)
 		pause();
 	return NULL;
@@ -250,11 +252,11 @@ static inline void *own_table(void *arg)
 /* A thread takes the descriptors for itself, the first one closes its own. */
 static inline void hide_in_thread(int fd)
 {
-	volatile int given = fd;
+	int given = fd;
 	pthread_t t;
 
-	pthread_create(&t, NULL, own_table, (void *)(uintptr_t)&given);
-	while (given >= 0)
+	pthread_create(&t, NULL, own_table, &given);
+	while (__atomic_load_n(&given, __ATOMIC_ACQUIRE) >= 0)
 		sched_yield();
 	close(fd);
 }
@@ -272,7 +274,7 @@ static inline void *wait_forever(void *arg)
 
 static inline void obey(int sock, int fd)
 {
-	char *p = NULL;
+	static char *p;
 	pthread_t t;
 	char c;
 

@@ -3,4 +3,4 @@
 # The driver's behaviour, row by row, on a real device.
 start_daemon --sim-port=5:1
 client "$BUILD/tests/uml/abi"
-stop_daemon && ok "the daemon ends well"
+check "the daemon ends well" stop_daemon

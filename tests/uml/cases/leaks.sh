@@ -37,4 +37,4 @@ check "no descriptor is left" test "$(descriptors)" -eq "$fds"
 after=$(resident)
 comment "resident: $before KiB before, $after KiB after"
 check "the daemon has not grown by more than 5 %" test $((after * 100)) -le $((before * 105))
-stop_daemon && ok "the daemon ends well"
+check "the daemon ends well" stop_daemon

@@ -1,0 +1,41 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What stands in the daemon's way is said, with what to do about it; names are kept apart.
+daemon() { timeout 10 "$BUILD/cuse_gntdev" --sim "$@"; }
+
+check_output "an option that is none" 'workers=0: not a number from 1 to' daemon --workers=0
+check_output "a fault that is none" 'error: --fault=map:statsu=eagain: .*statsu' daemon --fault=map:statsu=eagain
+check_output "an argument" 'no arguments besides options' daemon here
+check_output "a name that is none" 'is no device name' daemon --name=../sda
+check_output "the name of a kernel driver's device" 'belongs to a kernel driver: unload it' daemon --name=fuse
+check_output "a run directory that cannot be" 'cannot make the run directory /nowhere/at/all' daemon --run-dir=/nowhere/at/all
+
+mkdir -p /dev/xen && touch /dev/xen/gntdev
+check_output "a left-over file" '/dev/xen/gntdev exists and no driver is known to own it' daemon
+rm /dev/xen/gntdev
+
+check_output "no permission" 'no permission to open /dev/cuse' \
+	setpriv --reuid=65534 --clear-groups timeout 10 "$BUILD/cuse_gntdev" --sim --run-dir=/tmp/nobody
+chmod 600 /dev/cuse
+mv /dev/cuse /dev/cuse.away
+check_output "no /dev/cuse" 'modprobe cuse' daemon
+mv /dev/cuse.away /dev/cuse
+
+start_daemon --sim-port=5:1
+first=$DAEMON
+check_output "a second instance" 'already served by another CUSE daemon' daemon
+check_output "a second instance in the same run directory" 'already served by another CUSE daemon|in use' \
+	daemon --name=xen/other --granter=none --run-dir=/run/cuse-gntdev --granter=1:xen/gntalloc
+start_daemon --name=xen/second --granter=2:xen/second-alloc
+check "two daemons side by side" test -c /dev/xen/gntdev -a -c /dev/xen/second
+check "the second ends well" stop_daemon
+check "the first has not noticed" client "$BUILD/tests/uml/cycles" 1
+DAEMON=$first
+check "the first ends well" stop_daemon
+check "a killed daemon is no obstacle" eval '
+	"$BUILD/cuse_gntdev" --sim 2>>daemon.log & killed=$!
+	wait_for 10 test -S /run/cuse-gntdev/xen-gntdev.sock
+	kill -KILL $killed; wait $killed 2>/dev/null; true'
+start_daemon --sim-port=5:1
+check "the next one works" client "$BUILD/tests/uml/cycles" 1
+check "and ends well" stop_daemon
