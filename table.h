@@ -56,9 +56,9 @@ enum map_phase {
  * struct map - one successful MAP_GRANT_REF
  *
  * `first`, `open_id`, `count` and `refs` are constant once map_add() has published the map. From
- * `readonly` on the fields belong to table.c's callers: `notify` is a word of their own making, changed by compare-and-swap only;
- * the rest is written by the thread that owns the phase MAPPING, before map_settle(), and by
- * the one that owns RELEASING.
+ * `readonly` on the fields belong to table.c's callers: `notify` is a word of their own making,
+ * changed by compare-and-swap only; the rest is written by the thread that owns the phase MAPPING,
+ * before map_settle(), and by the one that owns RELEASING.
  */
 struct map {
 	uint64_t state;	  /* private to table.c; read it through map_phase(), map_is_listed() */
@@ -70,7 +70,7 @@ struct map {
 	void *user;	  /* what the mapper keeps for the pages while they are mapped */
 	uint64_t window;  /* id of the window that shows it */
 	uint64_t vaddr;	  /* where the client said it would map the window; 0 unknown */
-	uint64_t told;     /* order in which `vaddr`s were said */
+	uint64_t told;	  /* order in which `vaddr`s were said */
 	struct table_ref refs[];
 };
 
