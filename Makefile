@@ -39,7 +39,7 @@ SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,
 TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
 CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/systemd/*.c))
 BENCH    := $(patsubst %.c,%,$(wildcard bench/*.c))
-# Those that need a CUSE device are started by tests/uml/bench.sh.
+# Those that need a CUSE device are started by bench/qemu.sh.
 BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
 
 PROGRAMS  = build/cuse_gntdev build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
@@ -160,7 +160,8 @@ run-lint: $(call PACKAGES,build unit lint)
 	@tests/lint.sh quick
 
 lint: $(call PACKAGES,build unit lint)
-	@tests/lint.sh all
+	@tests/stage.sh run lint tests/lint.sh all || true
+	@tests/stage.sh sum lint
 
 run-unit: $(UNIT_BIN) $(TORTURE_BIN)
 	@tests/unit/run.sh $(TORTURE_SECONDS) $^
@@ -179,10 +180,10 @@ demo: $(PROGRAMS) $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
 	else echo "no /dev/cuse for us here: in User-Mode Linux"; \
 		tests/uml/run.sh -t 120 -n demo examples/demo.sh; fi
 
-bench: $(BENCH_BIN) $(call PACKAGES,cuse)
+bench: $(BENCH_BIN) $(call PACKAGES,bench)
 	@echo "# native: $$(nproc) processors, Linux $$(uname -r)"
 	@for b in $(BENCH_NATIVE); do build/$$b || exit 1; done
-	@tests/uml/run.sh -t 600 -n bench tests/uml/bench.sh
+	@bench/qemu.sh
 
 # --- install ------------------------------------------------------------------------------------
 
@@ -196,6 +197,7 @@ install: $(PROGRAMS)
 	$(SUBST) gntdev-run > $(DESTDIR)$(BINDIR)/gntdev-run
 	chmod 755 $(DESTDIR)$(BINDIR)/gntdev-run
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)
 	install -m 644 systemd/70-cuse-gntdev.rules $(DESTDIR)$(UDEVDIR)
 	install -m 644 systemd/cuse-gntdev.modprobe $(DESTDIR)$(CONFDIR)/modprobe.d/cuse-gntdev.conf

@@ -28,7 +28,8 @@
 #include <xengnttab.h>
 #include <xen/sys/gntdev.h>
 
-#define ROUNDS 9
+#define ROUNDS	9
+#define WARM_UP 3
 
 static int gntdev;
 static int bare[2]; /* single-threaded, multi-threaded */
@@ -141,34 +142,37 @@ static double empty_ioctls(int f, int n)
 	return (now_us() - start) / n;
 }
 
-static void map_many(uint64_t *index, int n)
+/* MAP @n times; @index may be NULL. */
+static void map_many(int fd, uint64_t *index, int n)
 {
 	struct ioctl_gntdev_map_grant_ref op = { .count = 1, .refs = { { 1, ref } } };
 
 	for (int i = 0; i < n; i++) {
-		if (ioctl(gntdev, IOCTL_GNTDEV_MAP_GRANT_REF, &op))
+		if (ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, &op))
 			die("MAP_GRANT_REF");
-		index[i] = op.index;
+		if (index)
+			index[i] = op.index;
 	}
 }
 
-static void unmap_many(const uint64_t *index, int n)
+static void unmap_many(int fd, const uint64_t *index, int n)
 {
 	for (int i = 0; i < n; i++) {
 		struct ioctl_gntdev_unmap_grant_ref op = { .index = index[i], .count = 1 };
 
-		if (ioctl(gntdev, IOCTL_GNTDEV_UNMAP_GRANT_REF, &op))
+		if (ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &op))
 			die("UNMAP_GRANT_REF");
 	}
 }
 
-static double map_ioctls(uint64_t *index, int n)
+static double map_ioctls(int fd, int n)
 {
+	uint64_t index[n];
 	double start = now_us(), us;
 
-	map_many(index, n);
+	map_many(fd, index, n);
 	us = (now_us() - start) / n;
-	unmap_many(index, n);
+	unmap_many(fd, index, n);
 	return us;
 }
 
@@ -205,43 +209,66 @@ static double large_map(struct ioctl_gntdev_map_grant_ref *op)
 
 /* --- figures --- */
 
+/* Anonymous memory of the daemon, bytes; by its name, as there is one of it here. */
+static double daemon_bytes(void)
+{
+	char line[128];
+	FILE *f = popen("cat /proc/$(pidof cuse_gntdev)/status", "r");
+	double kib = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "RssAnon: %lf", &kib) == 1)
+			break;
+	if (f)
+		pclose(f);
+	return kib * 1024;
+}
+
 static void bench_round_trips(void)
 {
 	enum { N = 300 };
 	double one[ROUNDS], many[ROUNDS], map[ROUNDS], ratio[ROUNDS];
-	uint64_t index[N];
 
-	for (int r = 0; r < ROUNDS; r++) {
-		one[r] = empty_ioctls(bare[0], N);
-		map[r] = map_ioctls(index, N);
-		many[r] = empty_ioctls(bare[1], N);
-		ratio[r] = map[r] / one[r];
+	/* The first rounds warm up caches, and the translations of an emulator. */
+	for (int r = -WARM_UP; r < ROUNDS; r++) {
+		int at = r < 0 ? 0 : r;
+
+		one[at] = empty_ioctls(bare[0], N);
+		map[at] = map_ioctls(gntdev, N);
+		many[at] = empty_ioctls(bare[1], N);
+		ratio[at] = map[at] / one[at];
 	}
 	printf("empty_ioctl_us %.1f us\n", median(one, ROUNDS));
 	printf("empty_ioctl_threaded_us %.1f us\n", median(many, ROUNDS));
 	printf("map_ioctl_over_empty_ioctl_ratio %.2f ratio\n", median(ratio, ROUNDS));
 }
 
+/* An open for each number of live maps, so that they can take turns. */
 static void bench_live_maps(void)
 {
 	static const int live[] = { 10, 1000, 100000 };
 	enum { N = 300 };
-	uint64_t *kept = calloc(100000, sizeof(*kept)), index[N];
-	double map[ROUNDS], first = 0, us;
-	int have = 0;
+	double map[3][ROUNDS], ratio[ROUNDS], before = 0;
+	int fd[3];
 
 	for (int i = 0; i < 3; i++) {
-		map_many(kept + have, live[i] - have);
-		have = live[i];
-		for (int r = 0; r < ROUNDS; r++)
-			map[r] = map_ioctls(index, N);
-		us = median(map, ROUNDS);
-		first = i ? first : us;
-		printf("map_ioctl_us_%d %.1f us\n", live[i], us);
+		before = daemon_bytes();
+		fd[i] = open("/dev/xen/gntdev", O_RDWR);
+		map_many(fd[i], NULL, live[i]);
 	}
-	printf("map_ioctl_100000_over_10_ratio %.2f ratio\n", us / first);
-	unmap_many(kept, have);
-	free(kept);
+	printf("daemon_bytes_per_live_map %.0f bytes\n", (daemon_bytes() - before) / live[2]);
+	for (int r = -WARM_UP; r < ROUNDS; r++) {
+		int at = r < 0 ? 0 : r;
+
+		for (int i = 0; i < 3; i++)
+			map[i][at] = map_ioctls(fd[i], N);
+		ratio[at] = map[2][at] / map[0][at];
+	}
+	for (int i = 0; i < 3; i++)
+		printf("map_ioctl_us_%d %.1f us\n", live[i], median(map[i], ROUNDS));
+	printf("map_ioctl_100000_over_10_ratio %.2f ratio\n", median(ratio, ROUNDS));
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
 }
 
 static void bench_cycle(void)
@@ -251,6 +278,23 @@ static void bench_cycle(void)
 	for (int r = 0; r < ROUNDS; r++)
 		us[r] = cycles(100);
 	printf("map_unmap_cycle_us %.1f us\n", median(us, ROUNDS));
+}
+
+/* With a window and a grant each. They are left for the end of the process to unmap. */
+static void bench_mapped(void)
+{
+	enum { N = 2000, REFS = 100 };
+	xengntshr_handle *gs = xengntshr_open(NULL, 0);
+	uint32_t refs[REFS];
+	double before;
+
+	if (!gs || !xengntshr_share_pages(gs, 0, REFS, refs, 1))
+		die("share");
+	before = daemon_bytes();
+	for (int i = 0; i < N; i++)
+		if (!xengnttab_map_grant_ref(gt, 1, refs[i % REFS], PROT_READ | PROT_WRITE))
+			die("map");
+	printf("daemon_bytes_per_mapped_map %.0f bytes\n", (daemon_bytes() - before) / N);
 }
 
 static void bench_large_map(void)
@@ -277,6 +321,8 @@ int main(void)
 	granted = gs ? xengntshr_share_pages(gs, 0, 1, &ref, 1) : NULL;
 	if (!gt || gntdev < 0 || !granted)
 		die("set-up");
+	/* First: afterwards the daemon has freed memory to reuse. */
+	bench_mapped();
 	bench_round_trips();
 	bench_live_maps();
 	bench_cycle();

@@ -70,14 +70,15 @@ leaves_nothing()
 
 main_pid() { systemctl show -P MainPID $service; }
 
+has_successor_of() { [ "$(main_pid)" != 0 ] && [ "$(main_pid)" != "$1" ]; }
+
 restarts_after()
 {
 	local old
 
 	old=$(main_pid)
 	kill "-$1" "$old"
-	wait_for 40 eval '[ "$(main_pid)" != 0 ] && [ "$(main_pid)" != '"$old"' ]' &&
-		wait_for 20 systemctl is-active $service
+	wait_for 40 has_successor_of "$old" && wait_for 20 systemctl is-active $service
 }
 
 stays_up()
@@ -87,6 +88,8 @@ stays_up()
 }
 
 result_was() { journalctl -u $service | grep -q "Failed with result '$1'"; }
+
+drivers_module_is_barred() { modprobe --showconfig | grep -x 'install xen_gntdev /bin/false'; }
 
 # The kernel tells udev about the node; its rule runs a moment after the service is ready.
 settled() { udevadm settle && has_mode "$1" "root:xen-gnt 660"; }
@@ -121,7 +124,7 @@ tests()
 	check "a client works again" gntdev-run /test/client
 	check "it stops" systemctl stop $service
 	check "it leaves nothing behind again" leaves_nothing
-	check "the kernel's driver is kept away" eval 'modprobe --showconfig | grep -x "install xen_gntdev /bin/false"'
+	check "the kernel's driver is kept away" drivers_module_is_barred
 	check "its rating for exposure is good" \
 		systemd-analyze security --threshold=20 --no-pager $service
 }

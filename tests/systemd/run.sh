@@ -56,7 +56,7 @@ make_root()
 	rm -rf "$root"
 	mkdir -p "$root/test"
 	tar -C "$root" -xf "$tarball"
-	MAKEFLAGS= make --no-print-directory -s install DESTDIR="$root" PREFIX=/usr >/dev/null
+	env -u MAKEFLAGS make --no-print-directory -s install DESTDIR="$root" PREFIX=/usr >/dev/null
 	cp -a build/tests/systemd/client tests/systemd/inside.sh "$root/test"
 	cp tests/systemd/gntdev-test.service "$root/etc/systemd/system"
 	add_libraries build/cuse_gntdev build/tests/systemd/client

@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# qemu.sh - the figures that need a CUSE device, on Debian's own kernel in an emulated machine
+#
+# User-Mode Linux, where the tests run, is no place to measure: one system call costs a quarter of a
+# CUSE round trip there. Under QEMU it costs next to nothing, as on real hardware; only everything is
+# slow. So times are of use in comparison with each other, and ratios are what to look at.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+cache=.cache/kernel
+dir=build/bench/qemu
+
+# Only downloaded and unpacked: nothing of it is installed here.
+get_kernel()
+{
+	local package tmp
+
+	[ -f $cache/vmlinuz ] && return
+	package=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+	[ -n "$package" ] || { echo "qemu.sh: apt knows no linux-image-amd64: apt-get update" >&2; return 1; }
+	tmp=$(mktemp -d)
+	mkdir -p $cache
+	(cd "$tmp" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb -x ./*.deb root) >&2 || return
+	for module in fuse cuse; do
+		cp "$tmp"/root/lib/modules/*/kernel/fs/fuse/$module.ko* $cache || return
+	done
+	[ ! -f $cache/cuse.ko.xz ] || xz -d $cache/*.ko.xz
+	echo "$package" >$cache/name
+	cp "$tmp"/root/boot/vmlinuz-* $cache/vmlinuz
+	rm -rf "$tmp"
+}
+
+# add_file FILE...: to the same place in the guest
+add_file()
+{
+	local file
+
+	for file in "$@"; do
+		mkdir -p "$dir/root/$(dirname "$file")"
+		cp -Lu "$file" "$dir/root/$file"
+	done
+}
+
+make_root()
+{
+	rm -rf "$dir/root"
+	mkdir -p "$dir"/root/{bin,dev,proc,sys,run,mod}
+	cp build/cuse_gntdev build/libgntdev-mmap.so build/bench/cuse_ioctl "$dir/root/bin"
+	cp "$(command -v busybox)" "$dir/root/bin/busybox"
+	cp $cache/*.ko "$dir/root/mod"
+	# shellcheck disable=SC2046 # paths of libraries have no spaces
+	add_file $(ldd "$dir"/root/bin/{cuse_gntdev,cuse_ioctl} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
+	# pthread_cancel(), which libfuse's own threads need, loads it by name.
+	add_file "$(ldconfig -p | sed -n 's/.*libgcc_s.so.1 (libc6,x86-64) => //p' | head -n 1)"
+	cat >"$dir/root/init" <<-'EOF'
+		#!/bin/busybox sh
+		b=/bin/busybox
+		for a in sh cat pidof; do $b ln -s /bin/busybox /bin/$a; done
+		$b mount -t proc proc /proc; $b mount -t sysfs sys /sys
+		$b mount -t devtmpfs dev /dev; $b mount -t tmpfs run /run
+		$b insmod /mod/fuse.ko; $b insmod /mod/cuse.ko
+		/bin/cuse_gntdev --sim 2>/run/log &
+		until [ -S /run/cuse-gntdev/xen-gntalloc.sock ]; do $b usleep 100000; done
+		$b sleep 1
+		LD_PRELOAD=/bin/libgntdev-mmap.so /bin/cuse_ioctl || $b cat /run/log
+		$b poweroff -f
+	EOF
+	chmod 755 "$dir/root/init"
+	(cd "$dir/root" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$dir/initrd"
+}
+
+get_kernel && make_root || exit 1
+echo "# QEMU without hardware virtualisation, one virtual CPU, $(cat $cache/name): compare, look at ratios"
+timeout 400 qemu-system-x86_64 -M q35 -cpu max -m 512 -smp 1 -nographic -no-reboot -kernel $cache/vmlinuz \
+	-initrd "$dir/initrd" -append "console=ttyS0 quiet panic=-1" </dev/null >"$dir/log" 2>&1
+# The first line has the firmware's control sequences in front.
+grep -aoE '[a-z0-9_]+ [0-9.]+ (us|ratio|bytes)' "$dir/log" | tee "$dir/figures"
+[ "$(wc -l <"$dir/figures")" -ge 11 ] || { tail -n 20 "$dir/log" >&2; exit 1; }
