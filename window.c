@@ -55,7 +55,9 @@
  *  - while a process could hold it that we may not look into (no CAP_SYS_PTRACE, a security module):
  *    the client it was delivered to, and any process born after the window was made. Processes
  *    that are older can have got it only by SCM_RIGHTS, see below. If /proc hides processes
- *    (hidepid) nothing is judged. The log says so, and it is tried again every second.
+ *    (hidepid) nothing is judged. The log says so, and it is tried again every second;
+ *  - if its client is not in our pid namespace: no pass can see that one, so its window's grants stay
+ *    mapped until the daemon ends.
  *
  * Guarantee: gone() is called once for each window; never while a process has it open or mapped,
  * within the limits below; and after the last user has gone always, at once in the ordinary case,
@@ -71,7 +73,8 @@
  *  - The end of a mapping does not end what the kernel does with its pages on a client's behalf: a
  *    client that has pinned them (io_uring fixed buffers, vmsplice) can still reach the pages
  *    of the file. The hypervisor layer must not put anybody else's grant there.
- *  - Processes outside our pid namespace that are no descendants of it are not seen.
+ *  - A process outside our pid namespace is not seen. What is judged is a window whose client is
+ *    inside; if that has passed it on to the outside, it is taken for gone.
  *  - A client that does nothing but fork and exit, thousands of times a second, may slip through all
  *    those passes. It loses its window: under Xen that ends its access, in the simulator it does
  *    not.
@@ -372,7 +375,8 @@ static void scan_blocked(struct procmaps_visitor *v, pid_t pid, uint64_t start)
 /* Whether a process that we cannot look into can hold the window. */
 static bool maybe_hidden(const struct scan *s, const struct window *win)
 {
-	if (s->youngest >= win->born)
+	/* Its client is not of our pid namespace, and so may those be that it gave the window to. */
+	if (!win->client || s->youngest >= win->born)
 		return true;
 	for (size_t i = 0; i < s->n_blocked; i++)
 		if (s->blocked[i] == win->client)

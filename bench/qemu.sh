@@ -21,13 +21,13 @@ get_kernel()
 	[ -n "$package" ] || { echo "qemu.sh: apt knows no linux-image-amd64: apt-get update" >&2; return 1; }
 	tmp=$(mktemp -d)
 	mkdir -p $cache
-	(cd "$tmp" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb -x ./*.deb root) >&2 || return
+	(cd "$tmp" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb -x ./*.deb unpacked) >&2 || return
 	for module in fuse cuse; do
-		cp "$tmp"/root/lib/modules/*/kernel/fs/fuse/$module.ko* $cache || return
+		cp "$tmp"/unpacked/lib/modules/*/kernel/fs/fuse/$module.ko* $cache || return
 	done
 	[ ! -f $cache/cuse.ko.xz ] || xz -d $cache/*.ko.xz
 	echo "$package" >$cache/name
-	cp "$tmp"/root/boot/vmlinuz-* $cache/vmlinuz
+	cp "$tmp"/unpacked/boot/vmlinuz-* $cache/vmlinuz
 	rm -rf "$tmp"
 }
 
@@ -37,23 +37,23 @@ add_file()
 	local file
 
 	for file in "$@"; do
-		mkdir -p "$dir/root/$(dirname "$file")"
-		cp -Lu "$file" "$dir/root/$file"
+		mkdir -p "$dir/guest/$(dirname "$file")"
+		cp -Lu "$file" "$dir/guest/$file"
 	done
 }
 
 make_root()
 {
-	rm -rf "$dir/root"
-	mkdir -p "$dir"/root/{bin,dev,proc,sys,run,mod}
-	cp build/cuse_gntdev build/libgntdev-mmap.so build/bench/cuse_ioctl "$dir/root/bin"
-	cp "$(command -v busybox)" "$dir/root/bin/busybox"
-	cp $cache/*.ko "$dir/root/mod"
+	rm -rf "$dir/guest"
+	mkdir -p "$dir"/guest/{bin,dev,proc,sys,run,mod}
+	cp build/cuse_gntdev build/libgntdev-mmap.so build/bench/cuse_ioctl "$dir/guest/bin"
+	cp "$(command -v busybox)" "$dir/guest/bin/busybox"
+	cp $cache/*.ko "$dir/guest/mod"
 	# shellcheck disable=SC2046 # paths of libraries have no spaces
-	add_file $(ldd "$dir"/root/bin/{cuse_gntdev,cuse_ioctl} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
+	add_file $(ldd "$dir"/guest/bin/{cuse_gntdev,cuse_ioctl} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
 	# pthread_cancel(), which libfuse's own threads need, loads it by name.
 	add_file "$(ldconfig -p | sed -n 's/.*libgcc_s.so.1 (libc6,x86-64) => //p' | head -n 1)"
-	cat >"$dir/root/init" <<-'EOF'
+	cat >"$dir/guest/init" <<-'EOF'
 		#!/bin/busybox sh
 		b=/bin/busybox
 		for a in sh cat pidof; do $b ln -s /bin/busybox /bin/$a; done
@@ -66,8 +66,8 @@ make_root()
 		LD_PRELOAD=/bin/libgntdev-mmap.so /bin/cuse_ioctl || $b cat /run/log
 		$b poweroff -f
 	EOF
-	chmod 755 "$dir/root/init"
-	(cd "$dir/root" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$dir/initrd"
+	chmod 755 "$dir/guest/init"
+	(cd "$dir/guest" && find . | cpio -o -H newc 2>/dev/null | gzip -1) >"$dir/initrd"
 }
 
 get_kernel && make_root || exit 1

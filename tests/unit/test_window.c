@@ -55,7 +55,7 @@ START_TEST(descriptor_holds)
 	static struct user u;
 	struct client c = client_new(make(&u));
 
-	window_delivered(windows, u.id, 0);
+	window_delivered(windows, u.id, getpid());
 	tell(&c, 'm');
 	tell(&c, 'u');
 	assert_held(&u);
@@ -112,7 +112,7 @@ START_TEST(opened_again_does_not_end)
 	int again;
 
 	tell(&c, 'm');
-	window_delivered(windows, u.id, 0);
+	window_delivered(windows, u.id, getpid());
 	for (int i = 0; i < 5; i++) {
 		again = open_again(&c, fd);
 		ck_assert_int_ge(again, 0);
@@ -134,7 +134,7 @@ START_TEST(opened_again_holds)
 	int again = open_again(&c, fd);
 
 	ck_assert_int_ge(again, 0);
-	window_delivered(windows, u.id, 0);
+	window_delivered(windows, u.id, getpid());
 	end_client(&c, 'k');
 	assert_held(&u);
 	close(again);
@@ -252,7 +252,7 @@ static void overflow(void)
 		int fd = make(&many[i]);
 
 		close(fd);
-		window_delivered(windows, many[i].id, 0);
+		window_delivered(windows, many[i].id, getpid());
 	}
 }
 
@@ -275,7 +275,7 @@ START_TEST(overflow_finds_the_gone)
 	struct client c1 = mapped_client(&by_map);
 	struct client c2 = client_new(make(&by_fd));
 
-	window_delivered(windows, by_fd.id, 0);
+	window_delivered(windows, by_fd.id, getpid());
 	overflow();
 	ck_assert_int_eq(windows_start(windows), 0);
 	wait_all_gone(5000);
@@ -307,13 +307,31 @@ START_TEST(overflow_spares_the_undelivered)
 	assert_held(&sent);
 	assert_held(&lost);
 	/* Only now may it be looked for. */
-	window_delivered(windows, lost.id, 0);
+	window_delivered(windows, lost.id, getpid());
 	ck_assert_int_ge(wait_gone(&lost, 5000), 0);
 	assert_held(&sent);
 	close(sock[0]);
 	close(sock[1]);
-	window_delivered(windows, sent.id, 0);
+	window_delivered(windows, sent.id, getpid());
 	ck_assert_int_ge(wait_gone(&sent, 5000), 0);
+}
+END_TEST
+
+/* A client of another pid namespace: no pass can see whether it holds the window. */
+START_TEST(overflow_spares_the_invisible)
+{
+	static struct user seen, unseen;
+	int fd = make(&seen), other = make(&unseen);
+
+	window_delivered(windows, seen.id, getpid());
+	window_delivered(windows, unseen.id, 0);
+	overflow();
+	close(fd);
+	close(other);
+	ck_assert_int_eq(windows_start(windows), 0);
+	ck_assert_int_ge(wait_gone(&seen, 5000), 0);
+	sleep_ms(300);
+	assert_held(&unseen);
 }
 END_TEST
 
@@ -324,7 +342,7 @@ static void assert_found_in_hiding(const char *commands)
 
 	for (const char *s = commands; *s; s++)
 		tell(&c, *s);
-	window_delivered(windows, u.id, 0);
+	window_delivered(windows, u.id, getpid());
 	overflow();
 	ck_assert_int_eq(windows_start(windows), 0);
 	wait_all_gone(5000);
@@ -381,7 +399,7 @@ START_TEST(mass_death)
 		at[i] = map_window(fd, PROT_READ);
 		ck_assert_ptr_nonnull(at[i]);
 		close(fd);
-		window_delivered(windows, u[i].id, 0);
+		window_delivered(windows, u[i].id, getpid());
 	}
 	pid = fork();
 	if (!pid) {
@@ -427,6 +445,7 @@ Suite *window_suite(void)
 	tc = add_case(s, "overflow", setup_late);
 	tcase_add_test(tc, overflow_finds_the_gone);
 	tcase_add_test(tc, overflow_spares_the_undelivered);
+	tcase_add_test(tc, overflow_spares_the_invisible);
 	tcase_add_loop_test(tc, overflow_looks_into_threads, 0, 3);
 	tcase_add_test(tc, overflow_does_not_miss_forks);
 	return s;

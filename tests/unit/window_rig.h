@@ -358,7 +358,7 @@ static inline struct client mapped_client(struct user *u)
 
 	tell(&c, 'm');
 	tell(&c, 'c');
-	window_delivered(windows, u->id, 0);
+	window_delivered(windows, u->id, getpid());
 	return c;
 }
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # More windows end at once than the kernel's queue of events holds: none is forgotten, none that is
 # still held is given up.
+usual=$(cat /proc/sys/fs/inotify/max_queued_events)
 echo 50 >/proc/sys/fs/inotify/max_queued_events
 start_daemon --verbose
 held() { kill -USR1 "$DAEMON"; busybox usleep 20000; grep 'held:' daemon.log | tail -n 1 | grep -q "$1"; }
@@ -25,3 +26,4 @@ wait $kept 2>/dev/null
 check "the rest goes too" wait_for 2 held 'windows=0 handles=0 pins=0'
 check_output "the queue did overflow" 'dropped events of windows' cat daemon.log
 check "the daemon ends well" stop_daemon
+echo "$usual" >/proc/sys/fs/inotify/max_queued_events
