@@ -30,7 +30,7 @@
 
 /* What the kernel copies in one retry: areas in both directions together, bytes in each. */
 #define CALLER_AREAS_MAX 256
-#define CALLER_BYTES_MAX (32 * 4096)
+#define CALLER_BYTES_MAX (32UL * 4096)
 
 /**
  * struct caller - how one run of one handler reaches its caller

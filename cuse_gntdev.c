@@ -20,9 +20,12 @@
 #include "gntdev.h"
 #include "hypercall.h"
 #include "log.h"
+#include "session.h"
 #include "sim.h"
 
-#define WORKERS_MAX	   64
+/* How often it is looked whether workers are stuck, ms. */
+#define RELIEVE_MS 500
+
 #define SIM_MEMORY_MIB_MAX (1U << 22)
 
 const char *argp_program_version = "cuse_gntdev " VERSION;
@@ -109,10 +112,11 @@ static void parse_port(struct argp_state *state, struct daemon_config *c, char *
 
 	if (c->n_ports == DAEMON_PORTS_MAX)
 		argp_error(state, "--sim-port: more than %d", DAEMON_PORTS_MAX);
-	if (!domid)
+	if (!domid) {
 		argp_error(state, "--sim-port=%s: PORT:DOMID is wanted, such as 5:1", arg);
-	else
-		*domid++ = '\0';
+		return;
+	}
+	*domid++ = '\0';
 	p = &c->port[c->n_ports++];
 	p->port = (uint32_t)parse_number(state, "sim-port", arg, 1, SIM_PORT_MAX);
 	p->remote = (uint16_t)parse_number(state, "sim-port", domid, 0, SIM_DOMID_MAX);
@@ -130,7 +134,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		c->name = arg;
 		break;
 	case OPT_WORKERS:
-		c->workers = (unsigned int)parse_number(state, "workers", arg, 1, WORKERS_MAX);
+		c->workers =
+			(unsigned int)parse_number(state, "workers", arg, 1, SESSION_WORKERS_MAX);
 		break;
 	case OPT_RUN_DIR:
 		c->run_dir = arg;
@@ -182,16 +187,6 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* Milliseconds between two signs of life, -1 if nobody waits for them. */
-static int watchdog_interval(void)
-{
-	uint64_t usec;
-
-	if (sd_watchdog_enabled(0, &usec) <= 0)
-		return -1;
-	return usec / 2000 > 1 ? (int)(usec / 2000) : 1;
-}
-
 /* Return: whether it was one to end by. SIGUSR1 asks for a report of what is held. */
 static bool take_signal(struct daemon *d, int signals)
 {
@@ -215,14 +210,13 @@ static bool take_signal(struct daemon *d, int signals)
 static int serve(struct daemon *d, int signals)
 {
 	struct pollfd p[1 + DAEMON_SESSIONS_MAX];
-	int interval = watchdog_interval();
 	nfds_t n = 1;
 	int k;
 
 	p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	n += daemon_pollfds(d, p + 1);
 	for (;;) {
-		k = poll(p, n, interval);
+		k = poll(p, n, RELIEVE_MS);
 		if (k < 0 && errno != EINTR)
 			return EXIT_FAILURE;
 		if (k > 0 && p[0].revents) {
@@ -235,8 +229,8 @@ static int serve(struct daemon *d, int signals)
 				"\"abort\" in /sys/class/cuse?): clients get ENOTCONN; ending");
 			return EXIT_FAILURE;
 		}
-		/* A worker that hangs in one request is a hung daemon: let the watchdog see it. */
-		if (k == 0 && !daemon_stuck(d))
+		/* If nobody can be served any more let the watchdog, if there is one, see to it. */
+		if (k == 0 && daemon_relieve(d))
 			sd_notify(0, "WATCHDOG=1");
 	}
 }

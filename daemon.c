@@ -62,7 +62,7 @@ void daemon_config_init(struct daemon_config *c)
 	c->workers = 2;
 	c->limit = GNTDEV_LIMIT_DEFAULT;
 	c->gntalloc_limit = GNTALLOC_LIMIT_DEFAULT;
-	c->sim_pages = 1024 * 256;
+	c->sim_pages = 1024 * 256UL; /* 1 GiB */
 }
 
 struct why {
@@ -352,13 +352,13 @@ nfds_t daemon_pollfds(const struct daemon *d, struct pollfd *p)
 	return d->n_served;
 }
 
-bool daemon_stuck(struct daemon *d)
+bool daemon_relieve(struct daemon *d)
 {
-	bool stuck = false;
+	bool good = true;
 
 	for (unsigned int i = 0; i < d->n_served; i++)
-		stuck |= session_stuck(d->served[i].session);
-	return stuck;
+		good &= session_relieve(d->served[i].session);
+	return good;
 }
 
 struct held {
@@ -393,16 +393,23 @@ void daemon_report(struct daemon *d)
 		 n.frames, n.port_refs);
 }
 
-/* Nothing new comes in; what workers and socket threads have in hand is finished. */
-static void stop_input(struct daemon *d)
+/*
+ * Nothing new comes in; what workers and socket threads have in hand is finished.
+ *
+ * Return: whether it is: all workers have ended.
+ */
+static bool stop_input(struct daemon *d)
 {
+	bool all = true;
+
 	for (unsigned int i = 0; i < d->n_served; i++) {
 		if (d->served[i].session)
-			session_stop(d->served[i].session);
+			all &= session_stop(d->served[i].session);
 		winsock_stop(d->served[i].winsock);
 	}
 	if (d->defer)
 		defer_stop(d->defer);
+	return all;
 }
 
 static void close_everything(struct daemon *d)
@@ -432,16 +439,19 @@ static int check_nothing_left(struct daemon *d)
 	return -EBUSY;
 }
 
-int daemon_stop(struct daemon *d)
+/* Where a worker may still go on: all that must not outlive us ends, and nothing is freed. */
+static int leave_stuck(struct daemon *d)
 {
-	int err = 0;
+	log_err("a client holds up a worker, by memory that it does not let us have: ending "
+		"without "
+		"waiting for it");
+	for (unsigned int i = 0; i < d->n_served; i++)
+		unlink(d->served[i].socket);
+	return -EBUSY;
+}
 
-	stop_input(d);
-	if (d->sim)
-		sim_power_off(d->sim);
-	close_everything(d);
-	if (d->hv)
-		err = check_nothing_left(d);
+static void free_parts(struct daemon *d)
+{
 	for (unsigned int i = 0; i < d->n_served; i++)
 		if (d->served[i].session)
 			session_destroy(d->served[i].session);
@@ -454,6 +464,24 @@ int daemon_stop(struct daemon *d)
 		defer_destroy(d->defer);
 	if (d->table)
 		table_destroy(d->table);
+}
+
+int daemon_stop(struct daemon *d)
+{
+	bool ended = stop_input(d);
+	int err = 0;
+
+	if (d->sim)
+		sim_power_off(d->sim);
+	if (!ended) {
+		if (d->table)
+			gntdev_close_all(&d->gntdev);
+		return leave_stuck(d);
+	}
+	close_everything(d);
+	if (d->hv)
+		err = check_nothing_left(d);
+	free_parts(d);
 	table_thread_leave();
 	/* Made by us, or by systemd, which removes it itself; busy if another daemon uses it. */
 	rmdir(d->config->run_dir);

@@ -78,8 +78,12 @@ struct daemon *daemon_start(const struct daemon_config *c, char *why, size_t siz
  */
 nfds_t daemon_pollfds(const struct daemon *d, struct pollfd *p);
 
-/** daemon_stuck() - whether a worker has not moved since the last call */
-bool daemon_stuck(struct daemon *d);
+/**
+ * daemon_relieve() - see that no client holds up the others, see session_relieve()
+ *
+ * Return: false if a device is dead to all its clients.
+ */
+bool daemon_relieve(struct daemon *d);
 
 /** daemon_report() - log what is held right now, in one line of name=value pairs */
 void daemon_report(struct daemon *d);
@@ -87,7 +91,8 @@ void daemon_report(struct daemon *d);
 /**
  * daemon_stop() - no new work, answer all that is pending, unmap every grant, free everything
  *
- * Return: 0; -EBUSY if the hypervisor still had something of ours (logged).
+ * Return: 0; -EBUSY if the hypervisor still had something of ours, or a client holds up a worker (see
+ * session_stop()), so that not all could be taken apart: both logged, to be followed by exit().
  */
 int daemon_stop(struct daemon *d);
 

@@ -29,15 +29,10 @@ static struct gnt_open *get_open(struct gntdev *gd, const struct request *rq)
 	return open_get(gd->table, rq->fh);
 }
 
-/*
- * map_fetch() - read a MAP_GRANT_REF argument into a new map
- *
- * Section 3: header EFAULT, count EINVAL, ENOMEM, refs EFAULT.
- */
-static int map_fetch(struct gntdev *gd, struct caller *c, struct ioctl_gntdev_map_grant_ref *op,
-		     struct map **out)
+/* Section 3, rows 1 and 2. */
+static int fetch_map_header(struct gntdev *gd, struct caller *c,
+			    struct ioctl_gntdev_map_grant_ref *op)
 {
-	struct map *m;
 	int err;
 
 	err = caller_expect(c, c->rq->arg, sizeof(*op));
@@ -47,54 +42,81 @@ static int map_fetch(struct gntdev *gd, struct caller *c, struct ioctl_gntdev_ma
 		return err;
 	if (!op->count || op->count > gd->limit)
 		return caller_why(c, -EINVAL, "count %u is not 1 to %u", op->count, gd->limit);
-	m = map_new(op->count);
-	if (!m)
-		return -ENOMEM;
-	/* The first ref came with the header. */
+	return 0;
+}
+
+/* Row 4. The first ref came with the header. */
+static int fetch_map_refs(struct caller *c, const struct ioctl_gntdev_map_grant_ref *op,
+			  struct map *m)
+{
+	int err = 0;
+
 	memcpy(&m->refs[0], &op->refs[0], sizeof(m->refs[0]));
 	if (op->count > 1)
 		err = caller_fetch(c, &m->refs[1], c->rq->arg + sizeof(*op),
 				   (op->count - 1) * sizeof(m->refs[0]));
-	if (!err)
-		err = caller_ready(c);
-	if (err) {
-		map_free(m);
-		return err;
-	}
-	*out = m;
-	return 0;
+	return err ? err : caller_ready(c);
 }
 
-static void unlist(struct gntdev *gd, struct gnt_open *o, struct map *m)
+/* Publish the map; from here on others may find it, and unmap and free it. */
+static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *first)
 {
-	if (map_unlist(o, m) == MAP_DEAD)
-		grant_finish(gd, m);
+	struct gnt_open *o;
+	int err;
+
+	table_read_lock();
+	o = open_get(gd->table, fh);
+	err = o ? map_add(o, m) : -EBADF;
+	if (!err)
+		*first = m->first;
+	table_read_unlock();
+	return err;
+}
+
+/* Row 5: the client never learnt the index, so the slot goes again, if it is still that one. */
+static void unlist_map(struct gntdev *gd, uint64_t fh, const struct map *m, uint64_t first,
+		       uint32_t count)
+{
+	enum map_end end = MAP_LOST;
+	struct gnt_open *o;
+	struct map *found = NULL;
+
+	table_read_lock();
+	o = open_get(gd->table, fh);
+	if (o)
+		found = map_find(o, first, count);
+	if (found && found == m)
+		end = map_unlist(o, found);
+	table_read_unlock();
+	if (end == MAP_DEAD)
+		grant_finish(gd, found);
 }
 
 static int ioctl_map(struct gntdev *gd, struct caller *c)
 {
 	struct ioctl_gntdev_map_grant_ref op;
-	struct gnt_open *o;
-	struct map *m = NULL;
+	uint64_t first = 0;
+	struct map *m;
 	int err;
 
-	err = map_fetch(gd, c, &op, &m);
+	err = fetch_map_header(gd, c, &op);
 	if (err)
 		return err;
-	table_read_lock();
-	o = get_open(gd, c->rq);
-	err = o ? map_add(o, m) : -EBADF;
+	m = map_new(op.count);
+	if (!m)
+		return -ENOMEM;
+	err = fetch_map_refs(c, &op, m);
+	if (!err)
+		err = list_map(gd, c->rq->fh, m, &first);
 	if (err) {
-		table_read_unlock();
 		map_free(m);
 		return err;
 	}
-	op.index = m->first << ABI_PAGE_SHIFT;
+	op.index = first << ABI_PAGE_SHIFT;
+	/* Not under RCU: the client's memory may take its time (userfaultfd). */
 	err = caller_store(c, c->rq->arg, &op, sizeof(op));
-	/* The client never learnt the index: the slot goes again (row 5). */
 	if (err)
-		unlist(gd, o, m);
-	table_read_unlock();
+		unlist_map(gd, c->rq->fh, m, first, op.count);
 	return err;
 }
 

@@ -36,13 +36,16 @@
 /* Wakes a worker from read(2); its handler does nothing. */
 #define WAKE_SIGNAL SIGUSR2
 
+/* How long a worker may take to finish what it has when the session is stopped. */
+#define STOP_MS 5000
+
 /* As long as the name of a device can be in sysfs. */
 #define NAME_MAX_BYTES 255
 
 /*
  * struct worker - one thread
  * @turn: odd while it has a request, changed by each
- * @seen: what session_stuck() saw last
+ * @seen: what session_relieve() saw last
  */
 struct worker {
 	struct session *s;
@@ -60,7 +63,7 @@ struct session {
 	bool draining;
 	unsigned int n_workers;
 	unsigned int n_started;
-	struct worker worker[];
+	struct worker worker[SESSION_WORKERS_MAX];
 };
 
 /* A request as the device sees it, and libfuse's handle for its answer. */
@@ -368,7 +371,7 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 	struct session *s;
 	int err;
 
-	s = calloc(1, sizeof(*s) + workers * sizeof(s->worker[0]));
+	s = calloc(1, sizeof(*s));
 	if (!s) {
 		snprintf(why, size, "out of memory");
 		return -ENOMEM;
@@ -425,47 +428,71 @@ static void *worker_thread(void *arg)
 	return NULL;
 }
 
-int session_start(struct session *s)
+static int start_worker(struct session *s)
 {
-	struct sigaction sa = { .sa_handler = on_wake_signal };
-	struct worker *w;
+	struct worker *w = &s->worker[s->n_started];
 	int err;
 
-	/* No SA_RESTART: it is there to interrupt. */
-	sigaction(WAKE_SIGNAL, &sa, NULL);
-	for (; s->n_started < s->n_workers; s->n_started++) {
-		w = &s->worker[s->n_started];
-		w->s = s;
-		err = pthread_create(&w->thread, NULL, worker_thread, w);
-		if (err)
-			return -err;
-	}
+	w->s = s;
+	err = pthread_create(&w->thread, NULL, worker_thread, w);
+	if (err)
+		return -err;
+	s->n_started++;
 	return 0;
 }
 
-bool session_stuck(struct session *s)
+int session_start(struct session *s)
 {
-	bool stuck = false;
+	struct sigaction sa = { .sa_handler = on_wake_signal };
+	int err = 0;
+
+	/* No SA_RESTART: it is there to interrupt. */
+	sigaction(WAKE_SIGNAL, &sa, NULL);
+	while (!err && s->n_started < s->n_workers)
+		err = start_worker(s);
+	return err;
+}
+
+/* Whether every worker has been in one request since the last call. */
+static bool all_stuck(struct session *s)
+{
+	bool stuck = true;
 
 	for (unsigned int i = 0; i < s->n_started; i++) {
 		struct worker *w = &s->worker[i];
 		unsigned int turn = __atomic_load_n(&w->turn, __ATOMIC_RELAXED);
 
-		stuck |= (turn & 1) && turn == w->seen;
+		stuck &= (turn & 1) && turn == w->seen;
 		w->seen = turn;
 	}
 	return stuck;
 }
 
-static void join_worker(struct worker *w)
+bool session_relieve(struct session *s)
 {
-	const struct timespec pause = { .tv_nsec = 2 * 1000 * 1000 };
+	if (!all_stuck(s))
+		return true;
+	if (s->n_started == SESSION_WORKERS_MAX || start_worker(s))
+		return false;
+	log_warn("/dev/%s: %u clients hold up a worker each; now there is one more", s->dev->name,
+		 s->n_started - 1);
+	return true;
+}
 
-	while (!__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE)) {
+/* Return: whether it has ended within about @ms milliseconds. */
+static bool join_worker(struct worker *w, unsigned int ms)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+
+	for (unsigned int waited = 0; waited <= ms; waited += 2) {
+		if (__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE)) {
+			pthread_join(w->thread, NULL);
+			return true;
+		}
 		pthread_kill(w->thread, WAKE_SIGNAL);
 		nanosleep(&pause, NULL);
 	}
-	pthread_join(w->thread, NULL);
+	return false;
 }
 
 /* What clients have asked and no worker has read: refuse it, so that nobody is left waiting. */
@@ -486,12 +513,21 @@ static void drain(struct session *s)
 	free(buf.mem);
 }
 
-void session_stop(struct session *s)
+bool session_stop(struct session *s)
 {
+	unsigned int ms = STOP_MS;
+	bool all = true;
+
 	__atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
-	for (unsigned int i = 0; i < s->n_started; i++)
-		join_worker(&s->worker[i]);
+	for (unsigned int i = 0; i < s->n_started; i++) {
+		if (join_worker(&s->worker[i], ms))
+			continue;
+		all = false;
+		/* The others have had their time too. */
+		ms = 0;
+	}
 	drain(s);
+	return all;
 }
 
 void session_destroy(struct session *s)

@@ -25,7 +25,7 @@ int session_check_name(const char *name, char *why, size_t size);
 /**
  * session_new() - make the device node
  * @dev:     what to serve; lives longer than the session
- * @workers: threads, 1 or more
+ * @workers: threads to begin with, 1 to SESSION_WORKERS_MAX
  * @why:     a buffer of @size bytes for a message on failure: what was wrong, what to do
  *
  * When this returns 0 the node exists; clients that open it wait until session_start().
@@ -52,12 +52,19 @@ bool session_alive(const struct session *s);
 /** session_fd() - a descriptor on which poll(2) shows POLLERR when the connection is aborted */
 int session_fd(const struct session *s);
 
+/* A session never has more workers than this, whatever its clients do. */
+#define SESSION_WORKERS_MAX 64
+
 /**
- * session_stuck() - whether a worker has been in one request since the last call
+ * session_relieve() - start another worker if all have been in one request since the last call
  *
- * For a watchdog: called by one thread, at its interval.
+ * A client can hold up a worker for as long as it likes, by an argument in memory that it serves itself
+ * (userfaultfd, a file of its own by FUSE). Others are not to wait for that. By one thread, at
+ * regular intervals.
+ *
+ * Return: false if all are stuck and there can be no more: the device is dead to everybody.
  */
-bool session_stuck(struct session *s);
+bool session_relieve(struct session *s);
 
 /**
  * session_stop() - no new work; returns when the workers have ended
@@ -65,8 +72,11 @@ bool session_stuck(struct session *s);
  * Requests that a worker has are answered by it. What the kernel has still queued is read and
  * refused with ECONNABORTED, as the kernel itself will from session_destroy() on. Requests that
  * wait elsewhere (request_ops.keep) may still be answered until session_destroy().
+ *
+ * Return: false if a client still holds up a worker after some seconds (see session_relieve()):
+ * that thread may go on at any time, so nothing that it uses may be freed.
  */
-void session_stop(struct session *s);
+bool session_stop(struct session *s);
 
 /** session_destroy() - remove the node, free everything; every request has been answered */
 void session_destroy(struct session *s);

@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# A client that lets the daemon wait for its memory holds up nobody but itself.
+start_daemon --sim-port=5:1
+mkfifo go
+"$BUILD/tests/uml/holdup" 5 <go >holdup.out 2>&1 &
+holder=$!
+exec {go}>go
+check "a client holds up five workers of two" wait_for 5 grep -q holding holdup.out
+check "others are served" timeout 20 "$BUILD/gntdev-run" "$BUILD/tests/uml/cycles" 100
+check_output "the log says so" 'clients hold up a worker each' cat daemon.log
+kill -TERM "$DAEMON"
+check "the daemon ends all the same" wait_for 10 daemon_has_ended "$DAEMON"
+wait "$DAEMON"
+check "with an error" test $? -eq 1
+check_output "and says why" 'a client holds up a worker, by memory' cat daemon.log
+unset "daemon_node[$DAEMON]"
+check "its node goes" wait_for 2 test ! -e /dev/xen/gntdev
+echo >&"$go"
+wait $holder
+start_daemon --sim-port=5:1
+check "the next daemon works" client "$BUILD/tests/uml/cycles" 10
+check "and ends well" stop_daemon
