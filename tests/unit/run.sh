@@ -8,9 +8,7 @@ seconds=$1
 shift
 status=0
 export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT-60}
-# Without intercept_tls_get_addr: it reads what is in front of a library's thread-local memory, which
-# need not be there (liburcu's, as a thread ends).
-export ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0:${ASAN_OPTIONS-}
+export ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS-}
 export UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS-}
 
 # A suite that ends with an error but named no failed test has died outside its tests.
