@@ -15,10 +15,12 @@
  * kernel marks the connection dead before it wakes any caller, and poll(2) on our descriptor shows
  * the mark. Therefore:
  *
- * - Reading needs no proof: what an aborted request read is never acted upon for anybody else, as
- *   it belongs to an open file whose device is dead.
  * - Each write is preceded at once by request_ops.waiting(), which asks the kernel. If the
  *   connection is dead nothing is written, ever again.
+ * - Reading needs no proof by itself: what a request asks for is done to an open file whose device
+ *   is dead, if the connection is. The one thing that goes further is GRANT_COPY into a grant. It
+ *   writes to its caller between the last read and the copy (copy.c, clear_statuses()), so it
+ *   asks the kernel after it has read: a connection that lives then lived all the time.
  *
  * What that leaves: the abort, the death of the caller, and a new process that gets its number, all
  * between that poll and the next system call of the same thread, process_vm_writev(), taking its
@@ -26,6 +28,10 @@
  * measured and not taken: opening it costs as much as a round trip, and its writes ignore page
  * protection (FOLL_FORCE), so a read-only argument would be overwritten where the driver says
  * EFAULT. The README names this under limits.
+ *
+ * The caller's memory can take its time: it may be served by the caller itself (userfaultfd, a file
+ * of its own by FUSE). So nothing here may be called under RCU or with a lock, and a session that
+ * finds its workers held up has the kernel copy for a while, in the callers' own contexts.
  */
 #include "caller.h"
 
@@ -39,7 +45,7 @@ void caller_begin(struct caller *c, struct request *rq)
 {
 	c->rq = rq;
 	/* What was copied in or made room for is what an earlier run of this request asked for. */
-	c->direct = rq->tid && !rq->in_len && !rq->out_len;
+	c->direct = rq->tid && !rq->hands_off && !rq->in_len && !rq->out_len;
 	c->reached = false;
 	c->too_much = false;
 	c->n_in = 0;

@@ -17,12 +17,14 @@
  * over within our pages.
  *
  * A segment whose grant is paged out (GNTST_eagain) is tried again on the defer thread: the whole
- * call waits, but only that.
+ * call waits, but only that. It is finished on a thread of its own.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "caller.h"
 #include "defer.h"
@@ -74,6 +76,11 @@ static bool dest_is_local(const segment_t *s)
 static uint64_t segment_addr(const struct copy_job *j, uint32_t i)
 {
 	return j->segments + ((uint64_t)j->first + i) * sizeof(segment_t);
+}
+
+static uint64_t status_addr(const struct copy_job *j, uint32_t i)
+{
+	return segment_addr(j, i) + offsetof(segment_t, status);
 }
 
 /* Rows 4 and 5 of section 9. */
@@ -187,6 +194,22 @@ static bool reads_earlier(const struct copy_job *j, uint32_t i)
 	return false;
 }
 
+/*
+ * begins_batch() - whether a segment cannot be in one batch with those before it
+ *
+ * It must not be carried out if one of them turns out not to be writable into the caller's memory,
+ * which shows after the hypercall; and it must not read what one of them has yet to write there.
+ */
+static bool begins_batch(const struct copy_job *j, uint32_t i)
+{
+	if (reads_earlier(j, i))
+		return true;
+	for (uint32_t k = 0; k < i; k++)
+		if (dest_is_local(&j->seg[k]) && !dest_is_local(&j->seg[i]))
+			return true;
+	return false;
+}
+
 /* Bring a source up to what the earlier segments have made of the caller's memory. */
 static void refresh(struct copy_job *j, uint32_t i)
 {
@@ -256,6 +279,30 @@ static void store_as_it_was(struct copy_job *j)
 				     j->seg[i].len);
 }
 
+/*
+ * clear_statuses() - row 6: 0 into the status of each segment about to be copied
+ *
+ * A segment whose status cannot be written is not copied. This is also what makes sure, after all
+ * was read and before anything is copied into a grant, that what was read was the caller's (caller.c).
+ */
+static void clear_statuses(struct copy_job *j)
+{
+	struct iovec local[CALLER_AREAS_MAX], remote[CALLER_AREAS_MAX];
+	static const int16_t okay;
+	size_t done;
+
+	for (uint32_t i = 0; i < j->good; i++) {
+		local[i] = (struct iovec){ (void *)(uintptr_t)&okay, sizeof(okay) };
+		remote[i].iov_base = (void *)(uintptr_t)status_addr(j, i);
+		remote[i].iov_len = sizeof(okay);
+	}
+	done = j->good ? caller_store_some(&j->c, local, remote, j->good) : 0;
+	if (done < j->good) {
+		j->good = (uint32_t)done;
+		j->err = -EFAULT;
+	}
+}
+
 /* Read and check a batch. Return: 0 with j->good and j->err, -errno, CALLER_RETRIED. */
 static int read_batch(struct copy_job *j)
 {
@@ -272,13 +319,11 @@ static int read_batch(struct copy_job *j)
 			j->err = err;
 			break;
 		}
-		if (!reads_earlier(j, j->good))
-			continue;
-		j->in_turn = true;
-		if (j->c.direct) {
+		if (j->c.direct && begins_batch(j, j->good)) {
 			j->n = j->good;
-			j->err = 0;
+			break;
 		}
+		j->in_turn |= reads_earlier(j, j->good);
 	}
 	err = declare_dests(j);
 	if (!err)
@@ -291,6 +336,8 @@ static int read_batch(struct copy_job *j)
 		prepare_op(j, i);
 	if (!j->c.direct)
 		store_as_it_was(j);
+	else
+		clear_statuses(j);
 	return 0;
 }
 
@@ -309,11 +356,6 @@ static void add_write(struct write_back *w, uint32_t which, uint64_t addr, void 
 	w->which[w->n++] = which;
 }
 
-static uint64_t status_addr(const struct copy_job *j, uint32_t i)
-{
-	return segment_addr(j, i) + offsetof(segment_t, status);
-}
-
 static void add_segment(struct copy_job *j, struct write_back *w, uint32_t i)
 {
 	segment_t *s = &j->seg[i];
@@ -327,23 +369,33 @@ static void add_segment(struct copy_job *j, struct write_back *w, uint32_t i)
 	add_write(w, i, status_addr(j, i), &s->status, sizeof(s->status));
 }
 
-/* Rows 6 and 7: what cannot be written ends the call at its segment. */
+/*
+ * Row 7, seen only now: a destination is not writable, and that ends the call there. The rest of the
+ * batch reads from grants and writes to the caller: it has not been written either.
+ */
+static int end_at(struct copy_job *j, uint32_t failed)
+{
+	struct write_back w = { .n = 0 };
+
+	for (uint32_t i = failed; i < j->good; i++) {
+		j->seg[i].status = i == failed ? GNTST_bad_page : GNTST_general_error;
+		add_write(&w, i, status_addr(j, i), &j->seg[i].status, sizeof(j->seg[i].status));
+	}
+	/* If this fails too the statuses are out of reach, and nobody can be told. */
+	caller_store_some(&j->c, w.local, w.remote, w.n);
+	j->good = failed;
+	return -EFAULT;
+}
+
 static int write_batch(struct copy_job *j)
 {
 	struct write_back w = { .n = 0 };
-	int16_t bad = GNTST_bad_page;
 	size_t done;
-	uint32_t i;
 
-	for (i = 0; i < j->good; i++)
+	for (uint32_t i = 0; i < j->good; i++)
 		add_segment(j, &w, i);
 	done = caller_store_some(&j->c, w.local, w.remote, w.n);
-	if (done == w.n)
-		return j->err;
-	j->good = w.which[done];
-	/* If it was the data: say so where the status can be written. */
-	caller_store(&j->c, status_addr(j, j->good), &bad, sizeof(bad));
-	return -EFAULT;
+	return done == w.n ? j->err : end_at(j, w.which[done]);
 }
 
 static bool again(struct copy_job *j)
@@ -398,35 +450,33 @@ static bool wait_for_page(struct copy_job *j)
 	return defer_after(j->gd->defer, &j->retry, j->tries);
 }
 
-/* In one hypercall; or one by one, where the kernel copies for us and the order matters here. */
-static int carry_out(struct copy_job *j)
+/*
+ * carry_out() - in one hypercall; or one by one, where the kernel copies for us and the order matters
+ *
+ * If the hypercall itself fails nothing of it was copied, and the call ends with this batch.
+ */
+static void carry_out(struct copy_job *j)
 {
 	struct hypervisor *hv = j->gd->hv;
+	uint32_t step = j->in_turn ? 1 : j->good, i;
 	int err = 0;
 
-	if (!j->good)
-		return 0;
-	if (!j->in_turn || j->c.direct)
-		return hv->ops->copy(hv, j->op, j->good);
-	for (uint32_t i = 0; i < j->good && !err; i++) {
-		if (source_is_local(&j->seg[i]))
+	for (i = 0; i < j->good && !err; i += step) {
+		if (j->in_turn && source_is_local(&j->seg[i]))
 			refresh(j, i);
-		err = hv->ops->copy(hv, &j->op[i], 1);
+		err = hv->ops->copy(hv, &j->op[i], step);
 	}
-	return err;
+	if (!err)
+		return;
+	for (i -= step; i < j->good; i++)
+		j->op[i].status = GNTST_general_error;
+	j->err = err;
 }
 
 /* Carry out what is pending of this batch. Return: false if the job waits. */
 static bool copy_batch(struct copy_job *j, bool may_wait)
 {
-	int err = carry_out(j);
-
-	if (err) {
-		/* Nothing of it was copied, and no segment's status says otherwise. */
-		j->good = 0;
-		j->err = err;
-		return true;
-	}
+	carry_out(j);
 	if (!again(j))
 		return true;
 	if (may_wait && wait_for_page(j))
@@ -435,29 +485,78 @@ static bool copy_batch(struct copy_job *j, bool may_wait)
 	return true;
 }
 
-/* Go on with the job until it ends or waits. */
-static void job_run(struct copy_job *j, bool in_batch, bool may_wait)
+/*
+ * job_run() - go on with the job until it ends or waits
+ * @copied: the batch at hand has been carried out
+ */
+static void job_run(struct copy_job *j, bool copied)
 {
 	int err = 0;
 
-	while (!err && (in_batch || j->first + j->n < j->count)) {
-		if (!in_batch) {
+	while (!err && (copied || j->first + j->n < j->count)) {
+		if (!copied) {
 			j->tries = 0;
-			err = read_batch(j);
+			err = __atomic_load_n(&j->gd->ending, __ATOMIC_RELAXED) ? -ECONNABORTED
+										: read_batch(j);
 			if (err)
 				break;
+			if (!copy_batch(j, true))
+				return;
 		}
-		if (!copy_batch(j, may_wait))
-			return;
-		in_batch = false;
+		copied = false;
 		err = write_batch(j);
 	}
 	job_end(j, err);
 }
 
+static void *job_thread(void *arg)
+{
+	struct copy_job *j = arg;
+	struct gntdev *gd = j->gd;
+
+	table_thread_enter();
+	job_run(j, true);
+	table_thread_leave();
+	__atomic_fetch_sub(&gd->copies, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/*
+ * On the defer thread: only the hypercall. What follows touches the client's memory, which may take
+ * for ever (userfaultfd), and this thread is everybody's.
+ */
 static void job_again(struct defer_item *item, bool stopping)
 {
-	job_run((struct copy_job *)item, true, !stopping);
+	struct copy_job *j = (struct copy_job *)item;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	if (!copy_batch(j, !stopping))
+		return;
+	__atomic_fetch_add(&j->gd->copies, 1, __ATOMIC_RELAXED);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	err = pthread_create(&thread, &attr, job_thread, j);
+	pthread_attr_destroy(&attr);
+	if (!err)
+		return;
+	__atomic_fetch_sub(&j->gd->copies, 1, __ATOMIC_RELAXED);
+	/* Nothing of the rest is done, as little as there is no thread for it. */
+	j->good = 0;
+	job_end(j, -ENOMEM);
+}
+
+bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+
+	for (unsigned int waited = 0; __atomic_load_n(&gd->copies, __ATOMIC_ACQUIRE); waited += 2) {
+		if (waited >= ms)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
 }
 
 static_assert(offsetof(struct copy_job, retry) == 0, "job_again() relies on it");
@@ -513,5 +612,5 @@ void gntdev_copy(struct gntdev *gd, struct request *rq)
 	if (err)
 		job_end(j, err);
 	else
-		job_run(j, false, true);
+		job_run(j, false);
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "daemon.h"
@@ -202,6 +203,28 @@ static bool take_signal(struct daemon *d, int signals)
 	return false;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Every RELIEVE_MS, whatever else goes on. Return: milliseconds until it is due again. */
+static int relieve(struct daemon *d, int64_t *due)
+{
+	int64_t now = now_ms();
+
+	if (now >= *due) {
+		/* If nobody can be served any more let the watchdog, if there is one, see to it. */
+		if (daemon_relieve(d))
+			sd_notify(0, "WATCHDOG=1");
+		*due = now + RELIEVE_MS;
+	}
+	return (int)(*due - now);
+}
+
 /*
  * serve() - until a signal, or until the kernel gives up on us
  *
@@ -210,28 +233,25 @@ static bool take_signal(struct daemon *d, int signals)
 static int serve(struct daemon *d, int signals)
 {
 	struct pollfd p[1 + DAEMON_SESSIONS_MAX];
+	int64_t due = now_ms();
 	nfds_t n = 1;
 	int k;
 
 	p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	n += daemon_pollfds(d, p + 1);
 	for (;;) {
-		k = poll(p, n, RELIEVE_MS);
+		k = poll(p, n, relieve(d, &due));
 		if (k < 0 && errno != EINTR)
 			return EXIT_FAILURE;
-		if (k > 0 && p[0].revents) {
-			if (take_signal(d, signals))
-				return EXIT_SUCCESS;
+		if (k <= 0)
 			continue;
-		}
-		if (k > 0) {
+		if (!p[0].revents) {
 			log_err("the kernel has aborted a device of ours (somebody wrote to its "
 				"\"abort\" in /sys/class/cuse?): clients get ENOTCONN; ending");
 			return EXIT_FAILURE;
 		}
-		/* If nobody can be served any more let the watchdog, if there is one, see to it. */
-		if (k == 0 && daemon_relieve(d))
-			sd_notify(0, "WATCHDOG=1");
+		if (take_signal(d, signals))
+			return EXIT_SUCCESS;
 	}
 }
 

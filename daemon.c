@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -32,6 +33,10 @@
 
 /* Longest path of a socket, its NUL included. */
 #define PATH_BYTES 108
+
+/* How long workers may take to finish what they have, and those after the first that does not. */
+#define STOP_MS	     5000
+#define STOP_MORE_MS 100
 
 /* One device: its node, its socket. */
 struct served {
@@ -187,13 +192,13 @@ static bool start_hypervisor(struct daemon *d, const struct why *why)
 
 static bool start_gntdev(struct daemon *d, const struct why *why)
 {
+	gntdev_init(&d->gntdev);
 	d->table = table_new();
+	d->gntdev.table = d->table;
 	d->defer = defer_new();
 	if (!d->table || !d->defer)
 		return because(why, "out of memory");
-	gntdev_init(&d->gntdev);
 	d->gntdev.dev.name = d->config->name;
-	d->gntdev.table = d->table;
 	d->gntdev.hv = d->hv;
 	d->gntdev.windows = d->windows;
 	d->gntdev.defer = d->defer;
@@ -278,6 +283,16 @@ static bool make_granters(struct daemon *d, const struct why *why)
 	return true;
 }
 
+/* Whether two devices would have one socket: '/' in a name is '-' in its path. */
+static bool same_socket(const char *a, const char *b)
+{
+	while (*a && (*a == *b || (*a == '/' && *b == '-') || (*a == '-' && *b == '/'))) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
 /* Before anything is made: whatever is in the way of a name is said first. */
 static bool check_names(const struct daemon_config *c, const struct why *why)
 {
@@ -286,10 +301,14 @@ static bool check_names(const struct daemon_config *c, const struct why *why)
 	for (unsigned int i = 0; i < c->n_granters; i++) {
 		if (session_check_name(c->granter[i].name, why->text, why->size))
 			return false;
-		for (unsigned int k = 0; k < i; k++)
-			if (!strcmp(c->granter[i].name, c->granter[k].name))
-				return because(why, "--granter: two of them are named %s",
-					       c->granter[i].name);
+		for (unsigned int k = 0; k <= i; k++) {
+			const char *other = k < i ? c->granter[k].name : c->name;
+
+			if (same_socket(c->granter[i].name, other))
+				return because(why,
+					       "--granter: the names %s and %s are too much alike",
+					       c->granter[i].name, other);
+		}
 	}
 	return true;
 }
@@ -315,6 +334,17 @@ static void say_ready(const struct daemon *d)
 			 d->config->granter[i].domid);
 }
 
+/* A window connection is a descriptor, and the driver has no EMFILE. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t size)
 {
 	static struct daemon_config defaults;
@@ -336,6 +366,7 @@ struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t si
 	}
 	d->config = c;
 	table_thread_enter();
+	raise_descriptor_limit();
 	if (start_windows(d, &why) && start_hypervisor(d, &why) && start_gntdev(d, &why) &&
 	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why)) {
 		say_ready(d);
@@ -356,8 +387,10 @@ bool daemon_relieve(struct daemon *d)
 {
 	bool good = true;
 
-	for (unsigned int i = 0; i < d->n_served; i++)
+	for (unsigned int i = 0; i < d->n_served; i++) {
+		winsock_relieve(d->served[i].winsock);
 		good &= session_relieve(d->served[i].session);
+	}
 	return good;
 }
 
@@ -402,14 +435,16 @@ static bool stop_input(struct daemon *d)
 {
 	bool all = true;
 
+	__atomic_store_n(&d->gntdev.ending, true, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < d->n_served; i++) {
+		/* One time for all of them. */
 		if (d->served[i].session)
-			all &= session_stop(d->served[i].session);
+			all &= session_stop(d->served[i].session, all ? STOP_MS : STOP_MORE_MS);
 		winsock_stop(d->served[i].winsock);
 	}
 	if (d->defer)
 		defer_stop(d->defer);
-	return all;
+	return gntdev_copies_wait(&d->gntdev, all ? STOP_MS : STOP_MORE_MS) && all;
 }
 
 static void close_everything(struct daemon *d)
@@ -445,6 +480,10 @@ static int leave_stuck(struct daemon *d)
 	log_err("a client holds up a worker, by memory that it does not let us have: ending "
 		"without "
 		"waiting for it");
+	if (d->table)
+		gntdev_close_all(&d->gntdev);
+	if (d->windows)
+		windows_end(d->windows);
 	for (unsigned int i = 0; i < d->n_served; i++)
 		unlink(d->served[i].socket);
 	return -EBUSY;
@@ -473,11 +512,8 @@ int daemon_stop(struct daemon *d)
 
 	if (d->sim)
 		sim_power_off(d->sim);
-	if (!ended) {
-		if (d->table)
-			gntdev_close_all(&d->gntdev);
+	if (!ended)
 		return leave_stuck(d);
-	}
 	close_everything(d);
 	if (d->hv)
 		err = check_nothing_left(d);

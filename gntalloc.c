@@ -91,6 +91,7 @@ struct page {
 struct alloc_window {
 	struct window_user user;
 	struct gntalloc *ga;
+	bool readonly;
 	size_t n;
 	struct page *page[];
 };
@@ -110,11 +111,11 @@ static void drop_event(struct gntalloc *ga, struct page *p)
 
 static void notify(struct gntalloc *ga, struct page *p)
 {
-	uint8_t *memory = sim_frame_memory(ga->sim, p->frame);
+	const uint8_t zero = 0;
 	int err;
 
 	if (p->action & UNMAP_NOTIFY_CLEAR_BYTE)
-		__atomic_store_n(&memory[p->byte], 0, __ATOMIC_RELAXED);
+		sim_frame_write(ga->sim, p->frame, p->byte, &zero, sizeof(zero));
 	if (p->action & UNMAP_NOTIFY_SEND_EVENT) {
 		err = sim_port_send(ga->sim, ga->domid, p->port);
 		if (err)
@@ -196,7 +197,7 @@ static struct alloc_open *get_open(struct gntalloc *ga, uint64_t fh)
 	return o;
 }
 
-static int gntalloc_open(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh)
+static int gntalloc_open(struct device *dev, pid_t tid, int flags, uint64_t *fh)
 {
 	struct gntalloc *ga = to_gntalloc(dev);
 	struct alloc_open *o = calloc(1, sizeof(*o));
@@ -205,7 +206,7 @@ static int gntalloc_open(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh)
 	if (!o)
 		return -ENOMEM;
 	CDS_INIT_LIST_HEAD(&o->pages);
-	err = token_new(&o->token);
+	err = token_new(&o->token, flags);
 	if (!err) {
 		*fh = ids_add(ga->opens, o);
 		err = *fh ? 0 : -ENOMEM;
@@ -213,8 +214,7 @@ static int gntalloc_open(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh)
 	if (err)
 		free(o);
 	else
-		log_debug("client %d (uid %u) opened %s as %016" PRIx64, (int)tid, uid, dev->name,
-			  *fh);
+		log_debug("client %d opened %s as %016" PRIx64, (int)tid, dev->name, *fh);
 	return err;
 }
 
@@ -450,7 +450,7 @@ static int ioctl_notify(struct gntalloc *ga, struct caller *c)
 
 static void answer_token(struct gntalloc *ga, struct request *rq)
 {
-	struct token token = { { 0 } };
+	struct token token;
 	struct alloc_open *o;
 
 	pthread_mutex_lock(&ga->lock);
@@ -553,11 +553,6 @@ static void window_gone(struct window_user *user)
 	window_end((struct alloc_window *)user);
 }
 
-static bool is_shared(uint32_t flags)
-{
-	return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
-}
-
 /*
  * use_pages() - find the pages of an mmap; each that the window shows has one more user
  * @n: how many, and how many @win and @g have room for; 0: more than anybody can have
@@ -572,7 +567,10 @@ static int use_pages(struct gntalloc *ga, const struct window_request *rq, struc
 
 	if (!o || !token_check(&o->token, rq))
 		return ENODEV;
-	if (!is_shared(rq->flags))
+	if (token_access(&o->token, rq))
+		return EACCES;
+	win->readonly = !o->token.may_write;
+	if (!mmap_is_shared(rq->flags))
 		return EINVAL;
 	p = find_pages(o, rq->offset, n);
 	if (!p)
@@ -592,11 +590,12 @@ static void show(struct gntalloc *ga, struct mmap_call *mc, struct alloc_window 
 		 const struct hv_grant *g)
 {
 	/*
-	 * Writable whatever the client asked for: the driver lets the owner of the page mprotect()
-	 * it later.
+	 * Writable whatever the client asked for, if its descriptor is: the driver lets the owner of the
+	 * page mprotect() it later.
 	 */
 	struct hv_place at = { .open_id = mc->rq.open_id,
-			       .first = mc->rq.offset >> ABI_PAGE_SHIFT };
+			       .first = mc->rq.offset >> ABI_PAGE_SHIFT,
+			       .readonly = win->readonly };
 	size_t n = win->n;
 	uint64_t id;
 	int fd;

@@ -33,7 +33,9 @@ struct windows;
  * @dev:         what a session serves; first, so that a struct device leads back here
  * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
  * @socket:      path of the window socket, for clients
- * @told:        mmaps so far that said where they would be, a clock for map.told
+ * @told:        a clock for map.told
+ * @copies:      GRANT_COPYs that are being finished on threads of their own
+ * @ending:      the daemon goes down: long calls are cut short
  * @window_miss: where clients were told about the preload object, by hash of the thread id
  */
 struct gntdev {
@@ -45,6 +47,8 @@ struct gntdev {
 	const char *socket;
 	uint32_t limit;
 	uint64_t told;
+	unsigned int copies;
+	bool ending;
 	int32_t window_miss[256];
 };
 
@@ -78,8 +82,9 @@ void gntdev_close_all(struct gntdev *gd);
  * gntdev_mmap() - answer an mmap: for winsock_new()
  * @arg: the struct gntdev
  *
- * The driver's checks in the driver's order (gntdev-abi.md, section 4), from its check 1 on: those
- * of the kernel's core were made before the kernel said ENODEV.
+ * The driver's checks in the driver's order (gntdev-abi.md, section 4). Of those of the kernel's core,
+ * which it made before it said ENODEV, the access mode is checked again: who has a token need not
+ * have asked the kernel.
  */
 void gntdev_mmap(struct mmap_call *mc, void *arg);
 
@@ -111,6 +116,15 @@ void grant_finish(struct gntdev *gd, struct map *m);
  * Answers @rq, at once or, if a grant's page is paged out (GNTST_eagain), later.
  */
 void gntdev_copy(struct gntdev *gd, struct request *rq);
+
+/**
+ * gntdev_copies_wait() - wait for those that are being finished on threads of their own
+ * @ms: at most that long
+ *
+ * At shutdown, when nothing new comes in and the defer thread has stopped. Return: false if one is
+ * held up by its client: it may go on at any time.
+ */
+bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms);
 
 /*
  * The driver tries a grant whose page is paged out again after 1, 2, ... 255 ms, then takes it for a

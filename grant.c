@@ -6,7 +6,7 @@
  *     last user of the window gone --> clear byte --> hypervisor unmaps --> [event]
  *
  * The map's state word (table.h) says who may act. map_claim() gives the map to one mmap, for ever:
- * the driver allows one attempt. From there to map_settle() that mmap owns m->user and m->readonly;
+ * the driver allows one attempt. From there to map_settle() that mmap owns m->readonly and its mapping;
  * while the map is MAPPED nobody changes them; map_release_begin() then gives them to the one
  * releaser. Whoever is told that the map is dead sends its event and frees it.
  *
@@ -176,7 +176,6 @@ static void release(struct mapping *mp, bool notify)
 	if (notify)
 		clear_byte(gd, mp);
 	unmap_grants(gd, mp);
-	m->user = NULL;
 	free(mp);
 	if (map_release_end(m) == MAP_DEAD)
 		grant_finish(gd, m);
@@ -195,7 +194,6 @@ static void fail(struct mapping *mp, int err)
 	struct mmap_call *mc = mp->mc;
 
 	unmap_grants(gd, mp);
-	m->user = NULL;
 	free(mp);
 	if (map_settle(m, false) == MAP_DEAD)
 		grant_finish(gd, m);
@@ -254,7 +252,7 @@ static void refused(const struct mapping *mp, const struct hv_grant *bad)
 		   mp->map->readonly ? " read-only" : "", hv_status_name(bad->status));
 }
 
-static void map_grants(struct mapping *mp, bool may_wait)
+static void map_grants(struct mapping *mp)
 {
 	struct hv_place at = place_of(mp->map);
 	const struct hv_grant *bad;
@@ -266,8 +264,7 @@ static void map_grants(struct mapping *mp, bool may_wait)
 		fail(mp, err);
 	} else if (!bad) {
 		succeed(mp);
-	} else if (bad->status == GNTST_eagain && may_wait && ++mp->tries < GNTDEV_EAGAIN_TRIES &&
-		   again(mp)) {
+	} else if (bad->status == GNTST_eagain && ++mp->tries < GNTDEV_EAGAIN_TRIES && again(mp)) {
 		if (!defer_after(mp->gd->defer, &mp->retry, mp->tries))
 			fail(mp, -EINVAL);
 	} else {
@@ -283,7 +280,7 @@ static void map_again(struct defer_item *item, bool stopping)
 	if (stopping)
 		fail(mp, -EINVAL);
 	else
-		map_grants(mp, true);
+		map_grants(mp);
 }
 
 static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap_call *mc)
@@ -304,11 +301,6 @@ static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap
 		mp->g[i].status = HV_PENDING;
 	}
 	return mp;
-}
-
-static bool is_shared(uint32_t flags)
-{
-	return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
 }
 
 /* Under RCU. Return: the open that the request proves to hold, or NULL. */
@@ -338,8 +330,11 @@ static int claim(struct gntdev *gd, const struct window_request *rq, struct map 
 	*why = "the token is not that of an open descriptor";
 	if (!o)
 		return -ENODEV;
+	*why = "the descriptor was not opened for that";
+	if (token_access(&((struct gntdev_open *)open_user(o))->token, rq))
+		return -EACCES;
 	*why = "a writable mapping must be MAP_SHARED";
-	if (rq->prot & PROT_WRITE && !is_shared(rq->flags))
+	if (rq->prot & PROT_WRITE && !mmap_is_shared(rq->flags))
 		return -EINVAL;
 	*why = "no map of that index and length on this descriptor";
 	m = pages <= UINT32_MAX ? map_find(o, rq->offset >> ABI_PAGE_SHIFT, (uint32_t)pages) : NULL;
@@ -349,7 +344,8 @@ static int claim(struct gntdev *gd, const struct window_request *rq, struct map 
 	if (map_claim(m))
 		return -EINVAL;
 	__atomic_store_n(&m->readonly, !(rq->prot & PROT_WRITE), __ATOMIC_RELAXED);
-	m->told = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->told, __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED),
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&m->vaddr, rq->vaddr, __ATOMIC_RELEASE);
 	*out = m;
 	return 0;
@@ -379,6 +375,5 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 		mmap_call_refuse(mc, ENOMEM);
 		return;
 	}
-	m->user = mp;
-	map_grants(mp, true);
+	map_grants(mp);
 }

@@ -73,8 +73,11 @@ static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *fir
 	return err;
 }
 
-/* Row 5: the client never learnt the index, so the slot goes again, if it is still that one. */
-static void unlist_map(struct gntdev *gd, uint64_t fh, const struct map *m, uint64_t first,
+/*
+ * Row 5: the client never learnt the index, so the slot goes again, if it is still that one: @told
+ * tells it from one that got its place meanwhile.
+ */
+static void unlist_map(struct gntdev *gd, uint64_t fh, uint64_t told, uint64_t first,
 		       uint32_t count)
 {
 	enum map_end end = MAP_LOST;
@@ -85,7 +88,7 @@ static void unlist_map(struct gntdev *gd, uint64_t fh, const struct map *m, uint
 	o = open_get(gd->table, fh);
 	if (o)
 		found = map_find(o, first, count);
-	if (found && found == m)
+	if (found && __atomic_load_n(&found->told, __ATOMIC_RELAXED) == told)
 		end = map_unlist(o, found);
 	table_read_unlock();
 	if (end == MAP_DEAD)
@@ -95,6 +98,7 @@ static void unlist_map(struct gntdev *gd, uint64_t fh, const struct map *m, uint
 static int ioctl_map(struct gntdev *gd, struct caller *c)
 {
 	struct ioctl_gntdev_map_grant_ref op;
+	uint64_t told = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
 	uint64_t first = 0;
 	struct map *m;
 	int err;
@@ -105,6 +109,7 @@ static int ioctl_map(struct gntdev *gd, struct caller *c)
 	m = map_new(op.count);
 	if (!m)
 		return -ENOMEM;
+	m->told = told;
 	err = fetch_map_refs(c, &op, m);
 	if (!err)
 		err = list_map(gd, c->rq->fh, m, &first);
@@ -116,7 +121,7 @@ static int ioctl_map(struct gntdev *gd, struct caller *c)
 	/* Not under RCU: the client's memory may take its time (userfaultfd). */
 	err = caller_store(c, c->rq->arg, &op, sizeof(op));
 	if (err)
-		unlist_map(gd, c->rq->fh, m, first, op.count);
+		unlist_map(gd, c->rq->fh, told, first, op.count);
 	return err;
 }
 
@@ -199,9 +204,10 @@ static void told_lookup_map(struct map *m, void *arg)
 	uint64_t at = __atomic_load_n(&m->vaddr, __ATOMIC_ACQUIRE);
 
 	if (!at || map_phase(m) != MAP_MAPPED || l->vaddr < at ||
-	    l->vaddr - at >= (uint64_t)m->count << ABI_PAGE_SHIFT || m->told < l->told)
+	    l->vaddr - at >= (uint64_t)m->count << ABI_PAGE_SHIFT ||
+	    __atomic_load_n(&m->told, __ATOMIC_RELAXED) < l->told)
 		return;
-	l->told = m->told;
+	l->told = __atomic_load_n(&m->told, __ATOMIC_RELAXED);
 	l->op->offset = m->first << ABI_PAGE_SHIFT;
 	l->op->count = m->count;
 	l->found = true;
@@ -388,7 +394,7 @@ static void gntdev_ioctl(struct device *dev, struct request *rq)
 		not_implemented(rq);
 }
 
-static int gntdev_open(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh)
+static int gntdev_open(struct device *dev, pid_t tid, int flags, uint64_t *fh)
 {
 	struct gntdev *gd = to_gntdev(dev);
 	struct gntdev_open *go = calloc(1, sizeof(*go));
@@ -396,7 +402,7 @@ static int gntdev_open(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh)
 
 	if (!go)
 		return -ENOMEM;
-	err = token_new(&go->token);
+	err = token_new(&go->token, flags);
 	if (!err) {
 		*fh = open_new(gd->table, go);
 		err = *fh ? 0 : -ENOMEM;
@@ -404,8 +410,7 @@ static int gntdev_open(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh)
 	if (err)
 		free(go);
 	else
-		log_debug("client %d (uid %u) opened %s as %016" PRIx64, (int)tid, uid, dev->name,
-			  *fh);
+		log_debug("client %d opened %s as %016" PRIx64, (int)tid, dev->name, *fh);
 	return err;
 }
 

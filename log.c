@@ -16,8 +16,8 @@
 #define LINE_MAX_BYTES 1024
 
 /*
- * Clients are told apart by a small hash of their pid. Two that share a bucket take it from each
- * other, which resets its budget: the limit is a guard against floods, not an account.
+ * Clients are told apart by a small hash of their pid. Those that share a bucket share its budget, so
+ * all together can never print more than BUCKETS * LOG_CLIENT_BURST lines in an interval.
  */
 #define BUCKETS 256
 
@@ -99,7 +99,8 @@ static bool bucket_take(pid_t pid, unsigned int *left_out)
 	do {
 		*left_out = 0;
 		lines = 1;
-		if ((old & ~BUCKET_LINES) == key) {
+		if ((old ^ key) >> 12 << 44 == 0 && old) {
+			/* The same interval, whoever it is. */
 			lines = (old & BUCKET_LINES) + 1;
 			if (lines > BUCKET_LINES)
 				lines = BUCKET_LINES;

@@ -47,8 +47,8 @@ struct request_ops {
  * @out_len: bytes that request_done() may return for a request_retry()
  * @cmd:     second argument of ioctl(2)
  * @tid:     the calling thread in our pid namespace; 0 if it is not visible there
- * @uid:     its user
  * @compat:  a 32-bit caller
+ * @hands_off: do not touch the caller's memory, have the kernel copy
  * @answered: one answer has gone out
  */
 struct request {
@@ -60,15 +60,15 @@ struct request {
 	size_t out_len;
 	uint32_t cmd;
 	pid_t tid;
-	uid_t uid;
 	bool compat;
+	bool hands_off;
 	bool answered;
 };
 
 /**
  * struct device - what a session serves
  * @name: as in DEVNAME, such as "xen/gntdev"
- * @open: a client opens it. Return: 0 and *@fh; -errno
+ * @open: a client opens it, with the access mode of open(2)'s @flags. Return: 0 and *@fh; -errno
  * @ioctl: must see to exactly one answer
  * @release: the last descriptor of an open has gone
  *
@@ -76,7 +76,7 @@ struct request {
  */
 struct device {
 	const char *name;
-	int (*open)(struct device *dev, pid_t tid, uid_t uid, uint64_t *fh);
+	int (*open)(struct device *dev, pid_t tid, int flags, uint64_t *fh);
 	void (*ioctl)(struct device *dev, struct request *rq);
 	void (*release)(struct device *dev, uint64_t fh);
 };

@@ -22,7 +22,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +31,7 @@
 
 #include "log.h"
 #include "table.h"
-
-/* Wakes a worker from read(2); its handler does nothing. */
-#define WAKE_SIGNAL SIGUSR2
-
-/* How long a worker may take to finish what it has when the session is stopped. */
-#define STOP_MS 5000
+#include "wake.h"
 
 /* As long as the name of a device can be in sysfs. */
 #define NAME_MAX_BYTES 255
@@ -61,6 +55,7 @@ struct session {
 	int fd;
 	bool stopping;
 	bool draining;
+	bool hands_off; /* some worker is held up by its caller's memory */
 	unsigned int n_workers;
 	unsigned int n_started;
 	struct worker worker[SESSION_WORKERS_MAX];
@@ -151,7 +146,7 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 			.out_len = out_len,
 			.cmd = (uint32_t)cmd,
 			.tid = ctx->pid,
-			.uid = ctx->uid,
+			.hands_off = __atomic_load_n(&s->hands_off, __ATOMIC_RELAXED),
 			.compat = flags & FUSE_IOCTL_COMPAT,
 		},
 		.req = req,
@@ -171,7 +166,7 @@ static void on_open(fuse_req_t req, struct fuse_file_info *fi)
 	int err = -ECONNABORTED;
 
 	if (!s->draining)
-		err = s->dev->open(s->dev, ctx->pid, ctx->uid, &fi->fh);
+		err = s->dev->open(s->dev, ctx->pid, fi->flags, &fi->fh);
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
@@ -399,11 +394,6 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 	return 0;
 }
 
-static void on_wake_signal(int sig)
-{
-	(void)sig;
-}
-
 static void *worker_thread(void *arg)
 {
 	struct worker *w = arg;
@@ -443,26 +433,25 @@ static int start_worker(struct session *s)
 
 int session_start(struct session *s)
 {
-	struct sigaction sa = { .sa_handler = on_wake_signal };
 	int err = 0;
 
-	/* No SA_RESTART: it is there to interrupt. */
-	sigaction(WAKE_SIGNAL, &sa, NULL);
+	wake_init();
 	while (!err && s->n_started < s->n_workers)
 		err = start_worker(s);
 	return err;
 }
 
-/* Whether every worker has been in one request since the last call. */
-static bool all_stuck(struct session *s)
+/* How many workers have been in one request since the last call, or have ended. */
+static unsigned int count_stuck(struct session *s)
 {
-	bool stuck = true;
+	unsigned int stuck = 0;
 
 	for (unsigned int i = 0; i < s->n_started; i++) {
 		struct worker *w = &s->worker[i];
 		unsigned int turn = __atomic_load_n(&w->turn, __ATOMIC_RELAXED);
 
-		stuck &= (turn & 1) && turn == w->seen;
+		stuck += __atomic_load_n(&w->ended, __ATOMIC_RELAXED) ||
+			 ((turn & 1) && turn == w->seen);
 		w->seen = turn;
 	}
 	return stuck;
@@ -470,12 +459,15 @@ static bool all_stuck(struct session *s)
 
 bool session_relieve(struct session *s)
 {
-	if (!all_stuck(s))
+	unsigned int stuck = count_stuck(s);
+
+	__atomic_store_n(&s->hands_off, stuck > 0, __ATOMIC_RELAXED);
+	if (stuck < s->n_started)
 		return true;
 	if (s->n_started == SESSION_WORKERS_MAX || start_worker(s))
 		return false;
-	log_warn("/dev/%s: %u clients hold up a worker each; now there is one more", s->dev->name,
-		 s->n_started - 1);
+	log_warn("/dev/%s: all %u workers are held up by their clients; now there is one more",
+		 s->dev->name, stuck);
 	return true;
 }
 
@@ -489,7 +481,7 @@ static bool join_worker(struct worker *w, unsigned int ms)
 			pthread_join(w->thread, NULL);
 			return true;
 		}
-		pthread_kill(w->thread, WAKE_SIGNAL);
+		wake_thread(w->thread);
 		nanosleep(&pause, NULL);
 	}
 	return false;
@@ -513,9 +505,8 @@ static void drain(struct session *s)
 	free(buf.mem);
 }
 
-bool session_stop(struct session *s)
+bool session_stop(struct session *s, unsigned int ms)
 {
-	unsigned int ms = STOP_MS;
 	bool all = true;
 
 	__atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);

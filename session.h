@@ -56,27 +56,30 @@ int session_fd(const struct session *s);
 #define SESSION_WORKERS_MAX 64
 
 /**
- * session_relieve() - start another worker if all have been in one request since the last call
+ * session_relieve() - see that clients who hold up workers hold up nobody else
  *
  * A client can hold up a worker for as long as it likes, by an argument in memory that it serves itself
- * (userfaultfd, a file of its own by FUSE). Others are not to wait for that. By one thread, at
+ * (userfaultfd, a file of its own by FUSE). If all workers have been in one request since the last
+ * call another one is started; and as long as any worker is held up no caller's memory is touched
+ * directly: the kernel copies, in the caller's own context (request.hands_off). By one thread, at
  * regular intervals.
  *
- * Return: false if all are stuck and there can be no more: the device is dead to everybody.
+ * Return: false if all are held up and there can be no more: the device is dead to everybody.
  */
 bool session_relieve(struct session *s);
 
 /**
  * session_stop() - no new work; returns when the workers have ended
+ * @ms: how long they may take for what they have
  *
  * Requests that a worker has are answered by it. What the kernel has still queued is read and
  * refused with ECONNABORTED, as the kernel itself will from session_destroy() on. Requests that
  * wait elsewhere (request_ops.keep) may still be answered until session_destroy().
  *
- * Return: false if a client still holds up a worker after some seconds (see session_relieve()):
+ * Return: false if a client still holds up a worker then (see session_relieve()):
  * that thread may go on at any time, so nothing that it uses may be freed.
  */
-bool session_stop(struct session *s);
+bool session_stop(struct session *s, unsigned int ms);
 
 /** session_destroy() - remove the node, free everything; every request has been answered */
 void session_destroy(struct session *s);

@@ -163,12 +163,14 @@ static int sim_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n)
 /**
  * struct copy_side - one side of a copy
  * @ref:     the grant; NULL: the daemon's own memory
- * @memory:  where its bytes are, once it is claimed
+ * @memory:  the daemon's own memory
+ * @frame:   the granted frame, once it is claimed
  * @claimed: it has a pin to be undone
  */
 struct copy_side {
 	const struct hv_copy_ref *ref;
 	uint8_t *memory;
+	uint32_t frame;
 	uint16_t domid;
 	bool readonly;
 	bool claimed;
@@ -210,7 +212,7 @@ static int16_t copy_claim(struct sim *sim, struct copy_side *side)
 	if (status != GNTST_okay)
 		return status;
 	side->claimed = true;
-	side->memory = (uint8_t *)machine_at(&sim->machine, frame) + side->ref->offset;
+	side->frame = frame;
 	return GNTST_okay;
 }
 
@@ -232,6 +234,22 @@ static bool in_page(const struct copy_side *side, uint16_t len)
 	return (side->ref ? side->ref->offset : 0) + len <= PAGE_BYTES;
 }
 
+/* Return: false if a client has cut the machine's file short. */
+static bool copy_bytes(struct sim *sim, const struct copy_side *src, const struct copy_side *dst,
+		       uint16_t len)
+{
+	uint8_t bytes[PAGE_BYTES];
+
+	if (!src->ref)
+		memcpy(bytes, src->memory, len);
+	else if (!machine_read(&sim->machine, src->frame, src->ref->offset, bytes, len))
+		return false;
+	if (dst->ref)
+		return machine_write(&sim->machine, dst->frame, dst->ref->offset, bytes, len);
+	memcpy(dst->memory, bytes, len);
+	return true;
+}
+
 /* Xen's order: both domains, the source, the destination, and only then the bounds. */
 static int16_t copy_sides(struct sim *sim, struct copy_side *src, struct copy_side *dst,
 			  uint16_t len)
@@ -248,9 +266,7 @@ static int16_t copy_sides(struct sim *sim, struct copy_side *src, struct copy_si
 		return status;
 	if (!in_page(src, len) || !in_page(dst, len))
 		return GNTST_bad_copy_arg;
-	/* Both may be one page. */
-	memmove(dst->memory, src->memory, len);
-	return GNTST_okay;
+	return copy_bytes(sim, src, dst, len) ? GNTST_okay : GNTST_bad_page;
 }
 
 static int16_t copy_one(struct sim *sim, const struct hv_copy *c)
@@ -296,10 +312,9 @@ static int sim_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 
 static void sim_clear_byte(struct hypervisor *hv, const struct hv_grant *g, unsigned int offset)
 {
-	uint8_t *page = machine_at(&sim_of(hv)->machine, g->page);
+	const uint8_t zero = 0;
 
-	/* Others look at this memory at the same time. */
-	__atomic_store_n(&page[offset], 0, __ATOMIC_RELAXED);
+	machine_write(&sim_of(hv)->machine, g->page, offset, &zero, sizeof(zero));
 }
 
 static int sim_window_open(struct hypervisor *hv, int dirfd, const char *name,
@@ -483,6 +498,13 @@ int sim_frames_free(struct sim *sim, uint16_t domid, const uint32_t *frames, siz
 		if (machine_free(&sim->machine, domid, frames[i]))
 			err = -EINVAL;
 	return err;
+}
+
+int sim_frame_write(struct sim *sim, uint32_t frame, uint32_t offset, const void *buf, size_t len)
+{
+	if (frame >= sim->machine.pages || offset > PAGE_BYTES || len > PAGE_BYTES - offset)
+		return -EINVAL;
+	return machine_write(&sim->machine, frame, offset, buf, len) ? 0 : -EIO;
 }
 
 void *sim_frame_memory(struct sim *sim, uint32_t frame)

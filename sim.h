@@ -150,6 +150,9 @@ int sim_frames_free(struct sim *sim, uint16_t domid, const uint32_t *frames, siz
  */
 void *sim_frame_memory(struct sim *sim, uint32_t frame);
 
+/** sim_frame_write() - write some bytes of a frame, @offset and @len within it. Return: 0; -EINVAL; -EIO. */
+int sim_frame_write(struct sim *sim, uint32_t frame, uint32_t offset, const void *buf, size_t len);
+
 /**
  * sim_grant() - grant a frame
  * @domid:    the granter

@@ -229,13 +229,25 @@ int machine_alloc(struct machine *m, uint16_t domid, size_t n, uint32_t *frames)
 	return err;
 }
 
+bool machine_read(struct machine *m, uint64_t frame, uint32_t offset, void *buf, size_t len)
+{
+	return pread(m->fd, buf, len, (off_t)((frame << 12) + offset)) == (ssize_t)len;
+}
+
+bool machine_write(struct machine *m, uint64_t frame, uint32_t offset, const void *buf, size_t len)
+{
+	return pwrite(m->fd, buf, len, (off_t)((frame << 12) + offset)) == (ssize_t)len;
+}
+
 /* Nobody owns or uses the frame any more. */
 static void release(struct machine *m, uint32_t frame)
 {
+	static const uint8_t zeroes[4096];
+
 	pthread_mutex_lock(&m->lock);
 	/* If it cannot be punched out it takes space, but the next owner gets zeroes all the same. */
 	if (!m->off && punch(m->fd, frame, 1))
-		memset(machine_at(m, frame), 0, 4096);
+		machine_write(m, frame, 0, zeroes, sizeof(zeroes));
 	__atomic_store_n(&m->frame[frame], 0, __ATOMIC_RELAXED);
 	m->in_use--;
 	if (frame < m->lowest)

@@ -61,6 +61,15 @@ bool machine_owns(struct machine *m, uint16_t domid, uint32_t frame);
 bool machine_get(struct machine *m, uint16_t domid, uint32_t frame);
 void machine_put(struct machine *m, uint32_t frame);
 
+/**
+ * machine_read(), machine_write() - some bytes of one frame below m->pages
+ *
+ * Through the descriptor, not the mapping: a client's window can be used to cut the file short, and the
+ * daemon must not get SIGBUS for it. Return: whether all of it was there.
+ */
+bool machine_read(struct machine *m, uint64_t frame, uint32_t offset, void *buf, size_t len);
+bool machine_write(struct machine *m, uint64_t frame, uint32_t offset, const void *buf, size_t len);
+
 /** machine_at() - the memory of a frame below m->pages */
 static inline void *machine_at(struct machine *m, uint64_t frame)
 {

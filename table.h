@@ -67,10 +67,9 @@ struct map {
 	uint32_t count;	  /* pages, 1 or more */
 	bool readonly;	  /* decided at the one mmap */
 	uint64_t notify;  /* unmap notification, packed by its user */
-	void *user;	  /* what the mapper keeps for the pages while they are mapped */
 	uint64_t window;  /* id of the window that shows it */
 	uint64_t vaddr;	  /* where the client said it would map the window; 0 unknown */
-	uint64_t told;	  /* order in which `vaddr`s were said */
+	uint64_t told;	  /* order in which maps were made, and then said their `vaddr` */
 	struct table_ref refs[];
 };
 

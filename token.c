@@ -5,15 +5,21 @@
 #include "token.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "caller.h"
+#include "winsock.h"
 
-int token_new(struct token *t)
+int token_new(struct token *t, int flags)
 {
+	const int mode = flags & O_ACCMODE;
 	ssize_t n;
 
+	t->may_read = mode != O_WRONLY;
+	t->may_write = mode != O_RDONLY;
 	do
 		n = getrandom(t->secret, sizeof(t->secret), 0);
 	while (n < 0 && errno == EINTR);
@@ -64,4 +70,11 @@ bool token_check(const struct token *t, const struct window_request *rq)
 	for (size_t i = 0; i < sizeof(t->secret); i++)
 		diff |= t->secret[i] ^ rq->secret[i];
 	return !diff;
+}
+
+int token_access(const struct token *t, const struct window_request *rq)
+{
+	if (!t->may_read)
+		return -EACCES;
+	return rq->prot & PROT_WRITE && mmap_is_shared(rq->flags) && !t->may_write ? -EACCES : 0;
 }

@@ -11,16 +11,24 @@
 #include "request.h"
 #include "winproto.h"
 
+/**
+ * struct token - what is known of an open
+ * @secret:     what a window request has to say
+ * @may_read, @may_write: how it was opened
+ */
 struct token {
 	uint8_t secret[16];
+	bool may_read;
+	bool may_write;
 };
 
 /**
  * token_new() - draw a token for a new open
+ * @flags: of its open(2)
  *
  * Return: 0, or -errno if the kernel gives no random bytes.
  */
-int token_new(struct token *t);
+int token_new(struct token *t, int flags);
 
 /**
  * token_answer() - answer a WINDOW_TOKEN ioctl
@@ -40,5 +48,14 @@ void token_answer(struct request *rq, const struct token *t, uint64_t open_id, c
  * In constant time: the answer does not tell how much of a guess was right.
  */
 bool token_check(const struct token *t, const struct window_request *rq);
+
+/**
+ * token_access() - whether the open allows what a window request asks for
+ *
+ * The kernel has made this check before it said ENODEV; but who has a token need not have asked it.
+ *
+ * Return: 0 or -EACCES.
+ */
+int token_access(const struct token *t, const struct window_request *rq);
 
 #endif /* TOKEN_H */

@@ -27,7 +27,7 @@
  * the opened file to a watch on the directory it was opened in, with its name. IN_CLOSE comes when
  * an open file description ends, that is when its last descriptor and its last mapping are gone:
  * munmap, exit, kill, the last forked child. That is the end of the window, if the description was
- * the only one. It need not be: root (a debugger, a careless `grep -r /proc`) can open the file
+ * the only one. It need not be: root, or whoever has the daemon's user id (a debugger, a careless `grep -r /proc`), can open the file
  * once more through /proc/PID/fd or map_files, and closing that one means nothing. To unmap the
  * grants under a client that still has them would be the worst of mistakes, so IN_OPEN is watched
  * too. Ours comes before the IN_DELETE of the entry, any other one after (also, IN_DELETE keeps the
@@ -48,7 +48,9 @@
  * gone when its turn came. So a pass goes on until a list of all processes, during which none was
  * born, shows none that was not looked at. What was inherited was held from birth on, so a holder
  * cannot have been looked at without being seen to be one. On a machine where that moment does not
- * come a window is declared gone if PASSES passes in a row did not find it. It is not judged at all
+ * come a window is declared gone if PASSES passes in a row did not find it; otherwise it takes two,
+ * as a process can move a mapping or descriptor behind the place that was reached. It is not judged
+ * at all
  *
  *  - before window_delivered(): a descriptor on its way in a socket belongs to no process;
  *  - if it was delivered after the pass began;
@@ -75,7 +77,8 @@
  *    of the file. The hypervisor layer must not put anybody else's grant there.
  *  - A process outside our pid namespace is not seen. What is judged is a window whose client is
  *    inside; if that has passed it on to the outside, it is taken for gone.
- *  - A client that does nothing but fork and exit, thousands of times a second, may slip through all
+ *  - A process that moves its mapping or descriptor in the middle of each of two passes loses its
+ *    window, and so may one that forks. A client that does nothing but fork and exit, thousands of times a second, may slip through all
  *    those passes. It loses its window: under Xen that ends its access, in the simulator it does
  *    not.
  *  - An entry that root opens by name between link and unlink, within microseconds, may be taken
@@ -126,6 +129,8 @@
 
 /* Passes in a row that must have missed a window if processes are born too fast to see them all. */
 #define PASSES 5
+/* Two: a process that moves its mapping (mremap) or descriptor (dup2) during a pass can be missed. */
+#define SURE_PASSES 2
 /* Between passes: this, or twice what the pass took. */
 #define SCAN_GAP_MS 5
 /* While all windows in doubt are still to be delivered. */
@@ -399,7 +404,7 @@ static void judge(uint64_t id, void *obj, void *arg)
 		w->in_doubt--;
 	} else if (maybe_hidden(s, win)) {
 		s->spared++;
-	} else if (++win->missed >= PASSES || s->sure) {
+	} else if (++win->missed >= (s->sure ? SURE_PASSES : PASSES)) {
 		end_window(w, win, id);
 		w->in_doubt--;
 	}
@@ -744,18 +749,24 @@ static void end_any(uint64_t id, void *obj, void *arg)
 	end_window(arg, obj, id);
 }
 
-void windows_destroy(struct windows *w)
+void windows_end(struct windows *w)
 {
 	if (w->started) {
 		eventfd_write(w->stop, 1);
 		pthread_join(w->thread, NULL);
+		w->started = false;
 	}
 	table_read_lock();
 	ids_for_each(w->ids, end_any, w);
 	table_read_unlock();
 	report_ended(w);
-	urcu_memb_barrier();
 	window_dir_clean(w->dirfd);
 	rmdir(w->path);
+}
+
+void windows_destroy(struct windows *w)
+{
+	windows_end(w);
+	urcu_memb_barrier();
 	close_all(w);
 }

@@ -87,10 +87,17 @@ int windows_new(const char *dir, struct windows **out, const char **why);
 int windows_start(struct windows *w);
 
 /**
- * windows_destroy() - stop watching, remove the directory
+ * windows_end() - stop watching, report the windows still held as gone, remove the directory
  *
- * Windows still held by clients are reported as gone first: their grants are to be unmapped now.
- * By a thread registered with RCU, not under RCU, while no other call is going on.
+ * Their grants are to be unmapped now. By a thread registered with RCU, not under RCU; nothing can make
+ * a window any more, though windows may still be looked for.
+ */
+void windows_end(struct windows *w);
+
+/**
+ * windows_destroy() - windows_end(), and free everything
+ *
+ * While no other call is going on.
  */
 void windows_destroy(struct windows *w);
 

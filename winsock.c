@@ -7,14 +7,15 @@
  *   ASKING     until its request has come, at most WINSOCK_TIMEOUT_MS
  *   CALLED     the device has the call: no time limit, the device answers each
  *   ANSWERING  messages are being sent, as fast as the client takes them
- *   LEAVING    all was sent; ANSWERING and LEAVING together at most WINSOCK_TIMEOUT_MS
+ *   LEAVING    all was sent; until the client has taken it or gone, but if slots are wanted together
+ *              with ANSWERING at most WINSOCK_TIMEOUT_MS
  *
  * LEAVING is there for window_delivered(): a rescan must not take a window for abandoned whose
  * descriptor is on its way in the socket. Whether it has arrived is asked of the kernel: SIOCOUTQ
  * counts what the peer has not received. (An end of file says less: a client can shut down its
- * sending side.) If a client does not take its descriptor in time the connection is closed, but
- * not reported as delivered: the client may still take it from its queue, at any time later. The
- * window ends when the client's socket is closed, like any other.
+ * sending side.) If its slot is wanted before that the connection is closed, but not reported as
+ * delivered: the client may still take the descriptor from its queue, at any time later. The window
+ * ends when the client's socket is closed, like any other; only a rescan will not judge it.
  *
  * Connections are slots in an array, never freed while the server runs. What epoll reports is slot
  * and generation, so an event that comes late, when its slot is another's already, is seen as such.
@@ -45,6 +46,7 @@
 
 #include "log.h"
 #include "table.h"
+#include "wake.h"
 #include "window.h"
 #include "winlisten.h"
 
@@ -98,6 +100,18 @@ struct conn {
 };
 
 /**
+ * struct server - one of its threads
+ * @turn: odd while it works for a connection (atomic), changed each time; not in the device's hands
+ * @seen: what winsock_relieve() saw last
+ */
+struct server {
+	struct winsock *ws;
+	pthread_t thread;
+	unsigned int turn;
+	unsigned int seen;
+};
+
+/**
  * struct winsock - a server
  * @lock:     protects what follows
  * @free, @free_end: slots, the longest free first
@@ -105,6 +119,7 @@ struct conn {
  * @stopping: take no more connections and calls
  * @calls:    threads that are in @mmap; @idle is signalled when there are none
  * @sweeping: the timer is running (atomic)
+ * @running:  threads that have not ended (atomic)
  */
 struct winsock {
 	struct windows *windows;
@@ -115,7 +130,8 @@ struct winsock {
 	int timer;
 	int stop;
 	unsigned int started;
-	pthread_t thread[THREADS];
+	unsigned int running;
+	struct server server[THREADS];
 	bool sweeping;
 
 	pthread_mutex_t lock;
@@ -186,14 +202,14 @@ static void conn_free(struct conn *c)
 	pthread_mutex_unlock(&ws->lock);
 }
 
-/* LEAVING: end the connection if all has arrived, or time is up. */
-static void conn_leave(struct conn *c)
+/* LEAVING: end the connection if all has arrived, or if @evict. */
+static void conn_leave(struct conn *c, bool evict)
 {
 	int unread = 1;
 
 	if (!ioctl(c->fd, SIOCOUTQ, &unread) && !unread)
 		window_delivered(c->ws->windows, c->window, c->call.pid);
-	else if (now_ms() - c->since < WINSOCK_TIMEOUT_MS)
+	else if (!evict)
 		return;
 	conn_free(c);
 }
@@ -215,7 +231,7 @@ static void conn_fail(struct conn *c)
 		conn_free(c);
 	} else {
 		c->state = CONN_LEAVING;
-		conn_leave(c);
+		conn_leave(c, true);
 	}
 }
 
@@ -434,8 +450,14 @@ static bool conn_ask(struct conn *c)
 	return true;
 }
 
-static void conn_event(struct winsock *ws, uint32_t slot, uint32_t gen)
+static void take_turn(struct server *sv)
 {
+	__atomic_store_n(&sv->turn, sv->turn + 1, __ATOMIC_RELAXED);
+}
+
+static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
+{
+	struct winsock *ws = sv->ws;
 	struct conn *c = &ws->conn[slot];
 	bool call = false;
 
@@ -446,11 +468,13 @@ static void conn_event(struct winsock *ws, uint32_t slot, uint32_t gen)
 		else if (c->state == CONN_ANSWERING)
 			conn_answer(c);
 		else if (c->state == CONN_LEAVING)
-			conn_leave(c);
+			conn_leave(c, false);
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (call) {
+		take_turn(sv);
 		ws->mmap(&c->call, ws->arg);
+		take_turn(sv);
 		end_call(ws);
 	}
 }
@@ -473,7 +497,6 @@ static void conn_start(struct conn *c, int fd)
 		conn_free(c);
 	} else {
 		c->call.pid = peer.pid;
-		c->call.uid = peer.uid;
 	}
 	pthread_mutex_unlock(&c->lock);
 	sweep_later(c->ws);
@@ -529,7 +552,7 @@ static bool sweep_conn(struct conn *c, uint64_t now, bool paused)
 	else if (c->state == CONN_ANSWERING && age >= WINSOCK_TIMEOUT_MS)
 		conn_fail(c);
 	else if (c->state == CONN_LEAVING)
-		conn_leave(c);
+		conn_leave(c, paused && age >= WINSOCK_TIMEOUT_MS);
 	return c->state != CONN_FREE && c->state != CONN_CALLED;
 }
 
@@ -539,9 +562,12 @@ static void sweep_event(struct winsock *ws)
 	uint64_t expired;
 	bool paused, more = false;
 
-	/* Before looking: who starts a connection from here on starts the timer itself. */
-	__atomic_store_n(&ws->sweeping, false, __ATOMIC_SEQ_CST);
 	(void)!read(ws->timer, &expired, sizeof(expired));
+	/*
+	 * After the read, or it could take the expiry of a timer started meanwhile; before looking:
+	 * who starts a connection from here on starts the timer itself.
+	 */
+	__atomic_store_n(&ws->sweeping, false, __ATOMIC_SEQ_CST);
 	arm(ws, EPOLL_CTL_MOD, ws->timer, EPOLLIN, EVENT_SWEEP);
 	pthread_mutex_lock(&ws->lock);
 	paused = ws->paused && !ws->stopping;
@@ -557,24 +583,51 @@ static void sweep_event(struct winsock *ws)
 		sweep_later(ws);
 }
 
-static void *server(void *arg)
+static void handle(struct server *sv, const struct epoll_event *ev)
 {
-	struct winsock *ws = arg;
-	struct epoll_event ev;
-	uint32_t slot = 0;
+	uint32_t slot = (uint32_t)ev->data.u64;
+
+	take_turn(sv);
+	if (slot < CONNS)
+		conn_event(sv, slot, (uint32_t)(ev->data.u64 >> 32));
+	else if (slot == EVENT_LISTEN)
+		listen_event(sv->ws);
+	else if (slot == EVENT_SWEEP)
+		sweep_event(sv->ws);
+	take_turn(sv);
+}
+
+/*
+ * The last thread to end closes connections whose clients may have sent what nobody has read: that
+ * may take its time, and here it can be cut short.
+ */
+static void close_asking(struct server *sv)
+{
+	struct winsock *ws = sv->ws;
+
+	if (__atomic_sub_fetch(&ws->running, 1, __ATOMIC_ACQ_REL))
+		return;
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
+		pthread_mutex_lock(&c->lock);
+		if (c->state == CONN_ASKING)
+			conn_free(c);
+		pthread_mutex_unlock(&c->lock);
+	}
+}
+
+static void *server_thread(void *arg)
+{
+	struct server *sv = arg;
+	struct epoll_event ev = { .data.u64 = 0 };
 
 	table_thread_enter();
-	while (slot != EVENT_STOP) {
-		if (epoll_wait(ws->epoll, &ev, 1, -1) != 1)
-			continue;
-		slot = (uint32_t)ev.data.u64;
-		if (slot < CONNS)
-			conn_event(ws, slot, (uint32_t)(ev.data.u64 >> 32));
-		else if (slot == EVENT_LISTEN)
-			listen_event(ws);
-		else if (slot == EVENT_SWEEP)
-			sweep_event(ws);
-	}
+	do
+		if (epoll_wait(sv->ws->epoll, &ev, 1, -1) == 1)
+			handle(sv, &ev);
+		else
+			ev.data.u64 = 0;
+	while ((uint32_t)ev.data.u64 != EVENT_STOP);
+	close_asking(sv);
 	table_thread_leave();
 	return NULL;
 }
@@ -657,13 +710,32 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
 
 int winsock_start(struct winsock *ws)
 {
+	wake_init();
 	for (; ws->started < THREADS; ws->started++) {
-		int err = pthread_create(&ws->thread[ws->started], NULL, server, ws);
+		struct server *sv = &ws->server[ws->started];
+		int err;
 
-		if (err)
+		sv->ws = ws;
+		__atomic_add_fetch(&ws->running, 1, __ATOMIC_RELAXED);
+		err = pthread_create(&sv->thread, NULL, server_thread, sv);
+		if (err) {
+			__atomic_sub_fetch(&ws->running, 1, __ATOMIC_RELAXED);
 			return -err;
+		}
 	}
 	return 0;
+}
+
+void winsock_relieve(struct winsock *ws)
+{
+	for (unsigned int i = 0; i < ws->started; i++) {
+		struct server *sv = &ws->server[i];
+		unsigned int turn = __atomic_load_n(&sv->turn, __ATOMIC_RELAXED);
+
+		if ((turn & 1) && turn == sv->seen)
+			wake_thread(sv->thread);
+		sv->seen = turn;
+	}
 }
 
 const char *winsock_path(const struct winsock *ws)
@@ -698,12 +770,26 @@ static void destroy_conn(struct conn *c)
 	pthread_mutex_destroy(&c->lock);
 }
 
+/* However long a client wants it to last. */
+static void join_server(struct server *sv)
+{
+	struct timespec until;
+
+	do {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 100000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		wake_thread(sv->thread);
+	} while (pthread_timedjoin_np(sv->thread, NULL, &until));
+}
+
 void winsock_destroy(struct winsock *ws)
 {
 	winsock_stop(ws);
 	eventfd_write(ws->stop, 1);
 	while (ws->started)
-		pthread_join(ws->thread[--ws->started], NULL);
+		join_server(&ws->server[--ws->started]);
 	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++)
 		destroy_conn(c);
 	close_events(ws);

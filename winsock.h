@@ -6,14 +6,18 @@
  * well-formed request to its device as a struct mmap_call, to be answered exactly once, at once or
  * later, from any thread.
  *
- * No client can hold it up: a connection that says nothing, says it slowly or does not read its
- * answer costs one descriptor for at most WINSOCK_TIMEOUT_MS.
+ * No client can hold it up for long: a connection that says nothing, says it slowly or does not read
+ * its answer costs one descriptor, which is taken from it when it is wanted. Before Linux 6.16 a
+ * client can send descriptors whose closing takes time (a TCP socket that lingers), whether they are
+ * received or not: winsock_relieve() cuts that short.
  */
 #ifndef WINSOCK_H
 #define WINSOCK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 
 #include "hypercall.h"
@@ -28,15 +32,20 @@ struct windows;
  * struct mmap_call - one mmap(2) of a client
  * @rq:  what the client asked: magic and version are right, offset and length are multiples of the
  *       page size, length is not 0, offset + length does not wrap; the rest is unchecked
- * @pid: the peer's process id as SO_PEERCRED gives it (0: not visible here); @uid likewise
+ * @pid: the peer's process id as SO_PEERCRED gives it (0: not visible here)
  *
  * Valid until it is answered.
  */
 struct mmap_call {
 	struct window_request rq;
 	pid_t pid;
-	uid_t uid;
 };
+
+/* Whether these flags of mmap(2) make a shared mapping. */
+static inline bool mmap_is_shared(uint32_t flags)
+{
+	return (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
+}
 
 /**
  * winsock_new() - listen
@@ -57,6 +66,9 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
 
 /** winsock_start() - start its threads. Return: 0 or -errno */
 int winsock_start(struct winsock *ws);
+
+/** winsock_relieve() - interrupt threads that a client holds up; one thread, at regular intervals */
+void winsock_relieve(struct winsock *ws);
 
 /** winsock_path() - the path that clients connect to */
 const char *winsock_path(const struct winsock *ws);

@@ -5,6 +5,7 @@
 #include "rig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,13 +126,18 @@ void rig_expect_left(uint64_t n)
 	expected_left = n;
 }
 
-uint64_t rig_open(void)
+uint64_t rig_open_as(int flags)
 {
 	uint64_t fh = 0;
 
-	ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, gettid(), getuid(), &fh), 0);
+	ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, gettid(), flags, &fh), 0);
 	ck_assert_uint_ne(fh, 0);
 	return fh;
+}
+
+uint64_t rig_open(void)
+{
+	return rig_open_as(O_RDWR);
 }
 
 void rig_close(uint64_t fh)

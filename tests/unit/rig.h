@@ -34,6 +34,7 @@ void rig_setup(void);
 void rig_teardown(void);
 
 uint64_t rig_open(void);
+uint64_t rig_open_as(int flags);
 void rig_close(uint64_t fh);
 
 /* Grant a fresh page of RIG_GRANTER to us. Return: the ref. */

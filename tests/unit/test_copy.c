@@ -217,7 +217,56 @@ START_TEST(status_of_an_unwritable_destination)
 	ck_assert_int_eq(copy(s, 3, DOUBLE_DIRECT), -EFAULT);
 	ck_assert_int_eq(s[0].status, GNTST_okay);
 	ck_assert_int_eq(s[1].status, GNTST_bad_page);
-	ck_assert_int_eq(s[2].status, UNTOUCHED);
+	ck_assert_int_eq(s[2].status, GNTST_general_error);
+}
+END_TEST
+
+static unsigned int ops_carried_out;
+static struct hypervisor_ops counting_ops;
+static int (*real_copy)(struct hypervisor *hv, struct hv_copy *c, size_t n);
+
+static int counting_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
+{
+	ops_carried_out += (unsigned int)n;
+	return real_copy(hv, c, n);
+}
+
+/* Each segment once, and none behind the one that ends the call. */
+START_TEST(none_twice_none_behind)
+{
+	uint32_t a = rig_grant(false), b = rig_grant(false);
+	segment_t s[3];
+
+	counting_ops = *rig.gd.hv->ops;
+	real_copy = counting_ops.copy;
+	counting_ops.copy = counting_copy;
+	rig.gd.hv->ops = &counting_ops;
+	memcpy(local, "STALE!", 6);
+	memcpy(rig.frame[0], "fresh!", 6);
+	s[0] = from_grant(a, 0, local, 6);
+	s[1] = to_grant(local, b, 0, 6);
+	ck_assert_int_eq(copy(s, 2, _i), 0);
+	ck_assert_uint_eq(ops_carried_out, 2);
+	ck_assert_int_eq(memcmp(rig.frame[1], "fresh!", 6), 0);
+	if (_i != DOUBLE_DIRECT)
+		return;
+	s[0].dest.virt = rig_readonly_page("", 1);
+	s[0].status = s[1].status = UNTOUCHED;
+	memcpy(local, "BEHIND", 6);
+	ck_assert_int_eq(copy(s, 2, _i), -EFAULT);
+	ck_assert_int_eq(s[0].status, GNTST_bad_page);
+	ck_assert_int_eq(s[1].status, UNTOUCHED);
+	ck_assert_int_eq(memcmp(rig.frame[1], "fresh!", 6), 0);
+	/* A status that cannot be written: not copied. */
+	s[1] = to_grant(local, b, 0, 6);
+	ck_assert_int_eq(copy(rig_readonly_page(&s[1], sizeof(s[1])), 1, _i), -EFAULT);
+	ck_assert_int_eq(memcmp(rig.frame[1], "fresh!", 6), 0);
+	/* Behind an unwritable one, of the same direction. */
+	s[1] = s[2] = from_grant(a, 0, local, 6);
+	ck_assert_int_eq(copy(s, 3, _i), -EFAULT);
+	ck_assert_int_eq(s[1].status, GNTST_general_error);
+	ck_assert_int_eq(s[2].status, GNTST_general_error);
+	ck_assert_int_eq(memcmp(local, "BEHIND", 6), 0);
 }
 END_TEST
 
@@ -296,7 +345,7 @@ START_TEST(hypercall_error)
 	memset(local, UNTOUCHED, 8);
 	ck_assert_int_eq(sim_fault_add(rig.sim, "copy:errno=EFAULT", &why), 0);
 	ck_assert_int_eq(copy(&s, 1, _i), -EFAULT);
-	ck_assert_int_eq(s.status, UNTOUCHED);
+	ck_assert_int_eq(s.status, GNTST_general_error);
 	ck_assert_int_eq(local[0], UNTOUCHED);
 }
 END_TEST
@@ -315,6 +364,7 @@ Suite *copy_suite(void)
 	in_both_modes(tc, invalid_segments);
 	in_both_modes(tc, bad_grants_are_statuses);
 	in_both_modes(tc, segments_depend);
+	in_both_modes(tc, none_twice_none_behind);
 	in_both_modes(tc, faults);
 	tcase_add_test(tc, status_of_an_unwritable_destination);
 	tcase_add_test(tc, a_thousand_pages);

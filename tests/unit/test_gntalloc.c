@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +112,7 @@ static uint64_t open_device(void)
 {
 	uint64_t id = 0;
 
-	ck_assert_int_eq(dev->open(dev, gettid(), getuid(), &id), 0);
+	ck_assert_int_eq(dev->open(dev, gettid(), O_RDWR, &id), 0);
 	ck_assert_uint_ne(id, 0);
 	return id;
 }

@@ -3,6 +3,7 @@
  * test_grant.c - the life of a mapping: mmap's checks, who unmaps and when, notifications, paging
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -206,6 +207,24 @@ START_TEST(wrong_tokens)
 	ck_assert_ptr_eq(rig_mmap_with(other, t.secret, index, 4096, RW, SHARED), MAP_FAILED);
 	ck_assert_int_eq(errno, ENODEV);
 	munmap(must_map(index, 4096, RW), 4096);
+}
+END_TEST
+
+/* Who has a token need not have asked the kernel, which would have said EACCES. */
+START_TEST(access_mode)
+{
+	uint32_t ref = rig_grant(false);
+	uint64_t rd = rig_open_as(O_RDONLY), wr = rig_open_as(O_WRONLY | O_CLOEXEC);
+	uint64_t index = rig_map(rd, ref);
+	void *p;
+
+	ck_assert_ptr_eq(rig_mmap(rd, index, 4096, RW, SHARED), MAP_FAILED);
+	ck_assert_int_eq(errno, EACCES);
+	p = rig_mmap(rd, index, 4096, PROT_READ, SHARED);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	munmap(p, 4096);
+	ck_assert_ptr_eq(rig_mmap(wr, rig_map(wr, ref), 4096, RW, SHARED), MAP_FAILED);
+	ck_assert_int_eq(errno, EACCES);
 }
 END_TEST
 
@@ -433,6 +452,7 @@ Suite *grant_suite(void)
 	tcase_add_test(tc, bad_domains);
 	tcase_add_test(tc, hypercall_error_passes);
 	tcase_add_test(tc, wrong_tokens);
+	tcase_add_test(tc, access_mode);
 	tcase_add_test(tc, mapping_outlives_unmap_and_close);
 	tcase_add_test(tc, notifications_at_munmap_then_unmap);
 	tcase_add_test(tc, notifications_at_unmap_then_munmap);

@@ -3,12 +3,12 @@
 # A client that lets the daemon wait for its memory holds up nobody but itself.
 start_daemon --sim-port=5:1
 mkfifo go
-"$BUILD/tests/uml/holdup" 5 <go >holdup.out 2>&1 &
+"$BUILD/tests/uml/holdup" 80 <go >holdup.out 2>&1 &
 holder=$!
 exec {go}>go
-check "a client holds up five workers of two" wait_for 5 grep -q holding holdup.out
+check "a client makes 80 calls that wait for its memory" wait_for 5 grep -q holding holdup.out
 check "others are served" timeout 20 "$BUILD/gntdev-run" "$BUILD/tests/uml/cycles" 100
-check_output "the log says so" 'clients hold up a worker each' cat daemon.log
+check_output "the log says so" 'are held up by their clients' cat daemon.log
 kill -TERM "$DAEMON"
 check "the daemon ends all the same" wait_for 10 daemon_has_ended "$DAEMON"
 wait "$DAEMON"
