@@ -78,7 +78,7 @@ static int ask(int device, const char *domid, const char *ref, uint32_t prot, in
 	s = connect_window(token.socket);
 	if (send(s, &rq, sizeof(rq), 0) < 0 || recvmsg(s, &msg, 0) < 0)
 		die("window");
-	if (!in.reply.error)
+	if (!in.reply.error && CMSG_FIRSTHDR(&msg))
 		memcpy(window, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(*window));
 	close(s);
 	return in.reply.error;
@@ -86,7 +86,7 @@ static int ask(int device, const char *domid, const char *ref, uint32_t prot, in
 
 static void do_readonly(char **argv)
 {
-	int window, device = open("/dev/xen/gntdev", O_RDONLY);
+	int window = -1, device = open("/dev/xen/gntdev", O_RDONLY);
 	int err = ask(device, argv[2], argv[3], PROT_READ | PROT_WRITE, &window);
 
 	printf("readonly: %s\n", err ? strerror(err) : "a writable window");
@@ -95,7 +95,7 @@ static void do_readonly(char **argv)
 static void do_truncate(char **argv)
 {
 	struct ioctl_gntdev_unmap_notify notify = { .action = UNMAP_NOTIFY_CLEAR_BYTE };
-	int window, device = open("/dev/xen/gntdev", O_RDWR);
+	int window = -1, device = open("/dev/xen/gntdev", O_RDWR);
 	int err = ask(device, argv[2], argv[3], PROT_READ | PROT_WRITE, &window);
 
 	if (err || ioctl(device, IOCTL_GNTDEV_SET_UNMAP_NOTIFY, &notify) || ftruncate(window, 0))

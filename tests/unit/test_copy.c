@@ -241,7 +241,7 @@ START_TEST(none_twice_none_behind)
 	real_copy = counting_ops.copy;
 	counting_ops.copy = counting_copy;
 	rig.gd.hv->ops = &counting_ops;
-	memcpy(local, "STALE!", 6);
+	strcpy((char *)local, "STALE!");
 	memcpy(rig.frame[0], "fresh!", 6);
 	s[0] = from_grant(a, 0, local, 6);
 	s[1] = to_grant(local, b, 0, 6);
@@ -252,7 +252,7 @@ START_TEST(none_twice_none_behind)
 		return;
 	s[0].dest.virt = rig_readonly_page("", 1);
 	s[0].status = s[1].status = UNTOUCHED;
-	memcpy(local, "BEHIND", 6);
+	strcpy((char *)local, "BEHIND");
 	ck_assert_int_eq(copy(s, 2, _i), -EFAULT);
 	ck_assert_int_eq(s[0].status, GNTST_bad_page);
 	ck_assert_int_eq(s[1].status, UNTOUCHED);

@@ -5,7 +5,7 @@ start_daemon --sim-port=5:1
 mkfifo go
 "$BUILD/gntdev-run" "$BUILD/examples/granter" 0 <go >granter.out 2>&1 &
 granter=$!
-exec {go}>go
+exec 7>go # held open: the granter ends with its input
 wait_for 5 grep -q refs granter.out
 ref=$(sed -n 's/refs: //p' granter.out)
 
