@@ -199,6 +199,7 @@ install: $(PROGRAMS)
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)
+	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/cuse-gntdev/README.md
 	install -m 644 systemd/70-cuse-gntdev.rules $(DESTDIR)$(UDEVDIR)
 	install -m 644 systemd/cuse-gntdev.modprobe $(DESTDIR)$(CONFDIR)/modprobe.d/cuse-gntdev.conf
 	install -m 644 systemd/cuse-gntdev.sysusers $(DESTDIR)$(CONFDIR)/sysusers.d/cuse-gntdev.conf

@@ -149,8 +149,7 @@ static void tell_about_preload(struct gntdev *gd, struct gnt_open *o, pid_t tid)
 	if (__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED) || told_about_preload(gd, tid))
 		return;
 	log_warn("client %d mapped grants and gave up without mmap. The kernel has no mmap for "
-		 "CUSE devices (ENODEV): start the client as \"gntdev-run PROGRAM ARGS\", or with "
-		 "LD_PRELOAD=libgntdev-mmap.so",
+		 "CUSE devices (ENODEV): start the client as \"gntdev-run PROGRAM ARGS\"",
 		 (int)tid);
 }
 

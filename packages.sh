@@ -55,6 +55,7 @@ if [ ${#packages[@]} -eq 0 ]; then
 fi
 if [ "$(id -u)" -ne 0 ]; then
 	echo "packages: missing here; as root run:" >&2
+	lists_are_fresh || echo "    apt-get update" >&2
 	echo "    apt-get install --no-install-recommends ${packages[*]}" >&2
 	exit 1
 fi

@@ -22,10 +22,10 @@ get_kernel()
 	tmp=$(mktemp -d)
 	mkdir -p $cache
 	(cd "$tmp" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb -x ./*.deb unpacked) >&2 || return
-	for module in fuse cuse; do
-		cp "$tmp"/unpacked/lib/modules/*/kernel/fs/fuse/$module.ko* $cache || return
-	done
+	# Below lib or, from Debian 13 on, usr/lib, where fuse is part of the kernel and modules are compressed.
+	cp "$tmp"/unpacked/{,usr/}lib/modules/*/kernel/fs/fuse/{fuse,cuse}.ko* $cache 2>/dev/null
 	[ ! -f $cache/cuse.ko.xz ] || xz -d $cache/*.ko.xz
+	[ -f $cache/cuse.ko ] || { echo "qemu.sh: no cuse module in $package" >&2; return 1; }
 	echo "$package" >$cache/name
 	cp "$tmp"/unpacked/boot/vmlinuz-* $cache/vmlinuz
 	rm -rf "$tmp"
@@ -59,7 +59,8 @@ make_root()
 		for a in sh cat pidof; do $b ln -s /bin/busybox /bin/$a; done
 		$b mount -t proc proc /proc; $b mount -t sysfs sys /sys
 		$b mount -t devtmpfs dev /dev; $b mount -t tmpfs run /run
-		$b insmod /mod/fuse.ko; $b insmod /mod/cuse.ko
+		[ ! -f /mod/fuse.ko ] || $b insmod /mod/fuse.ko
+		$b insmod /mod/cuse.ko
 		/bin/cuse_gntdev --sim 2>/run/log &
 		until [ -S /run/cuse-gntdev/xen-gntalloc.sock ]; do $b usleep 100000; done
 		$b sleep 1

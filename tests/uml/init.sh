@@ -14,11 +14,12 @@ for dir in /dev/shm /run /tmp; do
 	mount -t tmpfs -o mode=1777 tmpfs $dir
 done
 chmod 755 /run
+# busybox's mount: util-linux's new one has no way to give a hostfs its directory on every kernel.
 # A checkout that lies below one of them is shown again. The root is read-only but for $UML_DIR.
 case $UML_TOP in
-/tmp/* | /run/*) mkdir -p "$UML_TOP" && mount -t hostfs -o "ro,$UML_TOP" none "$UML_TOP" ;;
+/tmp/* | /run/*) mkdir -p "$UML_TOP" && busybox mount -t hostfs -o "ro,$UML_TOP" none "$UML_TOP" ;;
 esac
-mount -t hostfs -o "$UML_DIR" none "$UML_DIR"
+busybox mount -t hostfs -o "$UML_DIR" none "$UML_DIR"
 busybox ip link set lo up
 stty -opost < /dev/console
 

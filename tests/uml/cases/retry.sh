@@ -6,5 +6,5 @@ wait_for 20 test -S /run/cuse-gntdev/xen-gntdev.sock || bail "the daemon is not 
 client "$BUILD/tests/uml/abi" retry
 check_output "clients are not visible to it" 'client 0: MAP_GRANT_REF' cat daemon.log
 # The signal is for the daemon, not for unshare.
-pkill -TERM -x cuse_gntdev
+kill -TERM "$(busybox pidof cuse_gntdev)"
 check "the daemon ends" wait_for 10 test ! -e /dev/xen/gntdev
