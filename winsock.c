@@ -230,8 +230,9 @@ static void conn_fail(struct conn *c)
 		drop_window(c);
 		conn_free(c);
 	} else {
+		/* What was sent may still be on its way out of a queue that is being closed. */
 		c->state = CONN_LEAVING;
-		conn_leave(c, true);
+		conn_leave(c, now_ms() - c->since >= WINSOCK_TIMEOUT_MS);
 	}
 }
 
