@@ -93,12 +93,7 @@ daemon_has_settled()
 }
 
 # start_daemon [OPTION...]: with --sim; sets $DAEMON to its process id and returns when its device
-# and its socket are there. Its log is $CASE_DIR/daemon.log. "${under[@]}" is what it runs under:
-# the memory checker, or nothing. (AddressSanitizer wants more address space than there is here.)
-under=()
-# shellcheck disable=SC2034 # for cases to choose
-memory_checker=(valgrind --quiet --error-exitcode=99 --leak-check=full
-	--show-leak-kinds=definite --errors-for-leak-kinds=definite)
+# and its socket are there. Its log is $CASE_DIR/daemon.log.
 
 start_daemon()
 {
@@ -110,7 +105,7 @@ start_daemon()
 		--run-dir=*) run_dir=${option#*=} ;;
 		esac
 	done
-	"${under[@]}" "$BUILD/cuse_gntdev" --sim "$@" >>"$CASE_DIR/daemon.log" 2>&1 &
+	"$BUILD/cuse_gntdev" --sim "$@" >>"$CASE_DIR/daemon.log" 2>&1 &
 	DAEMON=$!
 	daemon_node[$DAEMON]=$node
 	daemon_run_dir[$DAEMON]=$run_dir
