@@ -603,7 +603,7 @@ static void show(struct gntalloc *ga, struct mmap_call *mc, struct alloc_window 
 	fd = window_make(ga->windows, sim_hypervisor(ga->sim), WINDOW_OF_GNTALLOC, g, n, &at,
 			 &win->user, &id);
 	if (fd >= 0) {
-		mmap_call_grant(mc, fd, id, g, n);
+		mmap_call_grant(mc, fd, id, g, n, HV_PAGES_FILE);
 		return;
 	}
 	log_err("%s: no window for %zu pages: %s", ga->dev.name, n, strerror(-fd));

@@ -30,20 +30,31 @@
  * PROT_WRITE. Its descriptor is read-only then, so that a later mprotect(PROT_WRITE) gets EACCES as
  * with the driver, and does not turn the live page into a copy. It is not in core dumps.
  *
+ * In a PV dom0 the window is a mapping of privcmd (WINDOW_FRAMES), one for all pieces, filled in one
+ * step. If Xen refuses a frame, mmap fails with EINVAL, as the driver's, and nothing stays mapped;
+ * any other failure is reported as privcmd does, ENOMEM as a rule. As with the driver in a PV dom0 a
+ * child does not inherit the mapping, and it cannot grow. Unlike the driver's it cannot be split: to
+ * unmap, mprotect or replace a part of it is EINVAL (since CVE-2026-31787; in Linux 6.1 from .170).
+ * And mprotect of all of it reports success and changes nothing, but for PROT_WRITE that is refused:
+ * Xen lets nobody but privcmd write such page table entries, and the kernel logs a warning.
+ * MAP_POPULATE and MAP_LOCKED are kept from privcmd: its pages are there from the start and for
+ * good, and a fault on one could only be SIGBUS.
+ *
  * The daemon has the client's trust (it is the device), yet what it sends is checked in full: a
  * client must not map more, or at other places, than it asked for because of a fault elsewhere.
  *
  * Two things cannot be hidden. A child forked by another thread during the exchange inherits its
- * two descriptors until it calls execve(2) or ends, and the window lives as long; forked a moment
- * later it would have inherited the mapping itself. And a window of several pieces that replaces a
- * mapping (MAP_FIXED) is not there all at once: another thread that uses those addresses meanwhile
- * gets SIGSEGV.
+ * two descriptors (and the memory that holds frame numbers) until it calls execve(2) or ends, and
+ * the window lives as long; forked a moment later it would have inherited the mapping itself. And a
+ * window of several pieces, or of frames, that replaces a mapping (MAP_FIXED) is not there all at
+ * once: another thread that uses those addresses meanwhile gets SIGSEGV or SIGBUS.
  */
 
 /* With it the header would turn our mmap into a second mmap64. There is one off_t on LP64. */
 #undef _FILE_OFFSET_BITS
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +68,9 @@
 #include <unistd.h>
 
 #include "winproto.h"
+#include "xenabi.h"
+
+#include <xen/sys/privcmd.h>
 
 #ifndef __LP64__
 #error "32-bit programs get ENOTTY from the device, as from the driver: no preload object for them"
@@ -75,6 +89,11 @@
 #define PAGE_BYTES 4096UL
 #define MAX_ERRNO  4095
 
+/* Frame numbers kept on the stack: most windows have no more. */
+#define FEW_FRAMES 16
+
+static_assert(sizeof(xen_pfn_t) == 8 && sizeof(privcmd_mmapbatch_v2_t) == 32,
+	      "privcmd's argument is what the kernel reads");
 static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) ==
 		      sizeof(((struct window_token *)0)->socket),
 	      "a path from the token fits an address");
@@ -105,9 +124,15 @@ struct mapping {
 
 	char *base;    /* where it is, once something is there */
 	bool reserved; /* all of it is ours to map over, and to be unmapped on failure */
-	uint64_t done; /* bytes mapped */
+	uint64_t done; /* bytes mapped, or whose frames are known */
 	uint32_t pieces;
-	uint32_t seen; /* pieces mapped */
+	uint32_t seen; /* pieces of these */
+
+	uint16_t kind;	  /* WINDOW_* */
+	uint16_t domid;	  /* WINDOW_FRAMES: whose frames; the rest is for that kind, too: */
+	xen_pfn_t *frame; /* one for each page */
+	int *refused;	  /* for each: 0, or what privcmd said of it */
+	uint64_t size;	  /* bytes mapped to hold these two, 0 if they are on the stack */
 };
 
 /* Any one message of the daemon. */
@@ -236,9 +261,25 @@ static long receive(long sock, union message *msg, int *window)
 	if (hdr.msg_flags & MSG_CTRUNC)
 		return *window < 0 ? -EMFILE : -ENODEV;
 	if ((hdr.msg_flags & MSG_TRUNC) || (size_t)len < sizeof(*reply) ||
-	    reply->magic != WINDOW_MAGIC || reply->reserved ||
-	    reply->here > WINDOW_PIECES_PER_MESSAGE ||
+	    reply->magic != WINDOW_MAGIC || reply->here > WINDOW_PIECES_PER_MESSAGE ||
 	    (size_t)len != sizeof(*reply) + reply->here * sizeof(reply->piece[0]))
+		return -ENODEV;
+	return 0;
+}
+
+/*
+ * What kind of window it is. Frames are mapped shared, whatever was asked for: the daemon cannot mean
+ * that for a private mapping that writes.
+ */
+static long take_kind(struct mapping *m, const struct window_reply *reply)
+{
+	m->kind = reply->kind;
+	m->domid = reply->domid;
+	if (m->kind == WINDOW_FILE)
+		return m->domid ? -ENODEV : 0;
+	if (m->kind != WINDOW_FRAMES || m->domid >= DOMID_FIRST_RESERVED ||
+	    m->length / PAGE_BYTES > INT_MAX ||
+	    ((m->prot & PROT_WRITE) && (m->flags & MAP_TYPE) == MAP_PRIVATE))
 		return -ENODEV;
 	return 0;
 }
@@ -248,14 +289,14 @@ static long take_verdict(struct mapping *m, const struct window_reply *reply, in
 {
 	if (reply->error) {
 		if (reply->error < 0 || reply->error > MAX_ERRNO || reply->pieces || reply->here ||
-		    window >= 0)
+		    reply->kind || reply->domid || window >= 0)
 			return -ENODEV;
 		return -reply->error;
 	}
 	if (window < 0 || !reply->pieces || reply->pieces > m->length / PAGE_BYTES)
 		return -ENODEV;
 	m->pieces = reply->pieces;
-	return 0;
+	return take_kind(m, reply);
 }
 
 /*
@@ -279,8 +320,6 @@ static long map_piece(struct mapping *m, const struct window_piece *p, int windo
 	char *at = m->addr;
 	long ret;
 
-	if (!piece_fits(m, p))
-		return -ENODEV;
 	if (m->reserved) {
 		at = m->base + m->done;
 		flags = (flags & ~FIXED) | MAP_FIXED;
@@ -292,22 +331,150 @@ static long map_piece(struct mapping *m, const struct window_piece *p, int windo
 		return ret;
 	if (!m->reserved)
 		m->base = (char *)ret;
+	return 0;
+}
+
+/* WINDOW_FRAMES: all pieces have to be known before anything is mapped. */
+static void note_piece(struct mapping *m, const struct window_piece *p)
+{
+	const uint64_t at = m->done / PAGE_BYTES;
+
+	for (uint64_t i = 0; i < p->length / PAGE_BYTES; i++)
+		m->frame[at + i] = p->offset / PAGE_BYTES + i;
+}
+
+static long take_piece(struct mapping *m, const struct window_piece *p, int window)
+{
+	long ret = 0;
+
+	if (!piece_fits(m, p))
+		return -ENODEV;
+	if (m->kind == WINDOW_FRAMES)
+		note_piece(m, p);
+	else
+		ret = map_piece(m, p, window);
+	if (ret)
+		return ret;
 	m->done += p->length;
 	m->seen++;
 	return 0;
 }
 
 /* The pieces of one message; it has some, and no more than are missing. */
-static long map_message(struct mapping *m, const struct window_reply *reply, int window)
+static long take_message(struct mapping *m, const struct window_reply *reply, int window)
 {
 	long ret = 0;
 
 	if (reply->error || reply->pieces != m->pieces || !reply->here ||
-	    reply->here > m->pieces - m->seen)
+	    reply->here > m->pieces - m->seen || reply->kind != m->kind || reply->domid != m->domid)
 		return -ENODEV;
 	for (uint32_t i = 0; i < reply->here && !ret; i++)
-		ret = map_piece(m, &reply->piece[i], window);
+		ret = take_piece(m, &reply->piece[i], window);
 	return ret;
+}
+
+/* All pieces: the first message has been received, the others come. */
+static long take_pieces(struct mapping *m, long sock, union message *msg, int *window)
+{
+	long ret;
+
+	ret = take_message(m, &msg->reply, *window);
+	while (!ret && m->seen < m->pieces) {
+		ret = receive(sock, msg, window);
+		if (!ret)
+			ret = take_message(m, &msg->reply, *window);
+	}
+	return ret;
+}
+
+/* What privcmd makes of the frames: 0 if all of them are mapped. */
+static long fill_window(const struct mapping *m, int window)
+{
+	const privcmd_mmapbatch_v2_t batch = {
+		.num = (unsigned int)(m->length / PAGE_BYTES),
+		.dom = m->domid,
+		.addr = (uintptr_t)m->base,
+		.arr = m->frame,
+		.err = m->refused,
+	};
+	long ret;
+
+	ret = RAW(ioctl, (long)window, (long)IOCTL_PRIVCMD_MMAPBATCH_V2, &batch);
+	/* It says ENOENT if one of them is paged out, and 0 if it only failed otherwise. */
+	if (ret && ret != -ENOENT)
+		return ret;
+	for (uint64_t i = 0; i < m->length / PAGE_BYTES; i++)
+		if (m->refused[i])
+			return -EINVAL;
+	return ret ? -EINVAL : 0;
+}
+
+/* WINDOW_FRAMES, when all frames are known. */
+static long map_frames(struct mapping *m, int window)
+{
+	int flags = (m->flags & ~(MAP_TYPE | MAP_POPULATE | MAP_LOCKED)) | MAP_SHARED;
+	char *at = m->addr;
+	long ret;
+
+	if (m->reserved) {
+		at = m->base;
+		flags = (flags & ~FIXED) | MAP_FIXED;
+	}
+	ret = RAW(mmap, at, m->length, (long)m->prot, (long)flags, (long)window, 0L);
+	if (ret < 0)
+		return ret;
+	m->base = (char *)ret;
+	m->reserved = true;
+	return fill_window(m, window);
+}
+
+/* Memory for the frame numbers of a large window. Not on the heap: that has locks and state. */
+static long hold_frames(struct mapping *m)
+{
+	const uint64_t n = m->length / PAGE_BYTES;
+	const uint64_t size = n * (sizeof(*m->frame) + sizeof(*m->refused));
+	long ret;
+
+	if (n <= FEW_FRAMES)
+		return 0;
+	ret = RAW(mmap, 0L, size, (long)(PROT_READ | PROT_WRITE),
+		  (long)(MAP_PRIVATE | MAP_ANONYMOUS), -1L, 0L);
+	if (ret < 0)
+		return ret;
+	m->size = size;
+	m->frame = (xen_pfn_t *)ret;
+	m->refused = (int *)(ret + (long)(n * sizeof(*m->frame)));
+	return 0;
+}
+
+static long receive_frames(struct mapping *m, long sock, union message *msg, int *window)
+{
+	xen_pfn_t frame[FEW_FRAMES];
+	int refused[FEW_FRAMES] = { 0 };
+	long ret;
+
+	m->frame = frame;
+	m->refused = refused;
+	ret = hold_frames(m);
+	if (!ret)
+		ret = take_pieces(m, sock, msg, window);
+	if (!ret)
+		ret = map_frames(m, *window);
+	if (m->size)
+		RAW(munmap, m->frame, m->size);
+	m->frame = NULL;
+	m->refused = NULL;
+	return ret;
+}
+
+static long receive_file(struct mapping *m, long sock, union message *msg, int *window)
+{
+	long ret = 0;
+
+	/* One piece can be mapped in one step wherever the kernel likes; several need a place. */
+	if (m->pieces > 1 && !m->reserved)
+		ret = reserve(m);
+	return ret ? ret : take_pieces(m, sock, msg, window);
 }
 
 static long receive_window(struct mapping *m, long sock)
@@ -319,16 +486,10 @@ static long receive_window(struct mapping *m, long sock)
 	ret = receive(sock, &msg, &window);
 	if (!ret)
 		ret = take_verdict(m, &msg.reply, window);
-	/* One piece can be mapped in one step wherever the kernel likes; several need a place. */
-	if (!ret && m->pieces > 1 && !m->reserved)
-		ret = reserve(m);
-	if (!ret)
-		ret = map_message(m, &msg.reply, window);
-	while (!ret && m->seen < m->pieces) {
-		ret = receive(sock, &msg, &window);
-		if (!ret)
-			ret = map_message(m, &msg.reply, window);
-	}
+	if (!ret && m->kind == WINDOW_FRAMES)
+		ret = receive_frames(m, sock, &msg, &window);
+	else if (!ret)
+		ret = receive_file(m, sock, &msg, &window);
 	if (window >= 0)
 		RAW(close, (long)window);
 	return ret;
@@ -382,10 +543,10 @@ static __attribute__((noinline)) long map_device(struct mapping *m)
 	if (RAW(rt_sigprocmask, (long)SIG_SETMASK, &all, &mask, sizeof(mask)))
 		return -ENODEV;
 	ret = exchange(m);
-	if (!ret)
-		RAW(madvise, m->base, m->length, (long)MADV_DONTDUMP);
-	else if (m->reserved)
+	if (ret && m->reserved)
 		RAW(munmap, m->base, m->length);
+	else if (!ret && m->kind == WINDOW_FILE) /* privcmd does so itself */
+		RAW(madvise, m->base, m->length, (long)MADV_DONTDUMP);
 	RAW(rt_sigprocmask, (long)SIG_SETMASK, &mask, 0L, sizeof(mask));
 	return ret ? ret : (long)m->base;
 }

@@ -86,7 +86,7 @@ static int open_to_all(struct winlisten *l)
 	return 0;
 }
 
-int winlisten_open(struct winlisten *l, const char *path, const char **why)
+static int listen_on(struct winlisten *l, const char *path, const char **why)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int err;
@@ -121,7 +121,7 @@ static int socket_option(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &len) ? -1 : value;
 }
 
-int winlisten_adopt(struct winlisten *l, int fd, const char **why)
+static int adopt(struct winlisten *l, int fd, const char **why)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
 	socklen_t len = sizeof(addr);
@@ -144,6 +144,21 @@ int winlisten_adopt(struct winlisten *l, int fd, const char **why)
 	refuse_descriptors(fd);
 	l->fd = fd;
 	return 0;
+}
+
+int winlisten_start(struct winlisten *l, const char *path, int fd, const char **why)
+{
+	return fd >= 0 ? adopt(l, fd, why) : listen_on(l, path, why);
+}
+
+int winlisten_accept(struct winlisten *l)
+{
+	int fd;
+
+	do
+		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+	return fd;
 }
 
 void winlisten_close(struct winlisten *l)

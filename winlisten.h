@@ -25,22 +25,23 @@ struct winlisten {
 };
 
 /**
- * winlisten_open() - listen on a path
- * @why: set to a message for the user on failure
+ * winlisten_start() - listen on a path, or take a socket that was handed in (socket activation)
+ * @path: a socket there that nobody listens on is replaced. Ignored if @fd is not -1
+ * @fd:   handed in, or -1. Closed by winlisten_close(); on failure it stays the caller's
+ * @why:  set to a message for the user on failure
  *
- * A socket there that nobody listens on is replaced. Return: 0; -EADDRINUSE if somebody listens;
- * -EEXIST if it is no socket; -ENAMETOOLONG; -errno.
+ * Return: 0 or -errno. Of a path: -EADDRINUSE if somebody listens, -EEXIST if it is no socket,
+ * -ENAMETOOLONG. Of @fd: -ENOTSOCK, -EPROTOTYPE if it is no listening SOCK_SEQPACKET socket with a
+ * path.
  */
-int winlisten_open(struct winlisten *l, const char *path, const char **why);
+int winlisten_start(struct winlisten *l, const char *path, int fd, const char **why);
 
 /**
- * winlisten_adopt() - take a socket that was handed in (socket activation)
- * @fd:  closed by winlisten_close(); on failure it stays the caller's
- * @why: set to a message for the user on failure
+ * winlisten_accept() - take the next client
  *
- * Return: 0; -ENOTSOCK, -EPROTOTYPE if it is no listening SOCK_SEQPACKET socket with a path.
+ * Return: a nonblocking, close-on-exec descriptor; or -1 and errno, EAGAIN if nobody waits.
  */
-int winlisten_adopt(struct winlisten *l, int fd, const char **why);
+int winlisten_accept(struct winlisten *l);
 
 /**
  * winlisten_close() - listen no more

@@ -10,7 +10,7 @@
  *     struct window_request;
  *  3. receives one struct window_reply: an errno, or a descriptor (SCM_RIGHTS) and the pieces to
  *     map, more of them in further messages while the count is not reached;
- *  4. maps the pieces, closes descriptor and connection.
+ *  4. maps the pieces, as the reply's kind tells, closes descriptor and connection.
  *
  * The connection carries one request. Both sides check every length and every field: neither trusts
  * the other. All integers are of the host's byte order: both ends are on one machine.
@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-#define WINDOW_VERSION 1
+#define WINDOW_VERSION 2
 
 /*
  * Outside the numbers that Linux uses for 'G' (gntdev, gntalloc), so that a kernel driver asked by
@@ -65,9 +65,26 @@ struct window_request {
 };
 static_assert(sizeof(struct window_request) == 72, "window_request");
 
-/* A run of pages of the window file that follows the run before it in the client's mapping. */
+/*
+ * The kinds of windows.
+ *
+ * WINDOW_FILE: the descriptor is a file; each piece is mapped from it. It can be split, cut and
+ * inherited like any shared mapping.
+ *
+ * WINDOW_FRAMES: where page tables hold machine frames (a PV dom0) no file can show a granted page.
+ * The descriptor is an open of a device node of its own that is /dev/xen/privcmd, restricted by the
+ * daemon to one domain (IOCTL_PRIVCMD_RESTRICT), read-only if the window is. A piece is a run of
+ * consecutive frame numbers of that domain, times 4096. The client makes one mapping of the whole
+ * length, at offset 0, and has privcmd fill it with all the frames at once
+ * (IOCTL_PRIVCMD_MMAPBATCH_V2): privcmd takes a first batch only for all of a mapping. A child
+ * process does not inherit it, as it does not inherit the driver's in a PV dom0.
+ */
+#define WINDOW_FILE   0
+#define WINDOW_FRAMES 1
+
+/* A run of pages that follows the run before it in the client's mapping. */
 struct window_piece {
-	uint64_t offset; /* bytes in the file, a multiple of 4096 */
+	uint64_t offset; /* bytes in the file, or frame number * 4096; a multiple of 4096 */
 	uint64_t length; /* bytes, a multiple of 4096, not 0 */
 };
 
@@ -80,10 +97,11 @@ struct window_piece {
  */
 struct window_reply {
 	uint64_t magic;
-	int32_t error;	   /* 0 or a positive errno for the client of mmap(2) */
-	uint32_t pieces;   /* in all messages together; their lengths add up to the request's */
-	uint32_t here;	   /* in this message */
-	uint32_t reserved; /* 0 */
+	int32_t error;	 /* 0 or a positive errno for the client of mmap(2) */
+	uint32_t pieces; /* in all messages together; their lengths add up to the request's */
+	uint32_t here;	 /* in this message */
+	uint16_t kind;	 /* WINDOW_FILE or WINDOW_FRAMES; 0 with an error */
+	uint16_t domid;	 /* WINDOW_FRAMES: whose frames they are; else 0 */
 	struct window_piece piece[];
 };
 static_assert(sizeof(struct window_reply) == 24, "window_reply");

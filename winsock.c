@@ -82,6 +82,7 @@ enum conn_state {
  * @window_fd: to be sent with the first message; -1 afterwards
  * @window:    id of the window
  * @piece:     what the client maps, @n_pieces of them, @sent already sent
+ * @kind, @domid: of the window, as its messages say
  */
 struct conn {
 	pthread_mutex_t lock;
@@ -97,6 +98,8 @@ struct conn {
 	struct window_piece *piece;
 	uint32_t n_pieces;
 	uint32_t sent;
+	uint16_t kind;
+	uint16_t domid;
 };
 
 /**
@@ -270,10 +273,13 @@ static int send_message(struct conn *c, const struct window_reply *reply,
 
 static int send_pieces(struct conn *c)
 {
-	struct window_reply reply = { .magic = WINDOW_MAGIC, .pieces = c->n_pieces };
+	struct window_reply reply = { .magic = WINDOW_MAGIC,
+				      .pieces = c->n_pieces,
+				      .here = c->n_pieces - c->sent,
+				      .kind = c->kind,
+				      .domid = c->domid };
 	int err;
 
-	reply.here = c->n_pieces - c->sent;
 	if (reply.here > WINDOW_PIECES_PER_MESSAGE)
 		reply.here = WINDOW_PIECES_PER_MESSAGE;
 	err = send_message(c, &reply, c->piece + c->sent, c->window_fd);
@@ -356,12 +362,14 @@ static struct window_piece *pieces_of(const struct hv_grant *g, size_t n, uint32
 }
 
 void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct hv_grant *g,
-		     size_t n)
+		     size_t n, enum hv_pages kind)
 {
 	struct conn *c = answer(mc);
 
 	c->window_fd = fd;
 	c->window = window;
+	c->kind = kind == HV_PAGES_FRAMES ? WINDOW_FRAMES : WINDOW_FILE;
+	c->domid = kind == HV_PAGES_FRAMES ? g[0].domid : 0;
 	c->sent = 0;
 	c->since = now_ms();
 	c->piece = pieces_of(g, n, &c->n_pieces);
@@ -484,21 +492,18 @@ static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
 
 static void conn_start(struct conn *c, int fd)
 {
-	struct ucred peer = { .pid = 0 };
+	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(peer);
+	int err = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 
 	pthread_mutex_lock(&c->lock);
 	c->fd = fd;
 	c->state = CONN_ASKING;
 	c->since = now_ms();
 	c->window_fd = -1;
-	memset(&c->call, 0, sizeof(c->call));
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) ||
-	    arm_conn(c, EPOLL_CTL_ADD, EPOLLIN)) {
+	c->call = (struct mmap_call){ .pid = peer.pid, .uid = peer.uid };
+	if (err || arm_conn(c, EPOLL_CTL_ADD, EPOLLIN))
 		conn_free(c);
-	} else {
-		c->call.pid = peer.pid;
-	}
 	pthread_mutex_unlock(&c->lock);
 	sweep_later(c->ws);
 }
@@ -510,11 +515,8 @@ static struct conn *accept_one(struct winsock *ws, int *fd)
 
 	pthread_mutex_lock(&ws->lock);
 	*fd = -1;
-	if (!ws->stopping && ws->free) {
-		do
-			*fd = accept4(ws->listen.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		while (*fd < 0 && (errno == EINTR || errno == ECONNABORTED));
-	}
+	if (!ws->stopping && ws->free)
+		*fd = winlisten_accept(&ws->listen);
 	if (*fd >= 0) {
 		c = ws->free;
 		ws->free = c->next;
@@ -688,10 +690,7 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
 	ws->mmap = mmap;
 	ws->arg = arg;
 	ws->epoll = ws->timer = ws->stop = -1;
-	if (listen_fd >= 0)
-		err = winlisten_adopt(&ws->listen, listen_fd, why);
-	else
-		err = winlisten_open(&ws->listen, path, why);
+	err = winlisten_start(&ws->listen, path, listen_fd, why);
 	if (err) {
 		free(ws);
 		return err;

@@ -33,12 +33,14 @@ struct windows;
  * @rq:  what the client asked: magic and version are right, offset and length are multiples of the
  *       page size, length is not 0, offset + length does not wrap; the rest is unchecked
  * @pid: the peer's process id as SO_PEERCRED gives it (0: not visible here)
+ * @uid: the peer's effective user id when it connected (65534, the overflow id, if it has none here)
  *
  * Valid until it is answered.
  */
 struct mmap_call {
 	struct window_request rq;
 	pid_t pid;
+	uid_t uid;
 };
 
 /* Whether these flags of mmap(2) make a shared mapping. */
@@ -97,6 +99,8 @@ void mmap_call_refuse(struct mmap_call *mc, int error);
  * @fd:     the window's descriptor; closed here, whatever happens
  * @window: its id, for window_delivered()
  * @g, @n:  the grants: their pages, in this order, are what the client maps
+ * @kind:   whose numbers these pages are. With HV_PAGES_FRAMES all grants are of one domain, and
+ *          @fd is a privcmd descriptor restricted to it
  *
  * If the client has gone meanwhile nothing is lost: the window ends as any other, and that can be
  * before this returns. @g is not looked at any more once the window can end.
@@ -104,6 +108,6 @@ void mmap_call_refuse(struct mmap_call *mc, int error);
  * Any thread registered with RCU. A second answer to a call aborts the process.
  */
 void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct hv_grant *g,
-		     size_t n);
+		     size_t n, enum hv_pages kind);
 
 #endif /* WINSOCK_H */

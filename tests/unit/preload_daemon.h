@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload_daemon.h - a device and a daemon for the tests of the preload object
+ * preload_daemon.h - a device, a daemon and a privcmd for the tests of the preload object
  *
  * Brings preload.c itself, with its system calls going through here. Tells also what the process
- * holds: descriptors, windows, signal mask. For one source file only: test_preload.c.
+ * holds: descriptors, windows, memory, signal mask. Each program of its tests has it once.
  */
 #ifndef PRELOAD_DAEMON_H
 #define PRELOAD_DAEMON_H
@@ -64,6 +64,7 @@ static __thread struct {
 	int fail_at; /* count from 1; 0: none fails */
 	int error;
 	char *reserved; /* last address range that it took by PROT_NONE */
+	char *memory;	/* that it took for itself, and has not given back */
 } calls;
 
 static inline long answer_token(struct window_token *asked)
@@ -81,6 +82,98 @@ static inline long answer_token(struct window_token *asked)
 	return 0;
 }
 
+/* --- privcmd ------------------------------------------------------------------------------ */
+
+/* Whose frames the window's file stands for: page 0 of it is the first one. Too large for an int. */
+#define GRANTER	    0x1234
+#define FIRST_FRAME 0x9876543210UL
+#define FRAME(page) ((FIRST_FRAME + (page)) * PAGE)
+
+/* What calls.nr[] says of the ioctl. */
+#define PRIVCMD_FILL 1000000L
+
+static __thread struct {
+	/* The last mapping made of a window. */
+	char *at;
+	size_t length;
+	int prot, flags, fd;
+	off_t offset;
+	unsigned int filled; /* pages, if it is one of frames that have been mapped */
+
+	int error;     /* the ioctl fails */
+	long bad_page; /* is refused, if bad_error is not 0 */
+	int bad_error;
+} privcmd;
+
+/*
+ * As the kernel does it: all of a mapping at once, or EINVAL; all frames are tried, and what became
+ * of each is told; ENOENT if that is the word for one of them, else success.
+ */
+static inline long privcmd_fill(int fd, const privcmd_mmapbatch_v2_t *b)
+{
+	bool paged_out = false;
+
+	errno = privcmd.error;
+	if (!errno && b->dom != GRANTER)
+		errno = EPERM;
+	if (!errno && (fd != privcmd.fd || b->addr != (uintptr_t)privcmd.at ||
+		       b->num * PAGE != privcmd.length || privcmd.filled))
+		errno = EINVAL;
+	if (errno)
+		return -1;
+	for (unsigned int i = 0; i < b->num; i++) {
+		const uint64_t page = b->arr[i] - FIRST_FRAME;
+
+		b->err[i] = page < FILE_PAGES ? 0 : -EINVAL;
+		if (privcmd.bad_error && i == privcmd.bad_page)
+			b->err[i] = privcmd.bad_error;
+		paged_out |= b->err[i] == -ENOENT;
+		if (!b->err[i])
+			ck_assert_ptr_ne(mmap(privcmd.at + i * PAGE, PAGE, privcmd.prot,
+					      MAP_SHARED | MAP_FIXED, fd, (off_t)(page * PAGE)),
+					 MAP_FAILED);
+	}
+	privcmd.filled = b->num;
+	errno = ENOENT;
+	return paged_out ? -1 : 0;
+}
+
+/* Not in parts: that is EINVAL for the one who tries. */
+static inline void privcmd_munmap(const char *at, size_t length)
+{
+	if (!privcmd.filled || at + length <= privcmd.at || at >= privcmd.at + privcmd.length)
+		return;
+	if (at != privcmd.at || length != privcmd.length)
+		ck_abort_msg("a mapping of privcmd is split");
+	privcmd.filled = 0;
+}
+
+/* --- system calls ------------------------------------------------------------------------- */
+
+static inline void mapped(const long a[6], char *at)
+{
+	if (a[4] >= 0 && a[4] != device) {
+		privcmd.at = at;
+		privcmd.length = (size_t)a[1];
+		privcmd.prot = (int)a[2];
+		privcmd.flags = (int)a[3];
+		privcmd.fd = (int)a[4];
+		privcmd.offset = a[5];
+		privcmd.filled = 0;
+	} else if (a[4] == -1 && a[2] == PROT_NONE) {
+		calls.reserved = at;
+	} else if (a[4] == -1) {
+		calls.memory = at;
+	}
+}
+
+static inline void unmapped(const long a[6])
+{
+	privcmd_munmap((char *)a[0], (size_t)a[1]);
+	if ((char *)a[0] == calls.memory)
+		calls.memory = NULL;
+}
+
 static long faked_syscall(long nr, ...)
 {
 	long a[6], ret;
@@ -91,16 +184,22 @@ static long faked_syscall(long nr, ...)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
 
+	if (nr == SYS_ioctl && a[1] == (long)IOCTL_PRIVCMD_MMAPBATCH_V2)
+		nr = PRIVCMD_FILL;
 	calls.nr[calls.n++ % 1200] = nr;
+	if (nr == SYS_munmap)
+		unmapped(a);
 	if (calls.n == calls.fail_at) {
-		/* Linux closes also when it reports an error. */
-		if (nr == SYS_close)
-			syscall(nr, a[0]);
+		/* Linux closes also when it reports an error; nor could anybody do without munmap. */
+		if (nr == SYS_close || nr == SYS_munmap)
+			syscall(nr, a[0], a[1]);
 		errno = calls.error;
 		return -1;
 	}
 	if (nr == SYS_ioctl && a[0] == device && a[1] == (long)WINDOW_TOKEN)
 		return answer_token((struct window_token *)a[2]);
+	if (nr == PRIVCMD_FILL)
+		return privcmd_fill((int)a[0], (const privcmd_mmapbatch_v2_t *)a[2]);
 	if (nr == SYS_sendto && daemon_hangs_up)
 		daemon_is_idle();
 	/* Not by ck_assert(): that is a cancellation point also when all is well. */
@@ -112,9 +211,8 @@ static long faked_syscall(long nr, ...)
 		ck_abort_msg("the connection survives execve");
 	if (nr == SYS_connect && ret == 0)
 		connections++;
-	if (nr == SYS_mmap && ret != -1 && a[2] == PROT_NONE && a[4] == -1) {
-		calls.reserved = (char *)ret;
-	}
+	if (nr == SYS_mmap && ret != -1)
+		mapped(a, (char *)ret);
 	return ret;
 }
 
@@ -126,7 +224,8 @@ struct said {
 	int32_t error;
 	uint32_t pieces;
 	uint32_t here;
-	uint32_t reserved;
+	uint16_t kind;
+	uint16_t domid;
 	int fds;  /* descriptors sent along */
 	int more; /* bytes more (or less) than `here` announces */
 	struct window_piece piece[4];
@@ -181,7 +280,8 @@ static inline void say(int conn, const struct said *s)
 	msg.reply.error = s->error;
 	msg.reply.pieces = s->pieces;
 	msg.reply.here = s->here;
-	msg.reply.reserved = s->reserved;
+	msg.reply.kind = s->kind;
+	msg.reply.domid = s->domid;
 	memcpy(msg.bytes + sizeof(msg.reply), s->piece, n * sizeof(s->piece[0]));
 	send_message(conn, msg.bytes, sizeof(msg.reply) + s->here * sizeof(s->piece[0]) + s->more,
 		     s->fds);
@@ -273,6 +373,16 @@ static inline void tear_down(void)
 	rmdir(daemon_.dir);
 }
 
+/* From now on the window that is sent cannot be written. */
+static inline void send_read_only(void)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", daemon_.file);
+	daemon_.window = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(daemon_.window, 0);
+}
+
 /* --- what is held ------------------------------------------------------------------------- */
 
 /* Ours and the daemon's, after it has done with every connection. */
@@ -340,8 +450,18 @@ static inline char *try_map(void *addr, size_t length, int prot, int flags)
 {
 	calls.n = 0;
 	calls.reserved = NULL;
+	calls.memory = NULL;
+	privcmd.filled = 0;
 	errno = 0;
 	return preload_mmap(addr, length, prot, flags, device, 0);
+}
+
+/* What a call that failed took, it has given back. */
+static inline void assert_none_held(int flags)
+{
+	ck_assert_ptr_null(calls.memory);
+	if (calls.reserved && !(flags & MAP_FIXED))
+		ck_assert(!is_mapped(calls.reserved, PAGE));
 }
 
 static inline char *map(size_t length, int prot, int flags)
@@ -349,6 +469,7 @@ static inline char *map(size_t length, int prot, int flags)
 	char *p = try_map(NULL, length, prot, flags);
 
 	ck_assert_msg(p != MAP_FAILED, "mmap: %s", strerror(errno));
+	ck_assert_ptr_null(calls.memory);
 	return p;
 }
 
@@ -364,8 +485,7 @@ static inline void assert_refused(int error, void *addr, size_t length, int prot
 	ck_assert_int_eq(descriptors(), fds);
 	ck_assert_int_eq(windows(), before);
 	ck_assert(signal_mask() == mask);
-	if (calls.reserved && !(flags & MAP_FIXED))
-		ck_assert(!is_mapped(calls.reserved, PAGE));
+	assert_none_held(flags);
 }
 
 static inline void assert_pages(const char *p, const uint32_t *page, int n)
@@ -376,6 +496,62 @@ static inline void assert_pages(const char *p, const uint32_t *page, int n)
 		memcpy(&number, p + i * PAGE, sizeof(number));
 		ck_assert_uint_eq(number, page[i]);
 	}
+}
+
+/* --- failure ------------------------------------------------------------------------------ */
+
+static inline int expected_error(long nr, int error)
+{
+	switch (nr) {
+	case SYS_mmap:
+	case PRIVCMD_FILL:
+		return error;
+	case SYS_close:
+	case SYS_munmap:
+	case SYS_madvise:
+		return 0;
+	case SYS_connect:
+	case SYS_sendto:
+	case SYS_recvmsg:
+		return error == EINTR ? 0 : ENODEV;
+	case SYS_socket:
+		return error == EMFILE || error == ENFILE || error == ENOMEM ? error : ENODEV;
+	default:
+		return ENODEV;
+	}
+}
+
+/* Every system call in its turn fails with every one of these. */
+static inline void fail_each_call(size_t length, int flags, void *addr)
+{
+	static const int errors[] = { EINTR, ENOMEM, EMFILE, ENFILE, EPERM };
+	const int fds = descriptors();
+	char *p = try_map(addr, length, RW, flags);
+	const int n = calls.n;
+
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	munmap(p, length);
+	/* The last one puts the signal mask back: that has no way to fail. */
+	for (int at = 2; at < n; at++) {
+		for (int e = 0; e < 5; e++) {
+			int expected, got;
+
+			calls.fail_at = at;
+			calls.error = errors[e];
+			p = try_map(addr, length, RW, flags);
+			got = p == MAP_FAILED ? errno : 0;
+			expected = expected_error(calls.nr[at - 1], errors[e]);
+			ck_assert_msg(got == expected, "call %d, number %ld: %s, not %s", at,
+				      calls.nr[at - 1], strerror(got), strerror(expected));
+			if (!got)
+				munmap(p, length);
+			ck_assert_int_eq(windows(), 0);
+			ck_assert_int_eq(descriptors(), fds);
+			ck_assert(signal_mask() == 0);
+			assert_none_held(0);
+		}
+	}
+	calls.fail_at = 0;
 }
 
 #endif /* PRELOAD_DAEMON_H */

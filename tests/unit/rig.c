@@ -43,13 +43,14 @@ void mmap_call_refuse(struct mmap_call *mc, int error)
 
 /* The client's part: one mapping of as many pieces as there are runs of pages. */
 void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct hv_grant *g,
-		     size_t n)
+		     size_t n, enum hv_pages kind)
 {
 	int prot = (int)mc->rq.prot;
 	unsigned char *at;
 
 	pthread_mutex_lock(&lock);
 	ck_assert_ptr_eq(mc, &call);
+	ck_assert_int_eq(kind, HV_PAGES_FILE);
 	ck_assert_uint_eq(n << ABI_PAGE_SHIFT, mc->rq.length);
 	ck_assert_int_eq(++call_answers, 1);
 	at = mmap(NULL, mc->rq.length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,

@@ -47,11 +47,12 @@ void mmap_call_refuse(struct mmap_call *mc, int error)
 }
 
 void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct hv_grant *g,
-		     size_t n)
+		     size_t n, enum hv_pages kind)
 {
 	unsigned char *at;
 
 	ck_assert_ptr_eq(mc, &call);
+	ck_assert_int_eq(kind, HV_PAGES_FILE);
 	ck_assert_int_eq(++call_answers, 1);
 	ck_assert_uint_eq(n << ABI_PAGE_SHIFT, mc->rq.length);
 	at = mmap(NULL, mc->rq.length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

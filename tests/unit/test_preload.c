@@ -311,15 +311,6 @@ START_TEST(the_address_is_told_when_wanted)
 }
 END_TEST
 
-static void send_read_only(void)
-{
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", daemon_.file);
-	daemon_.window = open(path, O_RDONLY | O_CLOEXEC);
-	ck_assert_int_ge(daemon_.window, 0);
-}
-
 START_TEST(private_mappings_that_only_read_are_live)
 {
 	uint32_t number = 42;
@@ -417,11 +408,14 @@ static const struct said wrong[][MAX_SAID] = {
 	{ SAYS(0, 0, 1, .error = EINVAL) },
 	{ SAYS(3, 3, 0, .error = EINVAL, PIECES) },
 	{ SAYS(0, 0, 0, .error = EINVAL, .more = -1) },
+	{ SAYS(0, 0, 0, .error = EINVAL, .kind = WINDOW_FRAMES) },
+	{ SAYS(0, 0, 0, .error = EINVAL, .domid = 1) },
 	{ SAYS(0, 0, 1) },
 	{ SAYS(3, 3, 0, PIECES) },
 	{ SAYS(3, 3, 2, PIECES) },
 	{ SAYS(3, 3, 8, PIECES) },
-	{ SAYS(3, 3, 1, .reserved = 1, PIECES) },
+	{ SAYS(3, 3, 1, .kind = WINDOW_FRAMES + 1, PIECES) },
+	{ SAYS(3, 3, 1, .domid = 1, PIECES) },
 	{ SAYS(3, 3, 1, .more = 1, PIECES) },
 	{ SAYS(3, 3, 1, .more = -1, PIECES) },
 	{ SAYS(3, 3, 1, .more = -48 - 1, PIECES) },
@@ -450,6 +444,8 @@ static const struct said wrong[][MAX_SAID] = {
 	{ TWO_OF_THREE, SAYS(3, 1, 1, PIECES) },
 	{ TWO_OF_THREE, SAYS(4, 1, 0, PIECES) },
 	{ TWO_OF_THREE, SAYS(3, 2, 0, PIECES) },
+	{ TWO_OF_THREE, SAYS(3, 1, 0, .kind = WINDOW_FRAMES, PIECES) },
+	{ TWO_OF_THREE, SAYS(3, 1, 0, .domid = 1, PIECES) },
 	{ TWO_OF_THREE, SAYS(3, 0, 0), SAYS(3, 1, 0, PIECES) },
 	{ TWO_OF_THREE, SAYS(3, 1, 0, .error = EINVAL, PIECES) },
 	{ TWO_OF_THREE, { .magic = 1, .pieces = 3, .here = 1, PIECES } },
@@ -468,66 +464,13 @@ END_TEST
 
 /* --- what may fail on our side ------------------------------------------------------------- */
 
-static int expected_error(long nr, int error)
-{
-	switch (nr) {
-	case SYS_mmap:
-		return error;
-	case SYS_close:
-	case SYS_madvise:
-		return 0;
-	case SYS_connect:
-	case SYS_sendto:
-	case SYS_recvmsg:
-		return error == EINTR ? 0 : ENODEV;
-	case SYS_socket:
-		return error == EMFILE || error == ENFILE || error == ENOMEM ? error : ENODEV;
-	default:
-		return ENODEV;
-	}
-}
-
-/* Every system call in its turn fails with every one of these. */
-static void fail_each_call(int flags, void *addr)
-{
-	static const int errors[] = { EINTR, ENOMEM, EMFILE, ENFILE, EPERM };
-	const int fds = descriptors();
-	char *p = try_map(addr, 3 * PAGE, RW, flags);
-	const int n = calls.n;
-
-	ck_assert_ptr_ne(p, MAP_FAILED);
-	munmap(p, 3 * PAGE);
-	/* The last one puts the signal mask back: that has no way to fail. */
-	for (int at = 2; at < n; at++) {
-		for (int e = 0; e < 5; e++) {
-			int expected, got;
-
-			calls.fail_at = at;
-			calls.error = errors[e];
-			p = try_map(addr, 3 * PAGE, RW, flags);
-			got = p == MAP_FAILED ? errno : 0;
-			expected = expected_error(calls.nr[at - 1], errors[e]);
-			ck_assert_msg(got == expected, "call %d, number %ld: %s, not %s", at,
-				      calls.nr[at - 1], strerror(got), strerror(expected));
-			if (!got)
-				munmap(p, 3 * PAGE);
-			ck_assert_int_eq(windows(), 0);
-			ck_assert_int_eq(descriptors(), fds);
-			ck_assert(signal_mask() == 0);
-			if (calls.reserved)
-				ck_assert(!is_mapped(calls.reserved, PAGE));
-		}
-	}
-	calls.fail_at = 0;
-}
-
 START_TEST(each_call_may_fail)
 {
 	daemon_.said[0] = _i ? three_pieces : one_piece;
-	fail_each_call(MAP_SHARED, NULL);
-	fail_each_call(MAP_SHARED | MAP_FIXED, (void *)0x123456789000);
+	fail_each_call(3 * PAGE, MAP_SHARED, NULL);
+	fail_each_call(3 * PAGE, MAP_SHARED | MAP_FIXED, (void *)0x123456789000);
 	token.flags = WINDOW_TELL_VADDR;
-	fail_each_call(MAP_SHARED, NULL);
+	fail_each_call(3 * PAGE, MAP_SHARED, NULL);
 }
 END_TEST
 
