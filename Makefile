@@ -25,9 +25,9 @@ TSAN      = -fPIE -fsanitize=thread
 
 # Asked once, and only when something is compiled: the packages may come by this very run of make.
 memo = $(eval $1 := $$(shell $2))$($1)
-PKGS = fuse3 liburcu-memb liburcu-cds xengnttab libsystemd
+PKGS = fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd
 PKG_CFLAGS = $(call memo,PKG_CFLAGS,pkg-config --cflags $(PKGS))
-PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs fuse3 liburcu-memb liburcu-cds libsystemd)
+PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd)
 CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
 
 # The daemon is every source in the root but the preload object.
@@ -39,6 +39,10 @@ SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,
 TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
 CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/systemd/*.c))
 BENCH    := $(patsubst %.c,%,$(wildcard bench/*.c))
+# Each source with a main() is a client, the others are what clients share.
+XEN_CLIENTS := $(patsubst tests/xen/%.c,%,$(shell grep -ls '^int main\>' tests/xen/*.c))
+XEN_SUPPORT := $(filter-out $(XEN_CLIENTS),$(patsubst tests/xen/%.c,%,$(wildcard tests/xen/*.c)))
+XEN_TOOLS   := $(patsubst tests/xen/guest/%.c,build/xen/tools/%,$(wildcard tests/xen/guest/*.c))
 # Those that need a CUSE device are started by bench/qemu.sh.
 BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
 
@@ -62,7 +66,8 @@ help:
 	@echo "make all            the daemon, the preload object, the examples, in build/"
 	@echo "make demo           show unchanged clients at work (in User-Mode Linux if need be)"
 	@echo "make check          all tests; the parts are check-unit, check-cuse, check-systemd, check-xen"
-	@echo "     ONE=name       only this case of check-cuse"
+	@echo "     ONE=name       only this case of check-cuse, or this one of check-xen: debian12-pv,"
+	@echo "                    debian12-pvh, debian13-pv, debian13-pvh (CASES=\"name ...\": only these cases)"
 	@echo "make bench          measure: lines of name, value, unit"
 	@echo "make lint           style, warnings of two compilers, static analysis"
 	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
@@ -71,7 +76,7 @@ help:
 
 # --- packages -----------------------------------------------------------------------------------
 
-PURPOSES = build unit cuse systemd lint
+PURPOSES = build unit cuse systemd xen lint
 
 build/packages/%: packages.list
 	@./packages.sh $* && mkdir -p $(@D) && touch $@
@@ -134,6 +139,38 @@ build/gntdev-run: gntdev-run
 	@mkdir -p $(@D)
 	@cp $< $@
 
+# Clients that run on a real Xen: with that Xen's headers (its management interface is another in
+# each release) and this machine's libraries (whose interface is stable).
+XEN_LIBS = -lxencall -lxenforeignmemory -lxengnttab -lxenevtchn -lxentoolcore
+
+# xen_target RELEASE
+define xen_target
+.cache/xen/$1/stamp: tests/xen/fetch.sh | $$(call PACKAGES,xen)
+	@tests/xen/fetch.sh $1 && touch $$@
+
+build/xen/$1/%.o: tests/xen/%.c Makefile .cache/xen/$1/stamp | $$(call PACKAGES,build)
+	@mkdir -p $$(@D)
+	$$(call Q,CC)$$(CC) $$(COMPILE) -isystem .cache/xen/$1/root/usr/include -c -o $$@ $$<
+
+build/xen/$1/support.a: $(XEN_SUPPORT:%=build/xen/$1/%.o)
+	@rm -f $$@ && mkdir -p $$(@D)
+	$$(call Q,AR)$$(AR) rcs $$@ $$^
+
+$(XEN_CLIENTS:%=build/xen/$1/%): build/xen/$1/%: build/xen/$1/%.o build/xen/$1/support.a
+	$$(call Q,LD)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(XEN_LIBS) -pthread
+endef
+
+$(foreach t,debian12 debian13,$(eval $(call xen_target,$t)))
+
+# In dom0 next to Xen's tools, where other libraries are; in the guest. (A static libxenstore.a has no
+# thread for watches, and loses replies.)
+build/xen/tools/port: XEN_TOOL = -static
+build/xen/tools/guest: XEN_TOOL = -lxenstore -lxengnttab -lxenevtchn
+build/xen/tools/%: tests/xen/guest/%.c Makefile | $(call PACKAGES,build)
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(COMPILE) $(LDFLAGS) -o $@ $< $(XEN_TOOL)
+
+-include $(wildcard build/xen/*/*.d)
 -include $(foreach v,build build/asan build/tsan,$(wildcard $v/*.d $v/*/*.d $v/tests/*/*.d))
 
 # --- tests --------------------------------------------------------------------------------------
@@ -172,8 +209,13 @@ run-cuse: $(CUSE_BIN) $(call PACKAGES,cuse)
 run-systemd: $(CUSE_BIN) $(call PACKAGES,cuse systemd)
 	@tests/systemd/run.sh
 
-run-xen:
-	@echo "1..0 # no Xen tests in this version"
+XEN_COMBOS = debian12-pv debian12-pvh debian13-pv debian13-pvh
+XEN_RUN    = $(if $(filter run-xen check-xen,$(MAKECMDGOALS)),$(or $(ONE),$(XEN_COMBOS)),$(XEN_COMBOS))
+XEN_NEEDS  = $(sort $(foreach c,$(XEN_RUN),$(firstword $(subst -, ,$c))))
+
+run-xen: $(CUSE_BIN) build/asan/cuse_gntdev $(XEN_TOOLS) $(call PACKAGES,xen) \
+		$(foreach t,$(XEN_NEEDS),.cache/xen/$t/stamp $(XEN_CLIENTS:%=build/xen/$t/%))
+	@tests/xen/check.sh "$(XEN_RUN)" $(CASES)
 
 demo: $(PROGRAMS) $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
 	@if [ -c /dev/cuse ] && [ "$$(id -u)" -eq 0 ]; then examples/demo.sh; \

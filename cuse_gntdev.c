@@ -48,9 +48,16 @@ enum {
 	OPT_GNTALLOC_LIMIT = 'a',
 	OPT_VERBOSE = 'v',
 	OPT_SIM_PORT = 'p',
+	OPT_XEN = 'x',
+	OPT_PV_TRUST = 't',
 };
 
 static const struct argp_option options[] = {
+	{ "xen", OPT_XEN, NULL, 0, "Use the real Xen (the default in its dom0)", 0 },
+	{ "pv-trust", OPT_PV_TRUST, "WHO", 0,
+	  "Who may map in a PV dom0, which gives a client access to all of the granter's memory: "
+	  "\"root\" (default) or \"any\"",
+	  0 },
 	{ "sim", OPT_SIM, NULL, 0,
 	  "Use the simulated hypervisor (the default where there is no Xen)", 0 },
 	{ "name", OPT_NAME, "NAME", 0, "Device to serve, below /dev (default xen/gntdev)", 0 },
@@ -130,6 +137,18 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_SIM:
 		c->sim = true;
+		break;
+	case OPT_XEN:
+		c->xen = true;
+		break;
+	case OPT_PV_TRUST:
+		if (strcmp(arg, "root") != 0 && strcmp(arg, "any") != 0)
+			argp_error(state, "--pv-trust=%s: \"root\" or \"any\" is wanted", arg);
+		c->pv_trust_all = !strcmp(arg, "any");
+		break;
+	case ARGP_KEY_END:
+		if (c->sim && c->xen)
+			argp_error(state, "--sim and --xen: one of them");
 		break;
 	case OPT_NAME:
 		c->name = arg;
@@ -211,12 +230,18 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Every RELIEVE_MS, whatever else goes on. Return: milliseconds until it is due again. */
+/* Every RELIEVE_MS, whatever else goes on. Return: milliseconds until it is due again; -1: to end. */
 static int relieve(struct daemon *d, int64_t *due)
 {
 	int64_t now = now_ms();
+	const char *why;
 
 	if (now >= *due) {
+		why = daemon_tend(d);
+		if (why) {
+			log_err("%s: ending", why);
+			return -1;
+		}
 		/* If nobody can be served any more let the watchdog, if there is one, see to it. */
 		if (daemon_relieve(d))
 			sd_notify(0, "WATCHDOG=1");
@@ -235,12 +260,15 @@ static int serve(struct daemon *d, int signals)
 	struct pollfd p[1 + DAEMON_SESSIONS_MAX];
 	int64_t due = now_ms();
 	nfds_t n = 1;
-	int k;
+	int k, ms;
 
 	p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	n += daemon_pollfds(d, p + 1);
 	for (;;) {
-		k = poll(p, n, relieve(d, &due));
+		ms = relieve(d, &due);
+		if (ms < 0)
+			return EXIT_FAILURE;
+		k = poll(p, n, ms);
 		if (k < 0 && errno != EINTR)
 			return EXIT_FAILURE;
 		if (k <= 0)

@@ -30,6 +30,7 @@
 #include "table.h"
 #include "window.h"
 #include "winsock.h"
+#include "xen.h"
 
 /* Longest path of a socket, its NUL included. */
 #define PATH_BYTES 108
@@ -52,6 +53,8 @@ struct daemon {
 	struct windows *windows;
 	struct hypervisor *hv;
 	struct sim *sim;
+	bool xen;
+	char mounted[PATH_BYTES];
 	struct defer *defer;
 	struct gntdev gntdev;
 	struct gntalloc *gntalloc[DAEMON_GRANTERS_MAX];
@@ -124,6 +127,15 @@ static bool start_windows(struct daemon *d, const struct why *why)
 	if (!make_run_dir(d->config->run_dir, why) ||
 	    !path_for(d, d->config->name, ".windows", path, why))
 		return false;
+	if (d->xen) {
+		err = xen_mount(path);
+		if (err)
+			return because(why,
+				       "cannot mount a tmpfs for windows at %s: %s (CAP_SYS_ADMIN "
+				       "is needed)",
+				       path, strerror(-err));
+		strcpy(d->mounted, path);
+	}
 	err = windows_new(path, &d->windows, &text);
 	if (err)
 		return because(why, "window directory %s: %s (%s)", path, text, strerror(-err));
@@ -178,16 +190,40 @@ static bool start_sim(struct daemon *d, const struct why *why)
 	return add_ports(d, why) && add_faults(d, why);
 }
 
+/* Real Xen or the simulator: what was asked for, else what the machine is. */
+static bool choose_hypervisor(struct daemon *d, const struct why *why)
+{
+	const struct daemon_config *c = d->config;
+	const char *not = xen_platform();
+
+	d->xen = c->xen || (!c->sim && hv_platform_is_xen());
+	if (d->xen && not )
+		return because(why, "%s%s%s", c->xen ? "--xen: " : "", not,
+			       c->xen ? "" : "; --sim is for the simulated hypervisor");
+	if (d->xen && (c->n_granters || c->n_ports || c->n_faults))
+		return because(why, "--granter, --sim-port and --fault are for the simulated "
+				    "hypervisor, and this machine runs under Xen: give --sim, too");
+	if (!d->xen && !c->sim)
+		log_info("no Xen here: using the simulated hypervisor (--sim)");
+	return true;
+}
+
+static bool start_xen(struct daemon *d, const struct why *why)
+{
+	const char *text;
+	int err = xen_new(windows_dirfd(d->windows), &d->hv, &text);
+
+	if (err)
+		return because(why, "%s: %s", text, strerror(-err));
+	if (d->hv->pages == HV_PAGES_FRAMES && d->config->pv_trust_all)
+		log_warn("--pv-trust=any: whoever may open the device can map any page of any "
+			 "domain that has granted one");
+	return true;
+}
+
 static bool start_hypervisor(struct daemon *d, const struct why *why)
 {
-	if (!d->config->sim && hv_platform_is_xen())
-		return because(why,
-			       "this machine runs under Xen, and this version cannot map real "
-			       "grants: use the kernel's xen-gntdev for them, or give --sim for "
-			       "the simulated hypervisor");
-	if (!d->config->sim)
-		log_info("no Xen here: using the simulated hypervisor (--sim)");
-	return start_sim(d, why);
+	return d->xen ? start_xen(d, why) : start_sim(d, why);
 }
 
 static bool start_gntdev(struct daemon *d, const struct why *why)
@@ -203,6 +239,7 @@ static bool start_gntdev(struct daemon *d, const struct why *why)
 	d->gntdev.windows = d->windows;
 	d->gntdev.defer = d->defer;
 	d->gntdev.limit = d->config->limit;
+	d->gntdev.trust_all = d->config->pv_trust_all;
 	return true;
 }
 
@@ -345,28 +382,40 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t size)
+/* What is to be known before anything is made. */
+static bool settle_config(struct daemon *d, const struct daemon_config *c, const struct why *why)
 {
 	static struct daemon_config defaults;
-	const struct why why = { text, size };
-	struct daemon *d;
 
-	if (!c->granters_given) {
+	d->config = c;
+	if (!choose_hypervisor(d, why))
+		return false;
+	if (!d->xen && !c->granters_given) {
 		defaults = *c;
 		defaults.granter[0] = (struct daemon_granter){ "xen/gntalloc", 1 };
 		defaults.n_granters = 1;
-		c = &defaults;
+		d->config = &defaults;
 	}
-	if (!check_names(c, &why))
-		return NULL;
+	return check_names(d->config, why);
+}
+
+struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t size)
+{
+	const struct why why = { text, size };
+	struct daemon *d;
+
 	d = calloc(1, sizeof(*d));
 	if (!d) {
 		because(&why, "out of memory");
 		return NULL;
 	}
-	d->config = c;
+	if (!settle_config(d, c, &why)) {
+		free(d);
+		return NULL;
+	}
 	table_thread_enter();
 	raise_descriptor_limit();
+	/* The layer of a real Xen forks, so there is no other thread before it. */
 	if (start_windows(d, &why) && start_hypervisor(d, &why) && start_gntdev(d, &why) &&
 	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why)) {
 		say_ready(d);
@@ -394,6 +443,11 @@ bool daemon_relieve(struct daemon *d)
 	return good;
 }
 
+const char *daemon_tend(struct daemon *d)
+{
+	return d->hv->ops->tend(d->hv);
+}
+
 struct held {
 	uint64_t opens;
 	uint64_t maps;
@@ -411,19 +465,39 @@ static void count_open(struct gnt_open *o, void *arg)
 	open_for_each_map(o, count_map, arg);
 }
 
+static void report_sim(struct daemon *d, const struct held *held)
+{
+	struct sim_counts n;
+
+	sim_counts(d->sim, &n);
+	log_info("held: opens=%" PRIu64 " maps=%" PRIu64 " windows=%" PRIu64 " handles=%" PRIu64
+		 " pins=%" PRIu64 " grants=%" PRIu64 " frames=%" PRIu64 " ports=%" PRIu64,
+		 held->opens, held->maps, windows_count(d->windows), n.handles, n.pins, n.grants,
+		 n.frames, n.port_refs);
+}
+
+static void report_xen(struct daemon *d, const struct held *held)
+{
+	struct hv_counts n;
+
+	d->hv->ops->counts(d->hv, &n);
+	log_info("held: opens=%" PRIu64 " maps=%" PRIu64 " windows=%" PRIu64 " handles=%" PRIu64
+		 " ports=%" PRIu64 " away=%" PRIu64 " quarantined=%" PRIu64,
+		 held->opens, held->maps, windows_count(d->windows), n.handles, n.ports, n.away,
+		 n.quarantined);
+}
+
 void daemon_report(struct daemon *d)
 {
 	struct held held = { 0 };
-	struct sim_counts n;
 
 	table_read_lock();
 	table_for_each_open(d->table, count_open, &held);
 	table_read_unlock();
-	sim_counts(d->sim, &n);
-	log_info("held: opens=%" PRIu64 " maps=%" PRIu64 " windows=%" PRIu64 " handles=%" PRIu64
-		 " pins=%" PRIu64 " grants=%" PRIu64 " frames=%" PRIu64 " ports=%" PRIu64,
-		 held.opens, held.maps, windows_count(d->windows), n.handles, n.pins, n.grants,
-		 n.frames, n.port_refs);
+	if (d->xen)
+		report_xen(d, &held);
+	else
+		report_sim(d, &held);
 }
 
 /*
@@ -499,6 +573,8 @@ static void free_parts(struct daemon *d)
 			gntalloc_destroy(d->gntalloc[i]);
 	if (d->hv)
 		d->hv->ops->destroy(d->hv);
+	if (*d->mounted)
+		xen_unmount(d->mounted);
 	if (d->defer)
 		defer_destroy(d->defer);
 	if (d->table)

@@ -45,6 +45,8 @@ struct daemon_config {
 	uint32_t gntalloc_limit; /* pages granted by one device */
 	uint64_t sim_pages;
 	bool sim;
+	bool xen;
+	bool pv_trust_all; /* in a PV dom0 anybody may map, not only root */
 	bool verbose;
 	bool granters_given;
 	unsigned int n_granters;
@@ -84,6 +86,9 @@ nfds_t daemon_pollfds(const struct daemon *d, struct pollfd *p);
  * Return: false if a device is dead to all its clients.
  */
 bool daemon_relieve(struct daemon *d);
+
+/** daemon_tend() - what else is to be done regularly. Return: NULL, or why the daemon must end. */
+const char *daemon_tend(struct daemon *d);
 
 /** daemon_report() - log what is held right now, in one line of name=value pairs */
 void daemon_report(struct daemon *d);

@@ -34,6 +34,8 @@ struct windows;
  * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
  * @socket:      path of the window socket, for clients
  * @told:        a clock for map.told
+ * @trust_all:   windows that give a client more than its grants (HV_PAGES_FRAMES) are for anybody,
+ *               not only for root
  * @copies:      GRANT_COPYs that are being finished on threads of their own
  * @ending:      the daemon goes down: long calls are cut short
  * @window_miss: where clients were told about the preload object, by hash of the thread id
@@ -48,6 +50,7 @@ struct gntdev {
 	uint32_t limit;
 	uint64_t told;
 	unsigned int copies;
+	bool trust_all;
 	bool ending;
 	int32_t window_miss[256];
 };

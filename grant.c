@@ -214,7 +214,7 @@ static void succeed(struct mapping *mp)
 	fd = window_make(gd->windows, gd->hv, WINDOW_OF_GNTDEV, mp->g, m->count, &at, &mp->user,
 			 &m->window);
 	if (fd >= 0) {
-		mmap_call_grant(mc, fd, m->window, mp->g, m->count);
+		mmap_call_grant(mc, fd, m->window, mp->g, m->count, gd->hv->pages);
 		return;
 	}
 	log_err("no window for %u grants: %s", m->count, strerror(-fd));
@@ -259,7 +259,12 @@ static void map_grants(struct mapping *mp)
 	int err = mp->gd->hv->ops->map(mp->gd->hv, mp->g, mp->map->count, &at);
 
 	bad = first_failed(mp);
-	if (err) {
+	if (err == -EXDEV) {
+		log_client(mp->mc->pid, "mmap of index 0x%" PRIx64
+			   ": grants of several domains cannot be in one window in a PV dom0",
+			   mp->map->first << ABI_PAGE_SHIFT);
+		fail(mp, -EINVAL);
+	} else if (err) {
 		log_client(mp->mc->pid, "mmap: the map hypercall failed: %s", strerror(-err));
 		fail(mp, err);
 	} else if (!bad) {
@@ -320,9 +325,9 @@ static struct gnt_open *check_token(struct gntdev *gd, const struct window_reque
  *
  * Under RCU; the map may be kept afterwards.
  */
-static int claim(struct gntdev *gd, const struct window_request *rq, struct map **out,
-		 const char **why)
+static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out, const char **why)
 {
+	const struct window_request *rq = &mc->rq;
 	struct gnt_open *o = check_token(gd, rq);
 	uint64_t pages = rq->length >> ABI_PAGE_SHIFT;
 	struct map *m;
@@ -333,6 +338,9 @@ static int claim(struct gntdev *gd, const struct window_request *rq, struct map 
 	*why = "the descriptor was not opened for that";
 	if (token_access(&((struct gntdev_open *)open_user(o))->token, rq))
 		return -EACCES;
+	*why = "only root may map in a PV dom0, see --pv-trust";
+	if (gd->hv->pages == HV_PAGES_FRAMES && !gd->trust_all && mc->uid != 0)
+		return -EPERM;
 	*why = "a writable mapping must be MAP_SHARED";
 	if (rq->prot & PROT_WRITE && !mmap_is_shared(rq->flags))
 		return -EINVAL;
@@ -360,7 +368,7 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	int err;
 
 	table_read_lock();
-	err = claim(gd, &mc->rq, &m, &why);
+	err = claim(gd, mc, &m, &why);
 	table_read_unlock();
 	if (err) {
 		log_client(mc->pid, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",

@@ -2,7 +2,7 @@
 /*
  * hypercall.h - the hypervisor layer: who carries out grant operations
  *
- * One struct of functions, two who fill it in: Xen through privcmd (hypercall.c) and the simulator
+ * One struct of functions, two who fill it in: Xen through privcmd (xen.c) and the simulator
  * (sim.c). Everything above speaks only this; nothing below knows a client.
  *
  * Rules for all functions:
@@ -26,9 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* xen/grant_table.h needs these first: it is written for hypervisor and guests alike. */
-#include <xen/xen.h>
-#include <xen/grant_table.h>
+#include "xenabi.h"
 
 struct hypervisor;
 
@@ -42,6 +40,7 @@ struct hypervisor;
  *          HV_PAGES_FILE: page index in the window file (the simulator: any order, so a map may be
  *          several pieces; auto-translated Xen: the page whose frame the grant replaces);
  *          HV_PAGES_FRAMES: a frame number for privcmd (PV).
+ * @slot:   the implementation's own, from map() to unmap(); 0 before
  */
 struct hv_grant {
 	uint64_t page;
@@ -49,6 +48,7 @@ struct hv_grant {
 	uint32_t handle;
 	uint16_t domid;
 	int16_t status;
+	uint32_t slot;
 };
 
 /* No Xen status is positive: marks an operation that has not been carried out. */
@@ -92,14 +92,20 @@ struct hv_copy {
 
 /**
  * struct hv_counts - what is held right now, for tests, statistics and the shutdown check
- * @handles:    live handles (Xen: of this daemon)
- * @handle_max: how many the hypervisor would give (0: unknown)
- * @ports:      references held by port_get()
+ * @handles:     live handles (Xen: of this daemon)
+ * @handle_max:  how many the hypervisor would give (0: unknown)
+ * @ports:       references held by port_get()
+ * @away:        pages of the daemon's domain whose frames are given back to Xen: those that show
+ *               a grant, and those that wait for one
+ * @quarantined: of these, pages that got no frame back, or whose grant Xen would not unmap: they are
+ *               kept from everybody, and it is tried again
  */
 struct hv_counts {
 	uint64_t handles;
 	uint64_t handle_max;
 	uint64_t ports;
+	uint64_t away;
+	uint64_t quarantined;
 };
 
 struct hypervisor_ops {
@@ -110,7 +116,12 @@ struct hypervisor_ops {
 	 * @n: number of operations, 1 or more
 	 * @at: where they will be seen
 	 *
-	 * Return: 0 with a status in each; -ENOMEM; -EFAULT and the like from the hypercall.
+	 * A map is one array, from its first map() to its unmap(): the same one is passed to a
+	 * retry, to window_open() and to unmap(), as a whole. After map() has returned 0, unmap()
+	 * must follow some time, also if no grant of the array could be mapped.
+	 *
+	 * Return: 0 with a status in each; -ENOMEM; -EFAULT and the like from the hypercall;
+	 * -EXDEV if grants of several domains cannot be in one window (HV_PAGES_FRAMES).
 	 */
 	int (*map)(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at);
 
@@ -167,6 +178,16 @@ struct hypervisor_ops {
 	int (*port_send)(struct hypervisor *hv, uint32_t port);
 
 	void (*counts)(struct hypervisor *hv, struct hv_counts *c);
+
+	/** open_gone() - nothing new will be mapped for this open (see hv_place); its maps may last */
+	void (*open_gone)(struct hypervisor *hv, uint64_t open_id);
+
+	/**
+	 * tend() - called about twice a second, by one thread
+	 *
+	 * Return: NULL, or why this cannot go on: the daemon is to end, in order.
+	 */
+	const char *(*tend)(struct hypervisor *hv);
 
 	/** destroy() - free everything. All grants have been unmapped. */
 	void (*destroy)(struct hypervisor *hv);

@@ -425,6 +425,7 @@ static void gntdev_release(struct device *dev, uint64_t fh)
 
 	if (open_close(gd->table, fh, finish_dead, gd, &user))
 		return;
+	gd->hv->ops->open_gone(gd->hv, fh);
 	log_debug("open %016" PRIx64 " of %s released", fh, dev->name);
 	/* Readers reach it through the open, under RCU; open_close() has not waited for them. */
 	table_free_later(&((struct gntdev_open *)user)->garbage);

@@ -370,12 +370,27 @@ static void sim_destroy(struct hypervisor *hv)
 	free(sim_of(hv));
 }
 
+/* Every window is a link to the one file: nothing is kept for an open. */
+static void sim_open_gone(struct hypervisor *hv, uint64_t open_id)
+{
+	(void)hv;
+	(void)open_id;
+}
+
+static const char *sim_tend(struct hypervisor *hv)
+{
+	(void)hv;
+	return NULL;
+}
+
 static const struct hypervisor_ops sim_ops = {
 	.map = sim_map,
 	.unmap = sim_unmap,
 	.copy = sim_copy,
 	.clear_byte = sim_clear_byte,
 	.window_open = sim_window_open,
+	.open_gone = sim_open_gone,
+	.tend = sim_tend,
 	.port_get = sim_hv_port_get,
 	.port_put = sim_hv_port_put,
 	.port_send = sim_hv_port_send,

@@ -27,7 +27,7 @@ for file in "${files[@]}"; do
 	esac
 done
 mapfile -t flags < <(printf '%s\n' -std=gnu11 -D_GNU_SOURCE -I. -DSUITE=any_suite
-	pkg-config --cflags fuse3 liburcu-memb xengnttab libsystemd | tr ' ' '\n' | sed '/^$/d; s/^-I\(\/usr\)/-isystem\1/')
+	pkg-config --cflags fuse3 liburcu-memb xengnttab liburing libsystemd | tr ' ' '\n' | sed '/^$/d; s/^-I\(\/usr\)/-isystem\1/')
 warnings=(-Wall -Wextra -Wshadow -Werror)
 
 # rule NAME COMMAND...: COMMAND prints what breaks the rule, or ends with an error

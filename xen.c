@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xen.c - the hypervisor layer of a real Xen: grant operations in batches, event channels
+ *
+ * Three things have to be right whatever happens.
+ *
+ * A handle is never lost. Xen hands them out in the operations of the map hypercall, and a grant
+ * whose handle nobody has stays mapped for ever. The operations lie in the journal, which outlives
+ * the daemon; that says how many of them count before the hypercall is made, and the handles go from
+ * there into slots, which the keeper finds (journal.h, keeper.h). A hypercall that fails midway has
+ * set the status of those operations that it carried out, and they are unmapped.
+ *
+ * A page that shows a guest's memory does not come back to the kernel: xen_pvh.c.
+ *
+ * Nothing of what Xen or a guest writes is believed before it was looked at: statuses out of range are
+ * general errors, frame numbers only reach clients that may have any page of that guest (xen_pv.c).
+ */
+#include "xen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "undo.h"
+#include "xen_layer.h"
+
+/* Pages of the journal that Xen writes to. */
+#define BATCH_PAGES (sizeof(((struct journal *)0)->batch) / 4096)
+
+static struct xen *xen_of(struct hypervisor *hv)
+{
+	return (struct xen *)hv;
+}
+
+static void count(uint64_t *what, int64_t by)
+{
+	__atomic_fetch_add(what, (uint64_t)by, __ATOMIC_RELAXED);
+}
+
+/* --- windows ------------------------------------------------------------------------------------ */
+
+struct xen_window *xen_window_alloc(struct xen *x, size_t n)
+{
+	struct xen_window *w = calloc(1, sizeof(*w) + n * sizeof(w->slot[0]));
+
+	if (!w)
+		return NULL;
+	w->n = n;
+	w->fd = -1;
+	if (slots_get(x->slots, n, w->slot)) {
+		free(w);
+		return NULL;
+	}
+	x->of_slot[w->slot[0]] = w;
+	return w;
+}
+
+void xen_window_free(struct xen *x, struct xen_window *w)
+{
+	slots_put(x->slots, w->n, w->slot);
+	free(w);
+}
+
+/* --- map ---------------------------------------------------------------------------------------- */
+
+/*
+ * prepare() - fill a batch with the next grants that are pending
+ * @next:  where to look on; moved on
+ * @index: out: which grant each operation is for
+ *
+ * Return: how many.
+ */
+static uint32_t prepare(struct xen *x, struct journal_batch *b, const struct hv_grant *g, size_t n,
+			size_t *next, bool readonly, uint32_t *index)
+{
+	const uint32_t flags = (x->mode->translated ? GNTMAP_host_map : GNTMAP_device_map) |
+			       (readonly ? GNTMAP_readonly : 0);
+	uint32_t k = 0;
+
+	for (; *next < n && k < JOURNAL_OPS; ++*next) {
+		const struct hv_grant *one = &g[*next];
+
+		if (one->status != HV_PENDING)
+			continue;
+		b->map[k] = (struct gnttab_map_grant_ref){
+			.host_addr = x->mode->translated ? x->journal->slot[one->slot].addr : 0,
+			.flags = flags,
+			.ref = one->ref,
+			.dom = one->domid,
+			.status = JOURNAL_PENDING,
+		};
+		b->slot[k] = one->slot;
+		index[k++] = (uint32_t)*next;
+	}
+	return k;
+}
+
+static void take_result(struct xen *x, struct hv_grant *g, const struct gnttab_map_grant_ref *op,
+			bool whole)
+{
+	/* Not come to, because the hypercall failed: stays pending. */
+	if (op->status == JOURNAL_PENDING && !whole)
+		return;
+	g->status = hv_status_check(op->status);
+	if (g->status != GNTST_okay)
+		return;
+	g->handle = op->handle;
+	count(&x->handles, 1);
+}
+
+static int map_batches(struct xen *x, struct hv_grant *g, size_t n, bool readonly)
+{
+	struct journal_batch *b = privcmd_batch_get(x->pc);
+	uint32_t index[JOURNAL_OPS], k;
+	size_t next = 0;
+	int err = 0;
+
+	while (!err && (k = prepare(x, b, g, n, &next, readonly, index))) {
+		__atomic_store_n(&b->mapping, k, __ATOMIC_RELEASE);
+		err = privcmd_grant(x->pc, GNTTABOP_map_grant_ref, b, k);
+		journal_harvest(x->journal, b, x->mode->translated);
+		for (uint32_t i = 0; i < k; i++)
+			take_result(x, &g[index[i]], &b->map[i], !err);
+	}
+	privcmd_batch_put(x->pc, b);
+	return err;
+}
+
+static bool all_mapped(const struct hv_grant *g, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (g[i].status != GNTST_okay)
+			return false;
+	return true;
+}
+
+static int xen_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n);
+
+static int xen_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at)
+{
+	struct xen *x = xen_of(hv);
+	struct xen_window *w;
+	int err;
+
+	if (!g[0].slot) {
+		err = x->mode->window_get(x, g, n, at, &w);
+		if (err)
+			return err;
+		for (size_t i = 0; i < n; i++)
+			g[i].slot = w->slot[i];
+	}
+	err = map_batches(x, g, n, at->readonly);
+	if (!err && all_mapped(g, n))
+		err = x->mode->mapped(x, g, n);
+	if (err) {
+		xen_unmap(hv, g, n);
+		for (size_t i = 0; i < n; i++)
+			g[i].status = HV_PENDING;
+	}
+	return err;
+}
+
+/* --- unmap -------------------------------------------------------------------------------------- */
+
+/* Return: how many of these grants could not be unmapped. */
+static size_t unmap_batch(struct xen *x, struct journal_batch *b, struct hv_grant **g, size_t n)
+{
+	struct journal_slot *slot[JOURNAL_OPS];
+	int16_t status[JOURNAL_OPS];
+	size_t failed = 0;
+	int err;
+
+	for (size_t i = 0; i < n; i++)
+		slot[i] = &x->journal->slot[g[i]->slot];
+	err = undo_unmap(privcmd_fd(x->pc), b, x->mode->translated, slot, n, status);
+	if (err)
+		log_err("the unmap hypercall failed: %s", strerror(-err));
+	for (size_t i = 0; i < n; i++) {
+		failed += status[i] != GNTST_okay;
+		g[i]->status = status[i] == GNTST_okay ? HV_PENDING : status[i];
+	}
+	count(&x->handles, (int64_t)failed - (int64_t)n);
+	return failed;
+}
+
+static int xen_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n)
+{
+	struct xen *x = xen_of(hv);
+	struct xen_window *w = xen_window_of(x, g);
+	struct hv_grant *some[JOURNAL_OPS];
+	struct journal_batch *b;
+	size_t k = 0, failed = 0;
+
+	if (!w)
+		return 0;
+	b = privcmd_batch_get(x->pc);
+	for (size_t i = 0; i < n; i++) {
+		if (g[i].status == GNTST_okay)
+			some[k++] = &g[i];
+		if (k && (k == JOURNAL_OPS || i + 1 == n)) {
+			failed += unmap_batch(x, b, some, k);
+			k = 0;
+		}
+	}
+	privcmd_batch_put(x->pc, b);
+	for (size_t i = 0; i < n; i++)
+		g[i].slot = 0;
+	w->lost = failed;
+	x->mode->window_put(x, w);
+	return (int)failed;
+}
+
+/* --- event channels ----------------------------------------------------------------------------- */
+
+/*
+ * Xen knows what a port is bound to, but not who in this domain bound it: a port of the kernel's own
+ * interdomain channels passes, and a client can send an event on it. The other domain sees a spurious
+ * one, for which event channels have to be prepared anyway.
+ */
+static int xen_port_get(struct hypervisor *hv, uint32_t port)
+{
+	struct xen *x = xen_of(hv);
+	struct journal_batch *b = privcmd_batch_get(x->pc);
+	int err;
+
+	b->port = (struct evtchn_status){ .dom = DOMID_SELF, .port = port };
+	err = privcmd_event(x->pc, EVTCHNOP_status, b);
+	if (err ||
+	    (b->port.status != EVTCHNSTAT_interdomain && b->port.status != EVTCHNSTAT_unbound))
+		err = -EINVAL;
+	privcmd_batch_put(x->pc, b);
+	if (!err)
+		count(&x->ports, 1);
+	return err;
+}
+
+static void xen_port_put(struct hypervisor *hv, uint32_t port)
+{
+	(void)port;
+	count(&xen_of(hv)->ports, -1);
+}
+
+static int xen_port_send(struct hypervisor *hv, uint32_t port)
+{
+	struct xen *x = xen_of(hv);
+	struct journal_batch *b = privcmd_batch_get(x->pc);
+	int err;
+
+	b->send = (struct evtchn_send){ .port = port };
+	err = privcmd_event(x->pc, EVTCHNOP_send, b);
+	privcmd_batch_put(x->pc, b);
+	return err;
+}
+
+/* --- the rest of the interface ------------------------------------------------------------------ */
+
+static int xen_window_open(struct hypervisor *hv, int dirfd, const char *name,
+			   const struct hv_grant *g, size_t n, const struct hv_place *at)
+{
+	struct xen *x = xen_of(hv);
+
+	(void)n;
+	return x->mode->window_open(x, dirfd, name, g, at);
+}
+
+static void xen_counts(struct hypervisor *hv, struct hv_counts *c)
+{
+	struct xen *x = xen_of(hv);
+
+	*c = (struct hv_counts){
+		.handles = __atomic_load_n(&x->handles, __ATOMIC_RELAXED),
+		.ports = __atomic_load_n(&x->ports, __ATOMIC_RELAXED),
+		.away = __atomic_load_n(&x->away, __ATOMIC_RELAXED),
+		.quarantined = __atomic_load_n(&x->quarantined, __ATOMIC_RELAXED),
+	};
+}
+
+static void xen_open_gone(struct hypervisor *hv, uint64_t open_id)
+{
+	struct xen *x = xen_of(hv);
+
+	x->mode->open_gone(x, open_id);
+}
+
+static const char *xen_tend(struct hypervisor *hv)
+{
+	struct xen *x = xen_of(hv);
+
+	if (!keeper_alive(&x->keeper))
+		return "the keeper process has gone: if this process were killed too, guests' "
+		       "memory would be left mapped";
+	x->mode->tend(x);
+	return NULL;
+}
+
+static void xen_destroy(struct hypervisor *hv)
+{
+	struct xen *x = xen_of(hv);
+
+	if (x->pvh || x->bounce)
+		x->mode->fini(x);
+	bounce_free(x->bounce);
+	if (!keeper_end(&x->keeper))
+		log_err("pages are left that Xen has no frames for, or grants that it does not "
+			"unmap: process %d keeps them, do not kill it",
+			(int)x->keeper.pid);
+	pins_free(x->pins);
+	privcmd_close(x->pc);
+	slots_free(x->slots);
+	journal_free(x->journal);
+	if (x->of_slot)
+		munmap(x->of_slot, JOURNAL_SLOTS * sizeof(struct xen_window *));
+	free(x);
+}
+
+static const struct hypervisor_ops xen_ops = {
+	.map = xen_map,
+	.unmap = xen_unmap,
+	.copy = xen_copy,
+	.clear_byte = xen_clear_byte,
+	.window_open = xen_window_open,
+	.port_get = xen_port_get,
+	.port_put = xen_port_put,
+	.port_send = xen_port_send,
+	.counts = xen_counts,
+	.open_gone = xen_open_gone,
+	.tend = xen_tend,
+	.destroy = xen_destroy,
+};
+
+/* --- start -------------------------------------------------------------------------------------- */
+
+/* Return: whether a small file begins with this text. */
+static bool file_says(const char *path, const char *text)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char buf[64];
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n < 0)
+		return false;
+	buf[n] = '\0';
+	return strstr(buf, text) != NULL;
+}
+
+const char *xen_platform(void)
+{
+	if (!hv_platform_is_xen())
+		return "this machine does not run under Xen (/sys/hypervisor/type does not say so)";
+	if (access("/proc/xen/capabilities", R_OK))
+		return "/proc/xen/capabilities is not there: mount xenfs (modprobe xenfs; mount -t "
+		       "xenfs xenfs /proc/xen)";
+	if (!file_says("/proc/xen/capabilities", "control_d"))
+		return "this is not dom0: other domains' kernels let nobody make hypercalls";
+	return NULL;
+}
+
+int xen_mount(const char *path)
+{
+	static const char common[] = "mode=0700,size=100%,nr_inodes=0";
+	char options[80];
+
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return -errno;
+	while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		;
+	/* Before Linux 6.4 there is no such option; what matters is pinned anyway. */
+	stpcpy(stpcpy(options, common), ",noswap");
+	if (mount("gntdev-windows", path, "tmpfs", MS_NOSUID, options) &&
+	    (errno != EINVAL || mount("gntdev-windows", path, "tmpfs", MS_NOSUID, common)))
+		return -errno;
+	return 0;
+}
+
+void xen_unmount(const char *path)
+{
+	umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
+	rmdir(path);
+}
+
+/* The journal, resident; and those that need it. */
+static int start_journal(struct xen *x, const char **why)
+{
+	int err;
+
+	*why = "no memory";
+	x->journal = journal_new();
+	x->of_slot = mmap(NULL, JOURNAL_SLOTS * sizeof(struct xen_window *), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (x->of_slot == MAP_FAILED)
+		x->of_slot = NULL;
+	x->slots = x->journal ? slots_new(x->journal) : NULL;
+	if (!x->journal || !x->of_slot || !x->slots)
+		return -ENOMEM;
+	err = pins_new(&x->pins, why);
+	if (err)
+		return err;
+	*why = "cannot lock memory (CAP_IPC_LOCK, or a higher limit of locked memory)";
+	err = journal_lock(x->journal);
+	if (err)
+		return err;
+	*why = "cannot pin memory by an io_uring";
+	return pins_add(x->pins, x->journal->batch, BATCH_PAGES, &x->journal_pin, NULL);
+}
+
+static int start_keeper(struct xen *x, const char **why)
+{
+	int rings[PINS_FDS];
+
+	pins_fds(x->pins, rings);
+	*why = "cannot start the keeper process";
+	return keeper_start(&x->keeper, x->journal, privcmd_fd(x->pc), rings, PINS_FDS,
+			    x->mode->translated);
+}
+
+int xen_new(int dirfd, struct hypervisor **out, const char **why)
+{
+	struct xen *x = calloc(1, sizeof(*x));
+	int err;
+
+	*why = "no memory";
+	if (!x)
+		return -ENOMEM;
+	x->mode = file_says("/sys/hypervisor/guest_type", "PV\n") ? &xen_pv : &xen_pvh;
+	x->hv = (struct hypervisor){ &xen_ops, x->mode->name, x->mode->pages };
+	err = start_journal(x, why);
+	if (!err)
+		err = privcmd_open(x->journal, &x->pc, why);
+	if (!err)
+		err = start_keeper(x, why);
+	if (!err)
+		err = bounce_new(&x->bounce, why);
+	if (!err)
+		err = x->mode->init(x, dirfd, why);
+	if (err) {
+		xen_destroy(&x->hv);
+		return err;
+	}
+	*out = &x->hv;
+	return 0;
+}
