@@ -102,7 +102,8 @@ static void prepare_op(struct copy_job *j, uint32_t i)
 
 	memset(op, 0, sizeof(*op));
 	op->len = s->len;
-	op->status = HV_PENDING;
+	/* Nothing to copy is nothing to ask Xen for, whatever the reference. */
+	op->status = s->len ? HV_PENDING : GNTST_okay;
 	if (source_is_local(s))
 		op->src_local = j->bounce[i];
 	else

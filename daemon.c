@@ -287,7 +287,7 @@ static bool make_devices(struct daemon *d, const struct why *why)
 	if (!ok ||
 	    !serve_device(d, &d->gntdev.dev, d->config->workers, fd, gntdev_mmap, &d->gntdev, why))
 		return false;
-	d->gntdev.socket = winsock_path(d->served[0].winsock);
+	d->gntdev.winsock = d->served[0].winsock;
 	return true;
 }
 
@@ -365,7 +365,8 @@ static bool start_threads(struct daemon *d, const struct why *why)
 static void say_ready(const struct daemon *d)
 {
 	log_info("/dev/%s is ready: hypervisor \"%s\", %u workers, windows through %s",
-		 d->config->name, d->hv->name, d->config->workers, d->gntdev.socket);
+		 d->config->name, d->hv->name, d->config->workers,
+		 winsock_path(d->gntdev.winsock));
 	for (unsigned int i = 0; i < d->config->n_granters; i++)
 		log_info("/dev/%s grants as domain %u", d->config->granter[i].name,
 			 d->config->granter[i].domid);

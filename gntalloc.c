@@ -35,6 +35,7 @@
 #include "table.h"
 #include "token.h"
 #include "window.h"
+#include "winioctl.h"
 
 /**
  * struct gntalloc - the device
@@ -47,6 +48,7 @@ struct gntalloc {
 	struct sim *sim;
 	struct windows *windows;
 	const char *socket;
+	struct winsock *winsock;
 	uint16_t domid;
 	uint32_t limit;
 	pthread_mutex_t lock;
@@ -448,7 +450,8 @@ static int ioctl_notify(struct gntalloc *ga, struct caller *c)
 
 /* --- ioctls in general ---------------------------------------------------------------------------- */
 
-static void answer_token(struct gntalloc *ga, struct request *rq)
+/* What preload objects ask: a token, or a whole window. */
+static void answer_preload(struct gntalloc *ga, struct request *rq)
 {
 	struct token token;
 	struct alloc_open *o;
@@ -458,10 +461,14 @@ static void answer_token(struct gntalloc *ga, struct request *rq)
 	if (o)
 		token = o->token;
 	pthread_mutex_unlock(&ga->lock);
-	if (o)
-		token_answer(rq, &token, rq->fh, ga->socket);
-	else
+	if (!o)
 		request_done(rq, -EBADF, NULL, 0);
+	else if (rq->cmd == WINDOW_TOKEN)
+		token_answer(rq, &token, rq->fh, ga->socket);
+	else if (ga->winsock)
+		winioctl_mmap(rq, &token, rq->fh, ga->winsock);
+	else
+		request_done(rq, -EOPNOTSUPP, NULL, 0);
 }
 
 static const char *reason(int err)
@@ -529,8 +536,8 @@ static void gntalloc_ioctl(struct device *dev, struct request *rq)
 			return;
 		}
 	}
-	if (!rq->compat && rq->cmd == WINDOW_TOKEN)
-		answer_token(ga, rq);
+	if (!rq->compat && (rq->cmd == WINDOW_TOKEN || rq->cmd == WINDOW_MMAP))
+		answer_preload(ga, rq);
 	else
 		not_implemented(ga, rq);
 }
@@ -685,6 +692,11 @@ struct device *gntalloc_device(struct gntalloc *ga)
 void gntalloc_set_socket(struct gntalloc *ga, const char *path)
 {
 	ga->socket = path;
+}
+
+void gntalloc_set_winsock(struct gntalloc *ga, struct winsock *ws)
+{
+	ga->winsock = ws;
 }
 
 static void take_id(uint64_t id, void *obj, void *arg)

@@ -47,6 +47,13 @@ struct device *gntalloc_device(struct gntalloc *ga);
 void gntalloc_set_socket(struct gntalloc *ga, const char *path);
 
 /**
+ * gntalloc_set_winsock() - the server at that path, which then answers WINDOW_MMAP, too
+ *
+ * Before the first ioctl.
+ */
+void gntalloc_set_winsock(struct gntalloc *ga, struct winsock *ws);
+
+/**
  * gntalloc_mmap() - answer an mmap: for winsock_new()
  * @arg: the struct gntalloc
  *

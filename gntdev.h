@@ -32,7 +32,7 @@ struct windows;
  * struct gntdev - the device
  * @dev:         what a session serves; first, so that a struct device leads back here
  * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
- * @socket:      path of the window socket, for clients
+ * @winsock:     the window socket
  * @told:        a clock for map.told
  * @trust_all:   windows that give a client more than its grants (HV_PAGES_FRAMES) are for anybody,
  *               not only for root
@@ -46,7 +46,7 @@ struct gntdev {
 	struct hypervisor *hv;
 	struct windows *windows;
 	struct defer *defer;
-	const char *socket;
+	struct winsock *winsock;
 	uint32_t limit;
 	uint64_t told;
 	unsigned int copies;
@@ -60,11 +60,13 @@ struct gntdev {
  * @garbage: first: readers may still look at it when it is closed
  * @token: for the window socket
  * @uses_windows: a preload object has spoken for this open
+ * @last_count:   pages of the last map that was mmapped
  */
 struct gntdev_open {
 	struct table_garbage garbage;
 	struct token token;
 	bool uses_windows;
+	uint32_t last_count;
 };
 
 /**

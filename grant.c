@@ -351,6 +351,8 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	*why = "this map has been mmapped before, and that works once only";
 	if (map_claim(m))
 		return -EINVAL;
+	__atomic_store_n(&((struct gntdev_open *)open_user(o))->last_count, m->count,
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&m->readonly, !(rq->prot & PROT_WRITE), __ATOMIC_RELAXED);
 	__atomic_store_n(&m->told, __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED),
 			 __ATOMIC_RELAXED);

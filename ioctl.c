@@ -14,6 +14,7 @@
 #include "gntdev.h"
 #include "log.h"
 #include "window.h"
+#include "winioctl.h"
 
 static_assert(sizeof(struct table_ref) == sizeof(struct ioctl_gntdev_grant_ref),
 	      "refs are read from the client straight into the map");
@@ -226,6 +227,28 @@ static int offset_as_told(struct gntdev *gd, struct request *rq,
 	return l.found ? 0 : -EINVAL;
 }
 
+/*
+ * Most callers ask for the start of a mapping that they still have as they made it, and most opens
+ * map the same number of pages each time: looking for just that is much faster than to read what the
+ * caller has mapped.
+ */
+static int find_window(struct gntdev *gd, const struct request *rq, uint64_t vaddr,
+		       struct window_name *name)
+{
+	uint32_t count = 0;
+	struct gnt_open *o;
+
+	table_read_lock();
+	o = get_open(gd, rq);
+	if (o)
+		count = __atomic_load_n(&((struct gntdev_open *)open_user(o))->last_count,
+					__ATOMIC_RELAXED);
+	table_read_unlock();
+	if (count && !window_find_exact(gd->windows, rq->tid, vaddr, count, WINDOW_OF_GNTDEV, name))
+		return 0;
+	return window_find(gd->windows, rq->tid, vaddr, WINDOW_OF_GNTDEV, name);
+}
+
 /* Section 7: about the caller's address space, whichever open the mapping was made through. */
 static int ioctl_get_offset(struct gntdev *gd, struct caller *c)
 {
@@ -240,7 +263,7 @@ static int ioctl_get_offset(struct gntdev *gd, struct caller *c)
 		err = caller_ready(c);
 	if (err)
 		return err;
-	err = window_find(gd->windows, c->rq->tid, op.vaddr, WINDOW_OF_GNTDEV, &name);
+	err = find_window(gd, c->rq, op.vaddr, &name);
 	if (!err) {
 		op.offset = name.index;
 		op.count = name.count;
@@ -293,7 +316,8 @@ static int ioctl_notify(struct gntdev *gd, struct caller *c)
 	return err;
 }
 
-static void answer_token(struct gntdev *gd, struct request *rq)
+/* What preload objects ask: a token, or a whole window. */
+static void answer_preload(struct gntdev *gd, struct request *rq)
 {
 	struct token token;
 	struct gnt_open *o;
@@ -303,10 +327,12 @@ static void answer_token(struct gntdev *gd, struct request *rq)
 	if (o)
 		token = ((struct gntdev_open *)open_user(o))->token;
 	table_read_unlock();
-	if (o)
-		token_answer(rq, &token, rq->fh, gd->socket);
-	else
+	if (!o)
 		request_done(rq, -EBADF, NULL, 0);
+	else if (rq->cmd == WINDOW_TOKEN)
+		token_answer(rq, &token, rq->fh, winsock_path(gd->winsock));
+	else
+		winioctl_mmap(rq, &token, rq->fh, gd->winsock);
 }
 
 struct handler {
@@ -387,8 +413,8 @@ static void gntdev_ioctl(struct device *dev, struct request *rq)
 	}
 	if (rq->cmd == IOCTL_GNTDEV_GRANT_COPY)
 		gntdev_copy(gd, rq);
-	else if (rq->cmd == WINDOW_TOKEN)
-		answer_token(gd, rq);
+	else if (rq->cmd == WINDOW_TOKEN || rq->cmd == WINDOW_MMAP)
+		answer_preload(gd, rq);
 	else
 		not_implemented(rq);
 }

@@ -194,20 +194,26 @@ static long connect_daemon(const struct window_token *token)
 	return sock;
 }
 
-static long send_request(long sock, const struct mapping *m, const struct window_token *token)
+static void fill_request(struct window_request *rq, const struct mapping *m)
 {
-	struct window_request rq = {
+	*rq = (struct window_request){
 		.magic = WINDOW_MAGIC,
 		.version = WINDOW_VERSION,
 		.prot = m->prot,
 		.flags = m->flags,
-		.open_id = token->open_id,
 		.offset = m->offset,
 		.length = m->length,
 		.vaddr = (uintptr_t)(m->flags & FIXED ? m->addr : m->base),
 	};
+}
+
+static long send_request(long sock, const struct mapping *m, const struct window_token *token)
+{
+	struct window_request rq;
 	long ret;
 
+	fill_request(&rq, m);
+	rq.open_id = token->open_id;
 	memcpy(rq.secret, token->secret, sizeof(rq.secret));
 	ret = RAW_RETRY(sendto, sock, &rq, sizeof(rq), (long)MSG_NOSIGNAL, 0L, 0L);
 	return ret == sizeof(rq) ? 0 : -ENODEV;
@@ -326,6 +332,8 @@ static long map_piece(struct mapping *m, const struct window_piece *p, int windo
 	}
 	if (!(m->prot & PROT_WRITE))
 		flags = (flags & ~MAP_TYPE) | MAP_SHARED;
+	/* As the driver: no page fault later. */
+	flags |= MAP_POPULATE;
 	ret = RAW(mmap, at, p->length, (long)m->prot, (long)flags, (long)window, p->offset);
 	if (ret < 0)
 		return ret;
@@ -496,6 +504,35 @@ static long receive_window(struct mapping *m, long sock)
 }
 
 /*
+ * The short way, by ioctl. When it has returned 0 the daemon has taken its end of the pair, and
+ * answers there. Our own copy of that end is closed before: the daemon's death must show.
+ *
+ * Return: a socket to receive from; -EOPNOTSUPP if that is no way; -errno.
+ */
+static long ask_by_ioctl(const struct mapping *m)
+{
+	struct window_mmap wm = { .pid = (uint32_t)RAW(getpid, 0L) };
+	int pair[2];
+	long ret;
+
+	if (m->length / PAGE_BYTES > WINDOW_MMAP_PAGES)
+		return -EOPNOTSUPP;
+	ret = RAW(socketpair, (long)AF_UNIX, (long)(SOCK_SEQPACKET | SOCK_CLOEXEC), 0L, pair);
+	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOMEM)
+		return ret;
+	if (ret < 0)
+		return -EOPNOTSUPP;
+	wm.sock = pair[1];
+	fill_request(&wm.rq, m);
+	ret = RAW(ioctl, (long)m->fd, (long)WINDOW_MMAP, &wm);
+	RAW(close, (long)pair[1]);
+	if (!ret)
+		return pair[0];
+	RAW(close, (long)pair[0]);
+	return -EOPNOTSUPP;
+}
+
+/*
  * The connection is closed last: its end tells the daemon that the window is in the hands of the
  * mapping alone, or of nobody.
  */
@@ -504,6 +541,16 @@ static long exchange(struct mapping *m)
 	struct window_token token;
 	long sock, ret;
 
+	if (!(m->flags & MAP_GROWSDOWN)) {
+		sock = ask_by_ioctl(m);
+		if (sock >= 0) {
+			ret = receive_window(m, sock);
+			RAW(close, sock);
+			return ret;
+		}
+		if (sock != -EOPNOTSUPP)
+			return sock;
+	}
 	ret = get_token(m->fd, &token);
 	if (ret)
 		return ret;

@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/kcmp.h>
 #include <stddef.h>
@@ -274,6 +275,22 @@ int procmaps_at(pid_t tid, uint64_t vaddr, struct procmaps_file *file)
 	return ret;
 }
 
+bool procmaps_exact(pid_t tid, uint64_t start, uint64_t end, struct procmaps_file *file)
+{
+	char link[80], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)tid, start,
+		 end);
+	n = readlink(link, path, sizeof(path));
+	if (n <= 0)
+		return false;
+	file->dev = 0;
+	file->ino = 0;
+	set_name(file, path, (size_t)n);
+	return true;
+}
+
 int procmaps_at_text(pid_t tid, uint64_t vaddr, struct procmaps_file *file)
 {
 	int fd = open_maps(tid);
@@ -502,13 +519,33 @@ static long last_pid(void)
 	return last ? strtol(last, NULL, 10) : 0;
 }
 
-uint64_t procmaps_now(void)
+/* How long the machine has been suspended in all, ns: brought up to date by each walk. */
+static int64_t suspended;
+
+static int64_t clock_ns(clockid_t id)
 {
-	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
 	struct timespec t;
 
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * hz + (uint64_t)t.tv_nsec / (1000000000 / hz);
+	clock_gettime(id, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/*
+ * By the coarse clock, which needs no system call where the others do (under Xen). It lags by a tick,
+ * so a process is rather taken for younger than it is.
+ */
+uint64_t procmaps_now(void)
+{
+	int64_t ns =
+		clock_ns(CLOCK_MONOTONIC_COARSE) + __atomic_load_n(&suspended, __ATOMIC_RELAXED);
+
+	return (uint64_t)ns / (uint64_t)(1000000000 / sysconf(_SC_CLK_TCK));
+}
+
+static void note_suspended(void)
+{
+	__atomic_store_n(&suspended, clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC),
+			 __ATOMIC_RELAXED);
 }
 
 static bool is_seen(const struct walk *w, pid_t pid)
@@ -557,6 +594,7 @@ int procmaps_walk(struct procmaps_visitor *v)
 
 	if (!w.seen)
 		return -ENOMEM;
+	note_suspended();
 	proc = open_dir(&w, AT_FDCWD, "/proc");
 	ret = proc ? walk_rounds(&w, proc) : -ENOENT;
 	/* A /proc mounted with hidepid lists only what we may look at: then others are hidden. */

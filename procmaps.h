@@ -44,6 +44,15 @@ struct procmaps_file {
 int procmaps_at(pid_t tid, uint64_t vaddr, struct procmaps_file *file);
 
 /**
+ * procmaps_exact() - the file of a mapping whose place is known
+ * @start, @end: all of the mapping
+ * @file: out: its name only
+ *
+ * Constant time. Return: whether there is such a mapping.
+ */
+bool procmaps_exact(pid_t tid, uint64_t start, uint64_t end, struct procmaps_file *file);
+
+/**
  * procmaps_at_text() - procmaps_at() as it is done before Linux 6.11; for tests
  */
 int procmaps_at_text(pid_t tid, uint64_t vaddr, struct procmaps_file *file);

@@ -47,6 +47,7 @@ struct request_ops {
  * @out_len: bytes that request_done() may return for a request_retry()
  * @cmd:     second argument of ioctl(2)
  * @tid:     the calling thread in our pid namespace; 0 if it is not visible there
+ * @uid:     its file system user id
  * @compat:  a 32-bit caller
  * @hands_off: do not touch the caller's memory, have the kernel copy
  * @answered: one answer has gone out
@@ -60,6 +61,7 @@ struct request {
 	size_t out_len;
 	uint32_t cmd;
 	pid_t tid;
+	uid_t uid;
 	bool compat;
 	bool hands_off;
 	bool answered;

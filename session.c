@@ -146,6 +146,7 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 			.out_len = out_len,
 			.cmd = (uint32_t)cmd,
 			.tid = ctx->pid,
+			.uid = ctx->uid,
 			.hands_off = __atomic_load_n(&s->hands_off, __ATOMIC_RELAXED),
 			.compat = flags & FUSE_IOCTL_COMPAT,
 		},

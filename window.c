@@ -30,7 +30,7 @@
  * the only one. It need not be: root, or whoever has the daemon's user id (a debugger, a careless `grep -r /proc`), can open the file
  * once more through /proc/PID/fd or map_files, and closing that one means nothing. To unmap the
  * grants under a client that still has them would be the worst of mistakes, so IN_OPEN is watched
- * too. Ours comes before the IN_DELETE of the entry, any other one after (also, IN_DELETE keeps the
+ * too (by a queue of its own, which nobody waits for: see window_watch.h). Ours comes before the IN_DELETE of the entry, any other one after (also, IN_DELETE keeps the
  * kernel from merging the two: it drops an event that equals the one before it). A window
  * that was opened again is "shared" from then on: the end of one description only casts doubt on it.
  *
@@ -117,15 +117,17 @@
 #include "procmaps.h"
 #include "table.h"
 #include "window_dir.h"
+#include "window_watch.h"
 
-#define EVENTS (IN_OPEN | IN_DELETE | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE)
-
-/* Some 1,000 events. */
-#define EVENT_BUFFER 65536
 /* Reads before ends are reported, though more events wait: enough for the whole queue. */
 #define READS_AT_ONCE 32
-/* After a burst of events others follow soon: take them together, at the cost of this delay. */
-#define PAUSE_MS 1
+/*
+ * After some events others follow soon: take them together, at the cost of this delay. A client that
+ * maps and unmaps all the time would otherwise have the watcher run three times for each window.
+ */
+#define PAUSE_MS 4
+/* While there are windows: openings wait for a close to be taken with, but no longer than this. */
+#define OPENS_MS 200
 
 /* Passes in a row that must have missed a window if processes are born too fast to see them all. */
 #define PASSES 5
@@ -181,6 +183,7 @@ struct window {
  * @life:     in the names of all windows, see struct window_name
  * @ids:      the windows
  * @live:     how many (atomic)
+ * @watch:    what happens in the directory
  * @stop:     eventfd that ends the watcher
  *
  * The rest is the watcher's:
@@ -194,7 +197,7 @@ struct window {
 struct windows {
 	char *path;
 	int dirfd;
-	int inotify;
+	struct window_watch watch;
 	int stop;
 	dev_t dev;
 	uint64_t life;
@@ -216,7 +219,7 @@ static uint64_t now_ms(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
@@ -497,31 +500,19 @@ static void window_event(struct windows *w, uint32_t mask, const char *s)
 		closed(w, win, name.id);
 }
 
-static void event(struct windows *w, const struct inotify_event *ev)
+static void event(void *arg, uint32_t mask, const char *name)
 {
-	if (ev->mask & IN_Q_OVERFLOW) {
+	struct windows *w = arg;
+
+	if (mask & IN_Q_OVERFLOW) {
 		log_debug("the kernel has dropped events of windows: looking for their users");
 		doubt_all(w);
 		scan_in(w, 0);
-	} else if (ev->len) {
+	} else {
 		table_read_lock();
-		window_event(w, ev->mask, ev->name);
+		window_event(w, mask, name);
 		table_read_unlock();
 	}
-}
-
-/* Return: whether there were events. */
-static bool read_events(struct windows *w)
-{
-	_Alignas(struct inotify_event) char buf[EVENT_BUFFER];
-	const struct inotify_event *ev;
-	ssize_t n = read(w->inotify, buf, sizeof(buf));
-
-	for (const char *p = buf; n > 0 && p < buf + n; p += sizeof(*ev) + ev->len) {
-		ev = (const struct inotify_event *)p;
-		event(w, ev);
-	}
-	return n > 0;
 }
 
 /* Empty the queue before anything is done about what is in it: it fills up again meanwhile. */
@@ -529,7 +520,7 @@ static bool drain(struct windows *w)
 {
 	int reads = 0;
 
-	while (reads < READS_AT_ONCE && read_events(w))
+	while (reads < READS_AT_ONCE && window_watch_take(&w->watch, event, w))
 		reads++;
 	report_ended(w);
 	return reads > 0;
@@ -540,7 +531,7 @@ static bool wait_events(struct windows *w, bool events, int ms)
 {
 	struct pollfd fds[] = {
 		{ .fd = w->stop, .events = POLLIN },
-		{ .fd = events ? w->inotify : -1, .events = POLLIN },
+		{ .fd = events ? w->watch.closes : -1, .events = POLLIN },
 	};
 
 	poll(fds, 2, ms);
@@ -549,10 +540,10 @@ static bool wait_events(struct windows *w, bool events, int ms)
 
 static int ms_to_scan(const struct windows *w)
 {
-	uint64_t now = now_ms();
+	uint64_t now = w->scan_due ? now_ms() : 0;
 
 	if (!w->scan_due)
-		return -1;
+		return windows_count(w) ? OPENS_MS : -1;
 	return w->scan_due > now ? (int)(w->scan_due - now) : 0;
 }
 
@@ -665,6 +656,23 @@ int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind k
 	return err;
 }
 
+int window_find_exact(struct windows *w, pid_t tid, uint64_t vaddr, uint32_t count,
+		      enum window_kind kind, struct window_name *name)
+{
+	struct procmaps_file file;
+	const struct window *win;
+	bool found;
+
+	if (!procmaps_exact(tid, vaddr, vaddr + ((uint64_t)count << 12), &file) ||
+	    !window_name_parse(file.name, name))
+		return -EINVAL;
+	table_read_lock();
+	win = window_get(w, name);
+	found = win && __atomic_load_n(&win->live, __ATOMIC_ACQUIRE) && win->kind == kind;
+	table_read_unlock();
+	return found && name->count == count ? 0 : -EINVAL;
+}
+
 uint64_t windows_count(const struct windows *w)
 {
 	return __atomic_load_n(&w->live, __ATOMIC_ACQUIRE);
@@ -689,21 +697,14 @@ static int open_directory(struct windows *w, const char **why)
 
 static int open_watch(struct windows *w, const char **why)
 {
-	char path[32];
-
 	*why = "cannot watch the window directory (see fs.inotify.max_user_instances)";
-	w->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	w->stop = eventfd(0, EFD_CLOEXEC);
-	if (w->inotify < 0 || w->stop < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", w->dirfd);
-	return inotify_add_watch(w->inotify, path, EVENTS | IN_ONLYDIR) < 0 ? -errno : 0;
+	return w->stop < 0 ? -errno : window_watch_open(&w->watch, w->dirfd);
 }
 
 static void close_all(struct windows *w)
 {
-	if (w->inotify >= 0)
-		close(w->inotify);
+	window_watch_close(&w->watch);
 	if (w->stop >= 0)
 		close(w->stop);
 	if (w->dirfd >= 0)
@@ -722,7 +723,7 @@ int windows_new(const char *dir, struct windows **out, const char **why)
 	*why = "no memory";
 	if (!w)
 		return -ENOMEM;
-	w->dirfd = w->inotify = w->stop = -1;
+	w->dirfd = w->stop = w->watch.closes = w->watch.opens = -1;
 	w->path = strdup(dir);
 	w->ids = ids_new();
 	err = w->path && w->ids ? open_directory(w, why) : -ENOMEM;

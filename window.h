@@ -150,6 +150,20 @@ void window_delivered(struct windows *w, uint64_t id, pid_t client);
 int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind kind,
 		struct window_name *name);
 
+/**
+ * window_find_exact() - which of our windows is mapped just there
+ * @vaddr: where a mapping may begin
+ * @count: its pages, if it is that of a whole window
+ *
+ * As window_find(), but finds nothing else than a mapping of exactly these pages. It goes by the
+ * window's name alone: who has a file of such a name mapped (the name has 64 random bits) deceives
+ * nobody but itself.
+ *
+ * Return: 0, or -EINVAL.
+ */
+int window_find_exact(struct windows *w, pid_t tid, uint64_t vaddr, uint32_t count,
+		      enum window_kind kind, struct window_name *name);
+
 /* Live windows, for tests and statistics. A window counts until its gone() has returned. */
 uint64_t windows_count(const struct windows *w);
 

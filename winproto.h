@@ -12,6 +12,8 @@
  *     map, more of them in further messages while the count is not reached;
  *  4. maps the pieces, as the reply's kind tells, closes descriptor and connection.
  *
+ * WINDOW_MMAP does the same in one step where the daemon can reach the client's descriptors.
+ *
  * The connection carries one request. Both sides check every length and every field: neither trusts
  * the other. All integers are of the host's byte order: both ends are on one machine.
  */
@@ -64,6 +66,24 @@ struct window_request {
 	uint64_t vaddr;	 /* where the client will map it, 0 if it does not know yet */
 };
 static_assert(sizeof(struct window_request) == 72, "window_request");
+
+/*
+ * The short way, one round trip instead of steps 1 and 2: the client makes a pair of SOCK_SEQPACKET
+ * sockets, names one of them here, and receives from the other what a connection would bring. In:
+ * struct window_mmap; nothing comes back but 0, or an error: then this way is not open, and the
+ * client connects.
+ */
+#define WINDOW_MMAP _IOC(_IOC_NONE, 'G', 0xc8, sizeof(struct window_mmap))
+
+struct window_mmap {
+	struct window_request rq; /* open_id and secret are not looked at */
+	int32_t sock;		  /* the daemon's end, a descriptor of the calling process */
+	uint32_t pid;		  /* the calling process as it knows itself */
+};
+static_assert(sizeof(struct window_mmap) == 80, "window_mmap");
+
+/* Windows of more pages come through a connection: their pieces may not fit a socket's queue. */
+#define WINDOW_MMAP_PAGES 2048
 
 /*
  * The kinds of windows.

@@ -26,6 +26,10 @@
  * has connected and said nothing for GRACE_MS loses its slot then: a preload object sends its
  * request at once.
  *
+ * winsock_adopt() brings clients that did not connect. They are in the device's hands at once, and a
+ * connection like any other from there on; but nothing is to be heard from them, and as long as their
+ * queue takes the answer whole epoll need not know of them.
+ *
  * Locks: a connection's lock, then the server's. The device is called with neither.
  */
 #include "winsock.h"
@@ -49,14 +53,15 @@
 #include "wake.h"
 #include "window.h"
 #include "winlisten.h"
+#include "winreply.h"
 
 #define CONNS	 512
 #define THREADS	 2
 #define GRACE_MS 100
 /* How often time limits are looked at while there are connections. */
 #define SWEEP_MS 100
-
-#define PAGE_MASK 4095ULL
+/* And after how many that came without a connection: these have all been taken long ago, as a rule. */
+#define SWEEP_ADOPTED 128
 
 /* What epoll reports beside connections, in the place of a slot. */
 enum {
@@ -79,10 +84,10 @@ enum conn_state {
  * @next:      on the list of free slots (the server's lock)
  * @gen:       generation of the slot
  * @since:     when it connected, or was answered; ms
- * @window_fd: to be sent with the first message; -1 afterwards
- * @window:    id of the window
- * @piece:     what the client maps, @n_pieces of them, @sent already sent
- * @kind, @domid: of the window, as its messages say
+ * @window:    id of the window, once there is one
+ * @reply:     what is sent of it
+ * @adopted:   its socket came from the client (winsock_adopt())
+ * @polled:    epoll knows it: not so for adopted ones whose answer fits the socket's queue
  */
 struct conn {
 	pthread_mutex_t lock;
@@ -93,13 +98,10 @@ struct conn {
 	int fd;
 	uint64_t since;
 	struct mmap_call call;
-	int window_fd;
 	uint64_t window;
-	struct window_piece *piece;
-	uint32_t n_pieces;
-	uint32_t sent;
-	uint16_t kind;
-	uint16_t domid;
+	struct winreply reply;
+	bool adopted;
+	bool polled;
 };
 
 /**
@@ -121,6 +123,7 @@ struct server {
  * @paused:   not listening for want of a slot or descriptor
  * @stopping: take no more connections and calls
  * @calls:    threads that are in @mmap; @idle is signalled when there are none
+ * @adopted:  how many winsock_adopt() has served
  * @sweeping: the timer is running (atomic)
  * @running:  threads that have not ended (atomic)
  */
@@ -144,15 +147,17 @@ struct winsock {
 	bool paused;
 	bool stopping;
 	unsigned int calls;
+	unsigned int adopted;
 
 	struct conn conn[CONNS];
 };
 
+/* A clock that is read without a system call everywhere, also under Xen; it lags by a tick. */
 static uint64_t now_ms(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
@@ -163,17 +168,25 @@ static int arm(struct winsock *ws, int op, int fd, uint32_t events, uint64_t dat
 	return epoll_ctl(ws->epoll, op, fd, &ev) ? -errno : 0;
 }
 
-static int arm_conn(struct conn *c, int op, uint32_t events)
+static int arm_conn(struct conn *c, uint32_t events)
 {
+	int op = c->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	c->polled = true;
 	return arm(c->ws, op, c->fd, events, (uint64_t)c->gen << 32 | (uint64_t)(c - c->ws->conn));
+}
+
+static void sweep_in(struct winsock *ws, long ns)
+{
+	struct itimerspec in = { .it_value.tv_nsec = ns };
+
+	timerfd_settime(ws->timer, 0, &in, NULL);
 }
 
 static void sweep_later(struct winsock *ws)
 {
-	struct itimerspec in = { .it_value.tv_nsec = SWEEP_MS * 1000000L };
-
 	if (!__atomic_exchange_n(&ws->sweeping, true, __ATOMIC_SEQ_CST))
-		timerfd_settime(ws->timer, 0, &in, NULL);
+		sweep_in(ws, SWEEP_MS * 1000000L);
 }
 
 /* Called with the server's lock. */
@@ -191,9 +204,11 @@ static void conn_free(struct conn *c)
 {
 	struct winsock *ws = c->ws;
 
+	/* If the client has a copy of the descriptor closing ours does not make epoll forget it. */
+	if (c->adopted && c->polled)
+		epoll_ctl(ws->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
-	free(c->piece);
-	c->piece = NULL;
+	winreply_free(&c->reply);
 	c->fd = -1;
 	c->state = CONN_FREE;
 	c->gen++;
@@ -220,8 +235,8 @@ static void conn_leave(struct conn *c, bool evict)
 /* No message of the answer has been sent: the window ends here. */
 static void drop_window(struct conn *c)
 {
-	close(c->window_fd);
-	c->window_fd = -1;
+	close(c->reply.fd);
+	c->reply.fd = -1;
 	/* Nobody has it: as if it had been delivered to us. */
 	window_delivered(c->ws->windows, c->window, getpid());
 }
@@ -229,7 +244,7 @@ static void drop_window(struct conn *c)
 /* The answer cannot be sent, or not all of it. */
 static void conn_fail(struct conn *c)
 {
-	if (c->window_fd >= 0) {
+	if (c->reply.fd >= 0) {
 		drop_window(c);
 		conn_free(c);
 	} else {
@@ -241,70 +256,18 @@ static void conn_fail(struct conn *c)
 
 /* --- answers (all called with the connection's lock) ----------------------------------------- */
 
-/* Return: 0 or -errno. */
-static int send_message(struct conn *c, const struct window_reply *reply,
-			const struct window_piece *piece, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov[] = {
-		{ .iov_base = (void *)(uintptr_t)reply, .iov_len = sizeof(*reply) },
-		{ .iov_base = (void *)(uintptr_t)piece, .iov_len = reply->here * sizeof(*piece) },
-	};
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	ssize_t n;
-
-	if (fd >= 0) {
-		memset(&control, 0, sizeof(control));
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(fd));
-	}
-	do
-		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-static int send_pieces(struct conn *c)
-{
-	struct window_reply reply = { .magic = WINDOW_MAGIC,
-				      .pieces = c->n_pieces,
-				      .here = c->n_pieces - c->sent,
-				      .kind = c->kind,
-				      .domid = c->domid };
-	int err;
-
-	if (reply.here > WINDOW_PIECES_PER_MESSAGE)
-		reply.here = WINDOW_PIECES_PER_MESSAGE;
-	err = send_message(c, &reply, c->piece + c->sent, c->window_fd);
-	if (err)
-		return err;
-	c->sent += reply.here;
-	if (c->window_fd >= 0)
-		close(c->window_fd);
-	c->window_fd = -1;
-	return 0;
-}
-
 /* ANSWERING: send what the client's queue takes. */
 static void conn_answer(struct conn *c)
 {
-	int err;
+	int err = winreply_send(&c->reply, c->fd);
 
-	do
-		err = send_pieces(c);
-	while (!err && c->sent < c->n_pieces);
 	if (!err) {
 		c->state = CONN_LEAVING;
-		err = arm_conn(c, EPOLL_CTL_MOD, EPOLLIN);
+		/* An adopted one is about to be received: the sweep sees to it. */
+		if (c->polled)
+			err = arm_conn(c, EPOLLIN);
 	} else if (err == -EAGAIN) {
-		err = arm_conn(c, EPOLL_CTL_MOD, EPOLLOUT);
+		err = arm_conn(c, EPOLLOUT);
 	}
 	if (err)
 		conn_fail(c);
@@ -313,9 +276,7 @@ static void conn_answer(struct conn *c)
 /* The message waits in the client's queue, if the client is still there: nothing to wait for. */
 static void conn_refuse(struct conn *c, int error)
 {
-	struct window_reply reply = { .magic = WINDOW_MAGIC, .error = error };
-
-	send_message(c, &reply, NULL, -1);
+	winreply_refuse(c->fd, error);
 	conn_free(c);
 }
 
@@ -340,40 +301,14 @@ void mmap_call_refuse(struct mmap_call *mc, int error)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* Runs of consecutive pages. Return: an array to be freed, or NULL. */
-static struct window_piece *pieces_of(const struct hv_grant *g, size_t n, uint32_t *n_pieces)
-{
-	struct window_piece *piece;
-	uint32_t runs = 0;
-
-	for (size_t i = 0; i < n; i++)
-		runs += i == 0 || g[i].page != g[i - 1].page + 1;
-	piece = calloc(runs ? runs : 1, sizeof(*piece));
-	if (!piece)
-		return NULL;
-	*n_pieces = runs;
-	runs = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (i == 0 || g[i].page != g[i - 1].page + 1)
-			piece[runs++].offset = g[i].page << 12;
-		piece[runs - 1].length += PAGE_MASK + 1;
-	}
-	return piece;
-}
-
 void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct hv_grant *g,
 		     size_t n, enum hv_pages kind)
 {
 	struct conn *c = answer(mc);
 
-	c->window_fd = fd;
 	c->window = window;
-	c->kind = kind == HV_PAGES_FRAMES ? WINDOW_FRAMES : WINDOW_FILE;
-	c->domid = kind == HV_PAGES_FRAMES ? g[0].domid : 0;
-	c->sent = 0;
 	c->since = now_ms();
-	c->piece = pieces_of(g, n, &c->n_pieces);
-	if (c->piece) {
+	if (!winreply_new(&c->reply, fd, g, n, kind)) {
 		c->state = CONN_ANSWERING;
 		sweep_later(c->ws);
 		conn_answer(c);
@@ -385,22 +320,6 @@ void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct
 }
 
 /* --- requests -------------------------------------------------------------------------------- */
-
-/*
- * Return: 0, or the errno that the client's mmap gets: ENODEV, as without a preload object, if it
- * does not speak our protocol; EINVAL for what no mmap(2) can have asked.
- */
-static int check_request(const struct window_request *rq, size_t len, const char **why)
-{
-	*why = "its preload object is of another version than the daemon";
-	if (len != sizeof(*rq) || rq->magic != WINDOW_MAGIC || rq->version != WINDOW_VERSION)
-		return ENODEV;
-	*why = "its request makes no sense";
-	if (rq->reserved || rq->offset & PAGE_MASK || rq->length & PAGE_MASK || !rq->length ||
-	    rq->offset + rq->length < rq->offset)
-		return EINVAL;
-	return 0;
-}
 
 /* Return: whether the device may be called now. */
 static bool begin_call(struct winsock *ws)
@@ -439,13 +358,13 @@ static bool conn_ask(struct conn *c)
 	const char *why = "it sent descriptors";
 	int error;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !arm_conn(c, EPOLL_CTL_MOD, EPOLLIN))
+	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !arm_conn(c, EPOLLIN))
 		return false;
 	if (n <= 0) {
 		conn_free(c);
 		return false;
 	}
-	error = (msg.msg_flags & MSG_CTRUNC) ? EINVAL : check_request(&in.rq, (size_t)n, &why);
+	error = (msg.msg_flags & MSG_CTRUNC) ? EINVAL : winreply_check(&in.rq, (size_t)n, &why);
 	if (error)
 		log_client(c->call.pid, "window request refused (%s): %s", strerror(error), why);
 	else if (!begin_call(c->ws))
@@ -490,6 +409,17 @@ static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
 
 /* --- connections ----------------------------------------------------------------------------- */
 
+/* With its lock. */
+static void conn_init(struct conn *c, int fd, bool adopted)
+{
+	c->fd = fd;
+	c->state = adopted ? CONN_CALLED : CONN_ASKING;
+	c->since = now_ms();
+	c->reply.fd = -1;
+	c->adopted = adopted;
+	c->polled = false;
+}
+
 static void conn_start(struct conn *c, int fd)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
@@ -497,15 +427,23 @@ static void conn_start(struct conn *c, int fd)
 	int err = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 
 	pthread_mutex_lock(&c->lock);
-	c->fd = fd;
-	c->state = CONN_ASKING;
-	c->since = now_ms();
-	c->window_fd = -1;
+	conn_init(c, fd, false);
 	c->call = (struct mmap_call){ .pid = peer.pid, .uid = peer.uid };
-	if (err || arm_conn(c, EPOLL_CTL_ADD, EPOLLIN))
+	if (err || arm_conn(c, EPOLLIN))
 		conn_free(c);
 	pthread_mutex_unlock(&c->lock);
 	sweep_later(c->ws);
+}
+
+/* With the server's lock, while there is one. */
+static struct conn *take_free(struct winsock *ws)
+{
+	struct conn *c = ws->free;
+
+	ws->free = c->next;
+	if (!ws->free)
+		ws->free_end = &ws->free;
+	return c;
 }
 
 /* Accept a connection. Return: the slot to be its, and *@fd; NULL if there is nothing more to do. */
@@ -518,10 +456,7 @@ static struct conn *accept_one(struct winsock *ws, int *fd)
 	if (!ws->stopping && ws->free)
 		*fd = winlisten_accept(&ws->listen);
 	if (*fd >= 0) {
-		c = ws->free;
-		ws->free = c->next;
-		if (!ws->free)
-			ws->free_end = &ws->free;
+		c = take_free(ws);
 	} else {
 		/* Nobody there: go on at once. No slot, no descriptor: when there is one. */
 		ws->paused = true;
@@ -542,6 +477,53 @@ static void listen_event(struct winsock *ws)
 	while ((c = accept_one(ws, &fd)))
 		conn_start(c, fd);
 	sweep_later(ws);
+}
+
+/*
+ * A place for a client that has not connected, and leave to call the device; NULL. Nothing but the
+ * sweep gives these places back, and a busy client takes all of them before it is due: every so many
+ * bring it about.
+ */
+static struct conn *adopt_one(struct winsock *ws)
+{
+	struct conn *c = NULL;
+	bool sweep = false;
+
+	pthread_mutex_lock(&ws->lock);
+	if (!ws->stopping && ws->free) {
+		c = take_free(ws);
+		ws->calls++;
+		sweep = ++ws->adopted % SWEEP_ADOPTED == 0;
+	}
+	pthread_mutex_unlock(&ws->lock);
+	if (sweep)
+		sweep_in(ws, 1);
+	return c;
+}
+
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
+{
+	struct conn *c = adopt_one(ws);
+	const char *why;
+	int error;
+
+	if (!c) {
+		close(fd);
+		return -EBUSY;
+	}
+	pthread_mutex_lock(&c->lock);
+	conn_init(c, fd, true);
+	c->call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
+	error = winreply_check(rq, sizeof(*rq), &why);
+	if (error) {
+		log_client(pid, "window request refused (%s): %s", strerror(error), why);
+		conn_refuse(c, error);
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (!error)
+		ws->mmap(&c->call, ws->arg);
+	end_call(ws);
+	return 0;
 }
 
 /* Called with its lock. Return: whether it has a time limit. */
@@ -763,7 +745,7 @@ static void destroy_conn(struct conn *c)
 		log_err("an mmap call was not answered");
 		abort();
 	}
-	if (c->state == CONN_ANSWERING && c->window_fd >= 0)
+	if (c->state == CONN_ANSWERING && c->reply.fd >= 0)
 		drop_window(c);
 	if (c->state != CONN_FREE)
 		conn_free(c);

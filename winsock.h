@@ -33,7 +33,8 @@ struct windows;
  * @rq:  what the client asked: magic and version are right, offset and length are multiples of the
  *       page size, length is not 0, offset + length does not wrap; the rest is unchecked
  * @pid: the peer's process id as SO_PEERCRED gives it (0: not visible here)
- * @uid: the peer's effective user id when it connected (65534, the overflow id, if it has none here)
+ * @uid: the peer's effective user id when it connected (65534, the overflow id, if it has none here);
+ *       its file system user id if it did not connect
  *
  * Valid until it is answered.
  */
@@ -65,6 +66,18 @@ static inline bool mmap_is_shared(uint32_t flags)
 int winsock_new(const char *path, int listen_fd, struct windows *windows,
 		void (*mmap)(struct mmap_call *mc, void *arg), void *arg, struct winsock **out,
 		const char **why);
+
+/**
+ * winsock_adopt() - serve a request that did not come through a connection
+ * @fd:  a socket that the client receives from; closed here, whatever happens
+ * @pid, @uid: the client's
+ * @rq:  its request; the token in it is looked at as in any other
+ *
+ * Calls the device at once, on this thread, which is registered with RCU and not under RCU.
+ * Return: 0; -EBUSY if all places are taken or the server is stopping: the client is to connect.
+ */
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid,
+		  const struct window_request *rq);
 
 /** winsock_start() - start its threads. Return: 0 or -errno */
 int winsock_start(struct winsock *ws);

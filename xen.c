@@ -303,8 +303,7 @@ static void xen_destroy(struct hypervisor *hv)
 {
 	struct xen *x = xen_of(hv);
 
-	if (x->pvh || x->bounce)
-		x->mode->fini(x);
+	x->mode->fini(x);
 	bounce_free(x->bounce);
 	if (!keeper_end(&x->keeper))
 		log_err("pages are left that Xen has no frames for, or grants that it does not "

@@ -22,6 +22,7 @@
 #include "privcmd.h"
 
 struct bounce;
+struct pv;
 struct pvh;
 struct xen;
 
@@ -35,6 +36,7 @@ struct xen;
  * @idle:    in the order in which they became idle, while nobody uses it
  * @open_id: whose it is
  * @number:  its file's name
+ * @domid:   whose grants it has shown; DOMID_INVALID: several domains'
  * @closed:  that open has gone: the window is of no use to anybody afterwards
  * @fd:      its file
  * @pin:     its pages'
@@ -48,6 +50,7 @@ struct xen_window {
 	size_t lost;
 	uint32_t pin;
 	int fd;
+	uint16_t domid;
 	bool closed;
 	uint32_t slot[];
 };
@@ -96,6 +99,7 @@ struct xen {
 	struct pins *pins;
 	struct keeper keeper;
 	struct bounce *bounce;
+	struct pv *pv;
 	struct pvh *pvh;
 	struct xen_window **of_slot;
 	uint32_t journal_pin;

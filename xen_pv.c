@@ -25,6 +25,7 @@
 #include "xen_layer.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #define PAGE_BYTES 4096
@@ -36,17 +37,71 @@
 /* No machine has pages beyond: 52 bits of address. */
 #define FRAME_MAX ((1ULL << 40) - 1)
 
+/**
+ * struct table - a frame of a grant table, mapped
+ * @at:   NULL: a free place
+ * @used: since the last pv_tend()
+ */
+struct table {
+	const volatile void *at;
+	uint32_t frame;
+	uint16_t domid;
+	uint16_t version;
+	bool used;
+};
+
+/**
+ * struct pv - the tables that were read last
+ *
+ * One that is not read for half a second is let go: it would keep a domain that has ended from
+ * vanishing, and its number may come to mean another domain.
+ */
+#define TABLES 16
+struct pv {
+	pthread_mutex_t lock;
+	struct table table[TABLES];
+	unsigned int next;
+};
+
+static void drop_table(struct table *t)
+{
+	if (t->at)
+		privcmd_table_put(t->at);
+	t->at = NULL;
+}
+
 static int pv_init(struct xen *x, int dirfd, const char **why)
 {
-	(void)x;
 	(void)dirfd;
-	(void)why;
+	*why = "no memory";
+	x->pv = calloc(1, sizeof(*x->pv));
+	if (!x->pv)
+		return -ENOMEM;
+	pthread_mutex_init(&x->pv->lock, NULL);
 	return 0;
 }
 
 static void pv_fini(struct xen *x)
 {
-	(void)x;
+	if (!x->pv)
+		return;
+	for (unsigned int i = 0; i < TABLES; i++)
+		drop_table(&x->pv->table[i]);
+	pthread_mutex_destroy(&x->pv->lock);
+	free(x->pv);
+}
+
+static void pv_tend(struct xen *x)
+{
+	pthread_mutex_lock(&x->pv->lock);
+	for (unsigned int i = 0; i < TABLES; i++) {
+		struct table *t = &x->pv->table[i];
+
+		if (!t->used)
+			drop_table(t);
+		t->used = false;
+	}
+	pthread_mutex_unlock(&x->pv->lock);
 }
 
 static int pv_window_get(struct xen *x, const struct hv_grant *g, size_t n,
@@ -93,57 +148,60 @@ static int table_version(struct xen *x, uint16_t domid)
 	return ret;
 }
 
-/**
- * struct reader - reads entries of a grant table
- * @table: one frame of it, number @frame; NULL: none yet
- */
-struct reader {
-	struct privcmd *pc;
-	const volatile void *table;
-	uint32_t frame;
-	uint32_t per_frame;
-	uint16_t domid;
-};
-
-/* Return: the frame that is granted by @ref, or 0 with errno. */
-static uint64_t read_entry(struct reader *r, uint32_t ref)
+/* With the lock. Return: the table that has the entry of @ref, or NULL with errno. */
+static struct table *get_table(struct xen *x, uint16_t domid, uint32_t ref)
 {
-	const volatile struct grant_entry_v1 *v1;
-	const volatile union grant_entry_v2 *v2;
+	struct pv *p = x->pv;
+	struct table *t;
+	int version;
 
-	if (!r->table || r->frame != ref / r->per_frame) {
-		if (r->table)
-			privcmd_table_put(r->table);
-		r->frame = ref / r->per_frame;
-		r->table = privcmd_table(r->pc, r->domid, r->frame);
-		if (!r->table)
-			return 0;
+	for (t = p->table; t < p->table + TABLES; t++)
+		if (t->at && t->domid == domid &&
+		    t->frame == ref / (t->version == 1 ? PER_FRAME_V1 : PER_FRAME_V2))
+			return t;
+	version = table_version(x, domid);
+	if (version < 0) {
+		errno = -version;
+		return NULL;
 	}
-	v1 = r->table;
-	v2 = r->table;
-	errno = EINVAL;
-	return r->per_frame == PER_FRAME_V1 ? v1[ref % r->per_frame].frame
-					    : v2[ref % r->per_frame].full_page.frame;
+	t = &p->table[p->next++ % TABLES];
+	drop_table(t);
+	t->domid = domid;
+	t->version = (uint16_t)version;
+	t->frame = (uint32_t)(ref / (version == 1 ? PER_FRAME_V1 : PER_FRAME_V2));
+	t->at = privcmd_table(x->pc, domid, t->frame);
+	return t->at ? t : NULL;
+}
+
+/* Return: the frame that is granted by @ref. It is the guest's to write: anything. */
+static uint64_t read_entry(const struct table *t, uint32_t ref)
+{
+	const volatile struct grant_entry_v1 *v1 = t->at;
+	const volatile union grant_entry_v2 *v2 = t->at;
+
+	return t->version == 1 ? v1[ref % PER_FRAME_V1].frame
+			       : v2[ref % PER_FRAME_V2].full_page.frame;
 }
 
 /* The frames for the client. */
 static int pv_mapped(struct xen *x, struct hv_grant *g, size_t n)
 {
-	int version = table_version(x, g[0].domid), err = 0;
-	struct reader r = { .pc = x->pc, .domid = g[0].domid };
+	struct table *t;
+	int err = 0;
 
-	if (version < 0)
-		return version;
-	r.per_frame = version == 1 ? PER_FRAME_V1 : PER_FRAME_V2;
+	pthread_mutex_lock(&x->pv->lock);
 	for (size_t i = 0; i < n && !err; i++) {
-		g[i].page = read_entry(&r, g[i].ref);
-		if (!g[i].page)
+		t = get_table(x, g[i].domid, g[i].ref);
+		if (!t) {
 			err = -errno;
-		else if (g[i].page > FRAME_MAX)
+			break;
+		}
+		t->used = true;
+		g[i].page = read_entry(t, g[i].ref);
+		if (!g[i].page || g[i].page > FRAME_MAX)
 			err = -EINVAL;
 	}
-	if (r.table)
-		privcmd_table_put(r.table);
+	pthread_mutex_unlock(&x->pv->lock);
 	return err;
 }
 
@@ -157,11 +215,6 @@ static void pv_open_gone(struct xen *x, uint64_t open_id)
 {
 	(void)x;
 	(void)open_id;
-}
-
-static void pv_tend(struct xen *x)
-{
-	(void)x;
 }
 
 const struct xen_mode xen_pv = {

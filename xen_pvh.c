@@ -30,11 +30,14 @@
  *
  * Giving a frame back and getting one is two hypercalls and a pin for each window; mapping again what
  * has just been unmapped should not cost that. Windows that become free are kept, frames away, and
- * are used again. Only by the same open: a client can hold a reference on a page beyond the end
- * of its mappings (vmsplice, io_uring), and would see through it whatever is mapped there next. Who
- * has the open may see that anyway. When the open is closed, its windows get their frames back; a page
- * that a client still refers to is then ordinary memory, which the kernel keeps for as long.
- * POOL_PAGES bounds what is kept; the longest unused goes first.
+ * are used again. POOL_PAGES bounds what is kept; the longest unused goes first.
+ *
+ * They are used again only by the same open, for grants of the same domain. A client can hold a
+ * reference on a page beyond the end of its mappings (direct I/O under way, vmsplice, io_uring), which
+ * nothing tells a process of, and through it reaches whatever is mapped there next. Who has the open
+ * may see that anyway, and a guest's data cannot end up where another's belongs. When the open is
+ * closed its windows get their frames back; a page that is still referred to is then ordinary memory,
+ * which the kernel keeps for as long.
  */
 #include "xen_layer.h"
 
@@ -122,13 +125,25 @@ static int give_back(struct xen *x, struct xen_window *w)
 	return (int)done;
 }
 
+static size_t count_mapped(const struct xen *x, const struct xen_window *w)
+{
+	size_t mapped = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		mapped += xen_slot(x, w, i)->state == SLOT_MAPPED;
+	return mapped;
+}
+
 /* Whatever is left of a window's grants and frames. Return: how many pages could not be undone. */
 static size_t restore(struct xen *x, struct xen_window *w)
 {
 	struct journal_batch *b = privcmd_batch_get(x->pc);
-	size_t left = undo_all(privcmd_fd(x->pc), b, true, x->journal, w->slot, w->n);
+	size_t mapped = w->lost ? count_mapped(x, w) : 0, left;
 
+	left = undo_all(privcmd_fd(x->pc), b, true, x->journal, w->slot, w->n);
 	privcmd_batch_put(x->pc, b);
+	if (mapped)
+		__atomic_fetch_sub(&x->handles, mapped - count_mapped(x, w), __ATOMIC_RELAXED);
 	return left;
 }
 
@@ -239,13 +254,14 @@ static void take_idle(struct pvh *p, struct xen_window *w)
 	p->idle_pages -= w->n;
 }
 
-static struct xen_window *find_idle(struct pvh *p, uint64_t open_id, size_t n)
+static struct xen_window *find_idle(struct pvh *p, uint64_t open_id, uint16_t domid, size_t n)
 {
 	struct xen_window *w, *found = NULL;
 
 	pthread_mutex_lock(&p->lock);
 	cds_list_for_each_entry(w, bucket_of(p, open_id), node) {
-		if (w->open_id == open_id && w->n == n && !cds_list_empty(&w->idle)) {
+		if (w->open_id == open_id && w->domid == domid && w->n == n &&
+		    !cds_list_empty(&w->idle)) {
 			take_idle(p, w);
 			found = w;
 			break;
@@ -274,15 +290,24 @@ static void unlist(struct pvh *p, struct xen_window *w)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Return: whose grants these are; DOMID_INVALID if they are of several domains. */
+static uint16_t only_domain(const struct hv_grant *g, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (g[i].domid != g[0].domid)
+			return DOMID_INVALID;
+	return g[0].domid;
+}
+
 static int pvh_window_get(struct xen *x, const struct hv_grant *g, size_t n,
 			  const struct hv_place *at, struct xen_window **out)
 {
 	struct pvh *p = x->pvh;
+	uint16_t domid = only_domain(g, n);
 	struct xen_window *w;
 	int err;
 
-	(void)g;
-	while ((w = find_idle(p, at->open_id, n))) {
+	while ((w = find_idle(p, at->open_id, domid, n))) {
 		if (is_whole(w)) {
 			*out = w;
 			return 0;
@@ -293,6 +318,7 @@ static int pvh_window_get(struct xen *x, const struct hv_grant *g, size_t n,
 	err = make_window(x, n, at, &w);
 	if (err)
 		return err;
+	w->domid = domid;
 	CDS_INIT_LIST_HEAD(&w->idle);
 	pthread_mutex_lock(&p->lock);
 	cds_list_add(&w->node, bucket_of(p, at->open_id));
@@ -329,7 +355,7 @@ static void pvh_window_put(struct xen *x, struct xen_window *w)
 	CDS_LIST_HEAD(old);
 
 	pthread_mutex_lock(&p->lock);
-	if (w->lost || w->closed || w->n > POOL_PAGES) {
+	if (w->lost || w->closed || w->domid == DOMID_INVALID || w->n > POOL_PAGES) {
 		cds_list_move(&w->node, &old);
 	} else {
 		make_room(p, w->n, &old);

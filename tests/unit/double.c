@@ -16,7 +16,8 @@
 #define AREAS_MAX 256
 #define BYTES_MAX (32 * 4096)
 
-bool double_aborted, double_no_access;
+bool double_aborted, double_no_access, double_hands_off;
+pid_t double_tid;
 unsigned int double_requests, double_answers;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -165,12 +166,18 @@ struct double_result double_ioctl_full(struct device *dev, uint64_t fh, uint32_t
 	struct exchange *x = calloc(1, sizeof(*x));
 	unsigned char *in = malloc(BYTES_MAX);
 	struct double_request dr = {
-		.rq = { .ops = &ops, .fh = fh, .arg = arg, .cmd = cmd, .compat = compat },
+		.rq = { .ops = &ops,
+			.fh = fh,
+			.arg = arg,
+			.cmd = cmd,
+			.uid = geteuid(),
+			.compat = compat,
+			.hands_off = double_hands_off },
 	};
 
 	if (mode == DOUBLE_DIRECT)
 		/* No such thread: process_vm_readv(2) fails as for one without permission. */
-		dr.rq.tid = double_no_access ? INT_MAX : gettid();
+		dr.rq.tid = double_no_access ? INT_MAX : double_tid ? double_tid : gettid();
 	while (one_trip(dev, x, dr, &r, in)) {
 		ck_assert_uint_lt(r.trips, 10);
 		if (total(x->iov, x->n_in) > BYTES_MAX ||

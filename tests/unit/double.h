@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "request.h"
 
@@ -37,6 +38,12 @@ extern bool double_aborted;
 
 /* Set to have requests come from a thread that the daemon may not touch. */
 extern bool double_no_access;
+
+/* Set to have them come from this thread, whose memory is like ours. 0: the calling one. */
+extern pid_t double_tid;
+
+/* Set to have the session say that the caller's memory is not to be touched. */
+extern bool double_hands_off;
 
 /* All requests ever sent, and all answers: equal whenever nothing is pending. */
 extern unsigned int double_requests, double_answers;

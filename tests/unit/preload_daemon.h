@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -46,6 +47,7 @@ static int device = -1;
 static struct window_token token;
 static int token_error;
 static bool token_silent; /* a driver that answers 0 to everything */
+static int mmap_error;	  /* of WINDOW_MMAP */
 
 /* Connections to the daemon that came about, of all threads, and those it has done with. */
 static atomic_int connections, served;
@@ -79,6 +81,35 @@ static inline long answer_token(struct window_token *asked)
 	ck_assert_uint_eq(asked->version, WINDOW_VERSION);
 	ck_assert_uint_eq(asked->flags, 0);
 	*asked = token;
+	return 0;
+}
+
+/* What calls.nr[] says of WINDOW_MMAP. */
+#define ASK_BY_IOCTL 1000001L
+
+/* A client's end that was taken over for the daemon, and what is asked there. */
+struct taken {
+	int conn;
+	struct window_request rq;
+};
+static int handover[2]; /* a pipe of them */
+
+/* Nothing here may be a cancellation point. */
+static inline long answer_mmap(const struct window_mmap *asked)
+{
+	struct taken t = { .rq = asked->rq };
+
+	errno = asked->pid == (uint32_t)getpid() ? mmap_error : EOPNOTSUPP;
+	if (token_silent)
+		return 0;
+	if (errno)
+		return -1;
+	if (!(fcntl(asked->sock, F_GETFD) & FD_CLOEXEC))
+		ck_abort_msg("the daemon's end survives execve");
+	t.conn = fcntl(asked->sock, F_DUPFD_CLOEXEC, 0);
+	connections++;
+	if (t.conn < 0 || syscall(SYS_write, handover[1], &t, sizeof(t)) != sizeof(t))
+		ck_abort_msg("the daemon cannot take it: %s", strerror(errno));
 	return 0;
 }
 
@@ -186,6 +217,8 @@ static long faked_syscall(long nr, ...)
 
 	if (nr == SYS_ioctl && a[1] == (long)IOCTL_PRIVCMD_MMAPBATCH_V2)
 		nr = PRIVCMD_FILL;
+	if (nr == SYS_ioctl && a[0] == device && a[1] == (long)WINDOW_MMAP)
+		nr = ASK_BY_IOCTL;
 	calls.nr[calls.n++ % 1200] = nr;
 	if (nr == SYS_munmap)
 		unmapped(a);
@@ -198,6 +231,8 @@ static long faked_syscall(long nr, ...)
 	}
 	if (nr == SYS_ioctl && a[0] == device && a[1] == (long)WINDOW_TOKEN)
 		return answer_token((struct window_token *)a[2]);
+	if (nr == ASK_BY_IOCTL)
+		return answer_mmap((const struct window_mmap *)a[2]);
 	if (nr == PRIVCMD_FILL)
 		return privcmd_fill((int)a[0], (const privcmd_mmapbatch_v2_t *)a[2]);
 	if (nr == SYS_sendto && daemon_hangs_up)
@@ -287,13 +322,16 @@ static inline void say(int conn, const struct said *s)
 		     s->fds);
 }
 
-static inline void serve(int conn)
+/* @rq: NULL if it is still to come. */
+static inline void serve(int conn, const struct window_request *rq)
 {
 	char end;
 
 	if (daemon_hangs_up)
 		return;
-	if (recv(conn, &daemon_.rq, sizeof(daemon_.rq), 0) != sizeof(daemon_.rq))
+	if (rq)
+		daemon_.rq = *rq;
+	else if (recv(conn, &daemon_.rq, sizeof(daemon_.rq), 0) != sizeof(daemon_.rq))
 		return;
 	daemon_.asked++;
 	if (daemon_.before)
@@ -306,6 +344,26 @@ static inline void serve(int conn)
 	recv(conn, &end, 1, 0);
 }
 
+/* Return: the connection, when it has been answered; -1 if no more can come. */
+static inline int serve_next(void)
+{
+	struct pollfd from[] = { { .fd = handover[0], .events = POLLIN },
+				 { .fd = daemon_.listener, .events = POLLIN } };
+	struct taken t;
+
+	poll(from, 2, -1);
+	if (from[0].revents) {
+		if (read(handover[0], &t, sizeof(t)) != sizeof(t))
+			return -1;
+		serve(t.conn, &t.rq);
+		return t.conn;
+	}
+	t.conn = accept4(daemon_.listener, NULL, NULL, SOCK_CLOEXEC);
+	if (t.conn >= 0)
+		serve(t.conn, NULL);
+	return t.conn;
+}
+
 static inline void *daemon_main(void *arg)
 {
 	sigset_t all;
@@ -313,8 +371,7 @@ static inline void *daemon_main(void *arg)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
-	while ((conn = accept4(daemon_.listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		serve(conn);
+	while ((conn = serve_next()) >= 0) {
 		close(conn);
 		served++;
 	}
@@ -335,6 +392,7 @@ static const struct said three_pieces =
 static const uint32_t one_piece_pages[] = { 5, 6, 7 };
 static const uint32_t three_pieces_pages[] = { 9, 2, 7 };
 
+/* A device that has tokens only. */
 static inline void set_up(void)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -357,7 +415,16 @@ static inline void set_up(void)
 	ck_assert_int_eq(bind(daemon_.listener, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	ck_assert_int_eq(listen(daemon_.listener, 64), 0);
 	daemon_.said[0] = one_piece;
+	mmap_error = ENOTTY;
+	ck_assert_int_eq(pipe2(handover, O_CLOEXEC), 0);
 	ck_assert_int_eq(pthread_create(&daemon_.thread, NULL, daemon_main, NULL), 0);
+}
+
+/* One that can be asked for windows. */
+static inline void set_up_by_ioctl(void)
+{
+	set_up();
+	mmap_error = 0;
 }
 
 static inline void tear_down(void)
@@ -365,6 +432,8 @@ static inline void tear_down(void)
 	shutdown(daemon_.listener, SHUT_RDWR);
 	pthread_join(daemon_.thread, NULL);
 	close(daemon_.listener);
+	close(handover[0]);
+	close(handover[1]);
 	if (daemon_.window != daemon_.file)
 		close(daemon_.window);
 	close(daemon_.file);
@@ -414,8 +483,8 @@ static inline int windows(void)
 	return n;
 }
 
-/* The VmFlags line of the mapping at an address. */
-static inline void vm_flags(const void *at, char flags[256])
+/* A line of what smaps tells of the mapping at an address, without its name. */
+static inline void smaps_line(const void *at, const char *name, char value[256])
 {
 	FILE *f = fopen("/proc/self/smaps", "re");
 	unsigned long start, end;
@@ -423,12 +492,12 @@ static inline void vm_flags(const void *at, char flags[256])
 	char line[512];
 
 	ck_assert_ptr_nonnull(f);
-	flags[0] = '\0';
+	value[0] = '\0';
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
 			here = start <= (unsigned long)at && (unsigned long)at < end;
-		if (here && !strncmp(line, "VmFlags:", 8))
-			snprintf(flags, 256, "%.200s", line + 8);
+		if (here && !strncmp(line, name, strlen(name)))
+			snprintf(value, 256, "%.200s", line + strlen(name));
 	}
 	fclose(f);
 }
@@ -444,6 +513,16 @@ static inline uint64_t signal_mask(void)
 
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
 	return mask;
+}
+
+/* Of try_map(), from the first one on. */
+static inline int count_calls(long nr)
+{
+	int n = 0;
+
+	for (int i = 0; i < calls.n; i++)
+		n += calls.nr[i] == nr;
+	return n;
 }
 
 static inline char *try_map(void *addr, size_t length, int prot, int flags)
@@ -516,6 +595,12 @@ static inline int expected_error(long nr, int error)
 		return error == EINTR ? 0 : ENODEV;
 	case SYS_socket:
 		return error == EMFILE || error == ENFILE || error == ENOMEM ? error : ENODEV;
+	/* There is another way. */
+	case SYS_socketpair:
+		return error == EMFILE || error == ENFILE || error == ENOMEM ? error : 0;
+	case SYS_getpid:
+	case ASK_BY_IOCTL:
+		return 0;
 	default:
 		return ENODEV;
 	}

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +40,29 @@ void mmap_call_refuse(struct mmap_call *mc, int error)
 	call_error = error;
 	call_addr = MAP_FAILED;
 	pthread_mutex_unlock(&lock);
+}
+
+/*
+ * The window socket, of which the rig has no more than its name. What comes by ioctl goes the way of
+ * any other call; who waits at the other end of the client's socket is told that it came there.
+ */
+static struct winsock *const the_winsock = (struct winsock *)&rig;
+
+const char *winsock_path(const struct winsock *ws)
+{
+	ck_assert_ptr_eq(ws, the_winsock);
+	return RIG_SOCKET;
+}
+
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
+{
+	ck_assert_ptr_eq(ws, the_winsock);
+	ck_assert_int_eq(write(fd, "here", 4), 4);
+	close(fd);
+	call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
+	call_answers = 0;
+	gntdev_mmap(&call, &rig.gd);
+	return 0;
 }
 
 /* The client's part: one mapping of as many pieces as there are runs of pages. */
@@ -93,7 +117,7 @@ void rig_setup(void)
 	rig.gd.table = table_new();
 	rig.gd.defer = defer_new();
 	rig.gd.limit = GNTDEV_LIMIT_DEFAULT;
-	rig.gd.socket = "/run/cuse-gntdev/xen-gntdev.sock";
+	rig.gd.winsock = the_winsock;
 	ck_assert_int_eq(windows_start(rig.gd.windows), 0);
 	rig.fh = rig_open();
 }
@@ -236,6 +260,31 @@ static void *answer_of_mmap(void)
 		usleep(1000);
 	errno = error;
 	return addr;
+}
+
+void *rig_mmap_by_ioctl(uint64_t fh, uint64_t index, size_t length, int prot, int flags)
+{
+	struct window_mmap wm = { .pid = (uint32_t)getpid() };
+	char said[8] = "";
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	wm.sock = pair[1];
+	wm.rq = (struct window_request){
+		.magic = WINDOW_MAGIC,
+		.version = WINDOW_VERSION,
+		.prot = (uint32_t)prot,
+		.flags = (uint32_t)flags,
+		.offset = index,
+		.length = length,
+	};
+	ck_assert_int_eq(double_ioctl(&rig.gd.dev, fh, WINDOW_MMAP, &wm, DOUBLE_DIRECT), 0);
+	close(pair[1]);
+	ck_assert_int_eq(read(pair[0], said, sizeof(said)), 4);
+	ck_assert_str_eq(said, "here");
+	ck_assert_int_eq(read(pair[0], said, sizeof(said)), 0);
+	close(pair[0]);
+	return answer_of_mmap();
 }
 
 int rig_mmap_answer(void **addr)

@@ -18,6 +18,9 @@
 /* The simulated domain that grants. */
 #define RIG_GRANTER 7
 
+/* Where clients are told to connect. */
+#define RIG_SOCKET "/run/cuse-gntdev/xen-gntdev.sock"
+
 struct rig {
 	struct gntdev gd;
 	struct sim *sim;
@@ -49,6 +52,9 @@ int rig_notify(uint64_t fh, uint64_t index, uint32_t action, uint32_t port);
 
 /* mmap(2) as a preloaded client. Return: the address, or MAP_FAILED with errno set. */
 void *rig_mmap(uint64_t fh, uint64_t index, size_t length, int prot, int flags);
+
+/* The same by WINDOW_MMAP. */
+void *rig_mmap_by_ioctl(uint64_t fh, uint64_t index, size_t length, int prot, int flags);
 
 /* The same with a token of the test's choosing. */
 void *rig_mmap_with(uint64_t open_id, const uint8_t *secret, uint64_t index, size_t length,

@@ -4,10 +4,12 @@
  * own, in both ways of reaching the caller's memory
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "rig.h"
@@ -262,6 +264,142 @@ START_TEST(offset_of_mapping)
 }
 END_TEST
 
+/* GET_OFFSET_FOR_VADDR as thread @tid (0: us). Return: its result. */
+static int offset_at(uint64_t fh, const char *at, pid_t tid,
+		     struct ioctl_gntdev_get_offset_for_vaddr *op)
+{
+	int result;
+
+	memset(op, 0, sizeof(*op));
+	op->vaddr = (uintptr_t)at;
+	double_tid = tid;
+	result =
+		double_ioctl(&rig.gd.dev, fh, IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, op, DOUBLE_DIRECT);
+	double_tid = 0;
+	return result;
+}
+
+static void assert_offset(uint64_t fh, const char *at, uint64_t index, uint32_t count)
+{
+	struct ioctl_gntdev_get_offset_for_vaddr op;
+
+	ck_assert_int_eq(offset_at(fh, at, 0, &op), 0);
+	ck_assert_uint_eq(op.offset, index);
+	ck_assert_uint_eq(op.count, count);
+}
+
+static char *mapped(uint32_t count, uint64_t *index)
+{
+	uint32_t refs[4];
+	char *p;
+
+	for (uint32_t i = 0; i < count; i++)
+		refs[i] = rig_grant(false);
+	ck_assert_int_eq(rig_map_refs(rig.fh, refs, count, index), 0);
+	p = rig_mmap(rig.fh, *index, count * 4096, PROT_READ, MAP_SHARED);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	return p;
+}
+
+/* The last mapping of this open is found at once, any other one, or a part, or none, as ever. */
+START_TEST(offset_of_any_mapping)
+{
+	struct ioctl_gntdev_get_offset_for_vaddr op;
+	uint64_t two, three, one;
+	char *p = mapped(2, &two), *q, *r;
+
+	assert_offset(rig.fh, p, two, 2);
+	assert_offset(rig.fh, p + 4096, two, 2);
+	q = mapped(3, &three);
+	assert_offset(rig.fh, q, three, 3);
+	assert_offset(rig.fh, p, two, 2);
+	r = mapped(1, &one);
+	assert_offset(rig.fh, r, one, 1);
+	assert_offset(rig.fh, p, two, 2);
+	assert_offset(rig.fh, q + 8192, three, 3);
+	/* Through one that has never mapped. */
+	assert_offset(rig_open(), q, three, 3);
+	/* What is left where one page was taken away: that is not a window of one page. */
+	munmap(q + 4096, 4096);
+	assert_offset(rig.fh, q, three, 3);
+	assert_offset(rig.fh, q + 8192, three, 3);
+	munmap(q, 3 * 4096);
+	munmap(p, 2 * 4096);
+	munmap(r, 4096);
+	ck_assert_int_eq(offset_at(rig.fh, r, 0, &op), -EINVAL);
+	ck_assert_int_ge(rig_wait_handles(0), 0);
+}
+END_TEST
+
+START_TEST(offset_of_a_moved_mapping)
+{
+	struct ioctl_gntdev_get_offset_for_vaddr op;
+	uint64_t index;
+	char *p = mapped(2, &index), *q;
+
+	q = mmap(NULL, 4 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_eq(mremap(p, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, q + 8192), q + 8192);
+	assert_offset(rig.fh, q + 8192, index, 2);
+	/* In front of it there is something else. */
+	ck_assert_int_eq(offset_at(rig.fh, q, 0, &op), -EINVAL);
+	munmap(q, 4 * 4096);
+	ck_assert_int_ge(rig_wait_handles(0), 0);
+}
+END_TEST
+
+/* It is the caller's mapping that counts: here a child's, which has kept what we have not. */
+START_TEST(offset_in_another_process)
+{
+	struct ioctl_gntdev_get_offset_for_vaddr *op =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t index, other;
+	char *p = mapped(2, &index), *q = mapped(1, &other);
+	pid_t child = fork();
+
+	ck_assert_int_ge(child, 0);
+	while (!child)
+		pause();
+	munmap(p, 8192);
+	munmap(q, 4096);
+	ck_assert_int_eq(offset_at(rig.fh, q, 0, op), -EINVAL);
+	ck_assert_int_eq(offset_at(rig.fh, q, child, op), 0);
+	ck_assert_uint_eq(op->offset, other);
+	ck_assert_uint_eq(op->count, 1);
+	ck_assert_int_eq(offset_at(rig.fh, p, child, op), 0);
+	ck_assert_uint_eq(op->offset, index);
+	ck_assert_uint_eq(op->count, 2);
+	kill(child, SIGKILL);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	ck_assert_int_ge(rig_wait_handles(0), 0);
+	munmap(op, 4096);
+}
+END_TEST
+
+START_TEST(window_by_ioctl)
+{
+	struct window_mmap wm = { .pid = (uint32_t)getpid(), .sock = STDIN_FILENO };
+	uint64_t index;
+	uint32_t refs[2] = { rig_grant(false), rig_grant(false) };
+	char *p;
+
+	ck_assert_int_eq(rig_map_refs(rig.fh, refs, 2, &index), 0);
+	p = rig_mmap_by_ioctl(rig.fh, index, 8192, PROT_READ | PROT_WRITE, MAP_SHARED);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	p[4096] = 'x';
+	ck_assert_int_eq(rig.frame[1][0], 'x');
+	assert_offset(rig.fh, p, index, 2);
+	/* The map is that of the open that was asked. */
+	ck_assert_ptr_eq(rig_mmap_by_ioctl(rig_open(), index, 8192, PROT_READ, MAP_SHARED),
+			 MAP_FAILED);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(double_ioctl(&rig.gd.dev, 4711, WINDOW_MMAP, &wm, DOUBLE_DIRECT), -EBADF);
+	ck_assert_int_eq(ioctl_mode(WINDOW_MMAP, &wm, DOUBLE_RETRY), -EOPNOTSUPP);
+	ck_assert_int_eq(ioctl_mode(WINDOW_MMAP, &wm, DOUBLE_DIRECT), -ENOTTY);
+	munmap(p, 8192);
+	ck_assert_int_ge(rig_wait_handles(0), 0);
+}
+END_TEST
+
 START_TEST(notify_rows)
 {
 	uint64_t index = rig_map(rig.fh, rig_grant(false));
@@ -335,9 +473,13 @@ END_TEST
 START_TEST(compat)
 {
 	static const uint32_t cmds[] = {
-		IOCTL_GNTDEV_MAP_GRANT_REF,	   IOCTL_GNTDEV_UNMAP_GRANT_REF,
-		IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, IOCTL_GNTDEV_SET_UNMAP_NOTIFY,
-		IOCTL_GNTDEV_GRANT_COPY,	   WINDOW_TOKEN,
+		IOCTL_GNTDEV_MAP_GRANT_REF,
+		IOCTL_GNTDEV_UNMAP_GRANT_REF,
+		IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR,
+		IOCTL_GNTDEV_SET_UNMAP_NOTIFY,
+		IOCTL_GNTDEV_GRANT_COPY,
+		WINDOW_TOKEN,
+		WINDOW_MMAP,
 	};
 	struct double_result r;
 
@@ -357,7 +499,7 @@ START_TEST(token)
 	ck_assert_int_eq(ioctl_mode(WINDOW_TOKEN, NULL, _i), -EFAULT);
 	ck_assert_int_eq(ioctl_mode(WINDOW_TOKEN, &t, _i), 0);
 	ck_assert_uint_eq(t.open_id, rig.fh);
-	ck_assert_str_eq(t.socket, rig.gd.socket);
+	ck_assert_str_eq(t.socket, RIG_SOCKET);
 	ck_assert_uint_eq(t.flags, _i == DOUBLE_DIRECT ? 0 : WINDOW_TELL_VADDR);
 	ck_assert_int_eq(double_ioctl(&rig.gd.dev, rig_open(), WINDOW_TOKEN, &u, DOUBLE_DIRECT), 0);
 	ck_assert_int_ne(memcmp(t.secret, u.secret, sizeof(t.secret)), 0);
@@ -420,6 +562,10 @@ Suite *ioctl_suite(void)
 	tcase_add_test(tc, opens_are_apart);
 	in_both_modes(tc, offset_of_nothing);
 	tcase_add_test(tc, offset_of_mapping);
+	tcase_add_test(tc, offset_of_any_mapping);
+	tcase_add_test(tc, offset_of_a_moved_mapping);
+	tcase_add_test(tc, offset_in_another_process);
+	tcase_add_test(tc, window_by_ioctl);
 	in_both_modes(tc, notify_rows);
 	tcase_add_test(tc, event_of_a_map_never_mmapped);
 	in_both_modes(tc, not_implemented);

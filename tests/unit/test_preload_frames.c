@@ -76,15 +76,6 @@ static void assert_filled(const char *p, uint32_t pages, int flags)
 	ck_assert_int_eq(privcmd.flags, flags);
 }
 
-static int count_calls(long nr)
-{
-	int n = 0;
-
-	for (int i = 0; i < calls.n; i++)
-		n += calls.nr[i] == nr;
-	return n;
-}
-
 /* --- windows ------------------------------------------------------------------------------- */
 
 START_TEST(a_window_of_one_run)
@@ -408,19 +399,18 @@ END_TEST
 
 Suite *preload_frames_suite(void);
 
-Suite *preload_frames_suite(void)
+/* What is the same whichever way the window comes. */
+static void add_case(Suite *s, const char *name, void (*before)(void))
 {
-	Suite *s = suite_create("preload_frames");
-	TCase *tc = tcase_create("frames");
+	TCase *tc = tcase_create(name);
 
-	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_checked_fixture(tc, before, tear_down);
 	tcase_add_test(tc, a_window_of_one_run);
 	tcase_add_test(tc, frames_out_of_order);
 	tcase_add_loop_test(tc, frames_in_any_number, 0, N_SIZES);
 	tcase_add_test(tc, frames_of_messages_of_their_own);
 	tcase_add_loop_test(tc, frames_at_fixed_addresses, 0, 2);
 	tcase_add_test(tc, wishes_for_an_address_of_frames);
-	tcase_add_test(tc, the_address_of_frames_is_told_when_wanted);
 	tcase_add_test(tc, privcmd_is_not_asked_to_populate);
 	tcase_add_loop_test(tc, frames_that_are_only_read, 0, 2);
 	tcase_add_test(tc, private_frames_that_write_are_enodev);
@@ -431,6 +421,19 @@ Suite *preload_frames_suite(void)
 	tcase_add_loop_test(tc, a_frame_that_is_refused, 0, 2);
 	tcase_add_loop_test(tc, a_privcmd_that_fails, 0, 2);
 	tcase_add_loop_test(tc, each_call_for_frames_may_fail, 0, 2);
+	suite_add_tcase(s, tc);
+}
+
+Suite *preload_frames_suite(void)
+{
+	Suite *s = suite_create("preload_frames");
+	TCase *tc = tcase_create("connected");
+
+	add_case(s, "frames", set_up);
+	add_case(s, "frames by ioctl", set_up_by_ioctl);
+
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, the_address_of_frames_is_told_when_wanted);
 	suite_add_tcase(s, tc);
 	return s;
 }

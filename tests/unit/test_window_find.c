@@ -192,6 +192,96 @@ START_TEST(find_from_threads_and_children)
 }
 END_TEST
 
+#define find_exact(tid, p, count, name) \
+	window_find_exact(windows, tid, (uintptr_t)(p), count, WINDOW_OF_GNTDEV, name)
+
+START_TEST(find_exact_mapping)
+{
+	struct window_name name;
+	static struct user u;
+	int fd = make_at(&u, 7, false, WINDOW_OF_GNTDEV);
+	char *p = hole(), *q = p + 64 * PAGE;
+
+	ck_assert_ptr_eq(mmap(p, PAGES * PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0), p);
+	close(fd);
+	ck_assert_int_eq(find_exact(getpid(), p, PAGES, &name), 0);
+	ck_assert_uint_eq(name.id, u.id);
+	ck_assert_uint_eq(name.index, 7 * PAGE);
+	ck_assert_uint_eq(name.count, PAGES);
+	/* Not a byte more or less. */
+	for (uint32_t count = 0; count < 2 * PAGES; count++)
+		for (long at = -2; at <= (long)PAGES; at++)
+			if (at || count != PAGES)
+				ck_assert_int_eq(
+					find_exact(getpid(), p + at * (long)PAGE, count, &name),
+					-EINVAL);
+	ck_assert_int_eq(find_exact(getpid(), p + 1, PAGES, &name), -EINVAL);
+	ck_assert_int_eq(find_exact(getpid(), p, UINT32_MAX, &name), -EINVAL);
+	ck_assert_int_eq(find_exact(getpid(), -PAGE, PAGES, &name), -EINVAL);
+	ck_assert_int_eq(find_exact(getpid(), 0, PAGES, &name), -EINVAL);
+	/* It moves: it is where it is. */
+	ck_assert_ptr_eq(mremap(p, PAGES * PAGE, PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, q),
+			 q);
+	ck_assert_int_eq(find_exact(getpid(), p, PAGES, &name), -EINVAL);
+	ck_assert_int_eq(find_exact(getpid(), q, PAGES, &name), 0);
+	/* What is left of it is not all of it. */
+	munmap(q + PAGE, (PAGES - 1) * PAGE);
+	for (uint32_t count = 1; count <= PAGES; count++)
+		ck_assert_int_eq(find_exact(getpid(), q, count, &name), -EINVAL);
+	ck_assert_int_eq(find(getpid(), q, &name), 0);
+	munmap(q, PAGE);
+}
+END_TEST
+
+START_TEST(find_exact_is_of_a_kind)
+{
+	struct window_name name;
+	static struct user u;
+	int fd = make_at(&u, 0, false, WINDOW_OF_GNTALLOC);
+	char *p = map_window(fd, PROT_READ);
+
+	ck_assert_int_eq(find_exact(getpid(), p, PAGES, &name), -EINVAL);
+	ck_assert_int_eq(window_find_exact(windows, getpid(), (uintptr_t)p, PAGES,
+					   WINDOW_OF_GNTALLOC, &name),
+			 0);
+	close(fd);
+	munmap(p, PAGES * PAGE);
+}
+END_TEST
+
+static void *find_exact_from_thread(void *arg)
+{
+	struct window_name name;
+
+	table_thread_enter();
+	ck_assert_int_eq(find_exact((pid_t)syscall(SYS_gettid), arg, PAGES, &name), 0);
+	table_thread_leave();
+	return NULL;
+}
+
+START_TEST(find_exact_in_others)
+{
+	struct window_name name;
+	static struct user u;
+	int fd = make(&u);
+	char *p = map_window(fd, PROT_READ);
+	struct client c = client_new(fd);
+	pthread_t t;
+
+	ck_assert_int_eq(pthread_create(&t, NULL, find_exact_from_thread, p), 0);
+	pthread_join(t, NULL);
+	munmap(p, PAGES * PAGE);
+	ck_assert_int_eq(find_exact(getpid(), p, PAGES, &name), -EINVAL);
+	ck_assert_int_eq(find_exact(c.pid, p, PAGES, &name), 0);
+	ck_assert_uint_eq(name.id, u.id);
+	end_client(&c, 'k');
+	ck_assert_int_eq(find_exact(c.pid, p, PAGES, &name), -EINVAL);
+	ck_assert_int_eq(find_exact(0, p, PAGES, &name), -EINVAL);
+	ck_assert_int_eq(find_exact(-1, p, PAGES, &name), -EINVAL);
+	assert_gone_promptly(&u);
+}
+END_TEST
+
 /* Map a file of this name; the path is relative to the working directory. */
 static char *map_named(const char *path)
 {
@@ -243,8 +333,10 @@ START_TEST(find_hostile_names)
 	go_deep(_i ? '\n' : 'd');
 	p[4] = map_named(s);
 	p[5] = map_named("f");
-	for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+	for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++) {
 		ck_assert_int_eq(find(getpid(), p[i], &found), -EINVAL);
+		ck_assert_int_eq(find_exact(getpid(), p[i], 1, &found), -EINVAL);
+	}
 	/* Their lines are in the way of what is behind them. */
 	ck_assert_int_eq(find(getpid(), ours, &found), 0);
 	ck_assert_uint_eq(found.id, u.id);
@@ -363,6 +455,9 @@ Suite *window_find_suite(void)
 	tcase_add_test(tc, find_is_of_a_kind);
 	tcase_add_test(tc, find_nobody);
 	tcase_add_test(tc, find_from_threads_and_children);
+	tcase_add_test(tc, find_exact_mapping);
+	tcase_add_test(tc, find_exact_is_of_a_kind);
+	tcase_add_test(tc, find_exact_in_others);
 	tcase_add_loop_test(tc, find_hostile_names, 0, 2);
 
 	tc = add_case(s, "directory", setup);

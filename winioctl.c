@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * winioctl.c - mmaps of preloaded clients that come by ioctl (WINDOW_MMAP)
+ *
+ * An mmap through the window socket costs a round trip for the token, a connection, and four times
+ * another thread has to be woken. Here it is one round trip: the client makes a pair of sockets and
+ * names one of them in an ioctl on the device, the worker takes that one out of the client's table of
+ * descriptors (pidfd_getfd(2)) and answers there. No token is needed: who makes the ioctl has the
+ * open.
+ *
+ * Whose table is it? The caller's, as long as it waits for this ioctl (caller.c): that is asked of the
+ * kernel after the descriptor was taken and before anything is done with it. What was taken can be
+ * anything that the client has open; it is only ever written to as a socket, and closed. Closing can
+ * take time, so nothing is taken while another client holds up a worker (hands_off).
+ */
+#include "winioctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Whether a thread belongs to the process that the client says it is. */
+static bool is_thread_of(pid_t tid, pid_t pid)
+{
+	char path[48];
+
+	if (tid == pid)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
+	return access(path, F_OK) == 0;
+}
+
+/*
+ * The process that this thread dealt with last: most clients map more than once. When it has ended, its
+ * descriptor says so (ESRCH), whoever has its number now.
+ */
+static __thread struct {
+	pid_t pid;
+	int fd;
+} last = { .fd = -1 };
+
+/* Return: a descriptor of ours for the client's @fd, or -errno. */
+static int take_descriptor(pid_t pid, int fd)
+{
+	int taken;
+
+	if (last.pid == pid) {
+		taken = (int)syscall(SYS_pidfd_getfd, last.fd, fd, 0);
+		if (taken >= 0 || errno != ESRCH)
+			return taken < 0 ? -errno : taken;
+	}
+	if (last.fd >= 0)
+		close(last.fd);
+	last.pid = 0;
+	last.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (last.fd < 0)
+		return -errno;
+	last.pid = pid;
+	taken = (int)syscall(SYS_pidfd_getfd, last.fd, fd, 0);
+	return taken < 0 ? -errno : taken;
+}
+
+/* Return: 0 if the answer goes through the client's socket; -errno. */
+static int take_over(struct request *rq, const struct token *t, uint64_t open_id,
+		     struct winsock *ws)
+{
+	struct window_mmap wm;
+	struct iovec local = { &wm, sizeof(wm) };
+	struct iovec remote = { (void *)(uintptr_t)rq->arg, sizeof(wm) };
+	int sock;
+
+	if (!rq->tid || rq->hands_off ||
+	    process_vm_readv(rq->tid, &local, 1, &remote, 1, 0) != sizeof(wm))
+		return -EOPNOTSUPP;
+	if (wm.rq.magic != WINDOW_MAGIC || wm.rq.version != WINDOW_VERSION)
+		return -ENOTTY;
+	if (!is_thread_of(rq->tid, (pid_t)wm.pid))
+		return -EOPNOTSUPP;
+	sock = take_descriptor((pid_t)wm.pid, wm.sock);
+	if (sock < 0)
+		return -EOPNOTSUPP;
+	if (!rq->ops->waiting(rq)) {
+		close(sock);
+		return -ECONNABORTED;
+	}
+	wm.rq.open_id = open_id;
+	memcpy(wm.rq.secret, t->secret, sizeof(wm.rq.secret));
+	return winsock_adopt(ws, sock, (pid_t)wm.pid, rq->uid, &wm.rq) ? -EOPNOTSUPP : 0;
+}
+
+void winioctl_mmap(struct request *rq, const struct token *t, uint64_t open_id, struct winsock *ws)
+{
+	request_done(rq, take_over(rq, t, open_id, ws), NULL, 0);
+}
