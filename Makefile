@@ -52,7 +52,8 @@ TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%)
 
-.PHONY: all help deps demo check bench lint install clean check-unit check-cuse check-systemd check-xen
+.PHONY: all help deps demo check bench bench-xen lint install clean
+.PHONY: check-unit check-cuse check-systemd check-xen
 .PHONY: run-lint run-unit run-cuse run-systemd run-xen
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -69,6 +70,7 @@ help:
 	@echo "     ONE=name       only this case of check-cuse, or this one of check-xen: debian12-pv,"
 	@echo "                    debian12-pvh, debian13-pv, debian13-pvh (CASES=\"name ...\": only these cases)"
 	@echo "make bench          measure: lines of name, value, unit"
+	@echo "make bench-xen      the same on a real Xen, next to the kernel's driver (ONE=debian12-pvh: only there)"
 	@echo "make lint           style, warnings of two compilers, static analysis"
 	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
 	@echo "make deps           install the packages of packages.list (as root)"
@@ -86,7 +88,7 @@ deps:
 	@echo "deps: all packages are there"
 
 # all and install take the system as it is; everything that runs tests sees to its packages first.
-ifneq ($(filter demo bench lint check% run-%,$(MAKECMDGOALS)),)
+ifneq ($(filter demo bench% lint check% run-%,$(MAKECMDGOALS)),)
 PACKAGES = $(addprefix build/packages/,$1)
 endif
 
@@ -226,6 +228,14 @@ bench: $(BENCH_BIN) $(call PACKAGES,bench)
 	@echo "# native: $$(nproc) processors, Linux $$(uname -r)"
 	@for b in $(BENCH_NATIVE); do build/$$b || exit 1; done
 	@bench/qemu.sh
+
+XEN_BENCH = $(or $(ONE),debian12-pv debian12-pvh)
+
+bench-xen: $(PROGRAMS) $(XEN_TOOLS) $(call PACKAGES,xen) \
+		$(foreach c,$(XEN_BENCH),build/xen/$(firstword $(subst -, ,$c))/bench)
+	@for combo in $(XEN_BENCH); do \
+		tests/xen/run.sh -t 400 -n bench $$combo tests/xen/bench.sh || exit 1; \
+	done
 
 # --- install ------------------------------------------------------------------------------------
 
