@@ -308,7 +308,7 @@ static bool make_granter(struct daemon *d, unsigned int i, const struct why *why
 	if (!serve_device(d, gntalloc_device(d->gntalloc[i]), 1, -1, gntalloc_mmap, d->gntalloc[i],
 			  why))
 		return false;
-	gntalloc_set_socket(d->gntalloc[i], winsock_path(d->served[d->n_served - 1].winsock));
+	gntalloc_set_winsock(d->gntalloc[i], d->served[d->n_served - 1].winsock);
 	return true;
 }
 

@@ -47,7 +47,6 @@ struct gntalloc {
 	struct device dev;
 	struct sim *sim;
 	struct windows *windows;
-	const char *socket;
 	struct winsock *winsock;
 	uint16_t domid;
 	uint32_t limit;
@@ -464,11 +463,9 @@ static void answer_preload(struct gntalloc *ga, struct request *rq)
 	if (!o)
 		request_done(rq, -EBADF, NULL, 0);
 	else if (rq->cmd == WINDOW_TOKEN)
-		token_answer(rq, &token, rq->fh, ga->socket);
-	else if (ga->winsock)
-		winioctl_mmap(rq, &token, rq->fh, ga->winsock);
+		token_answer(rq, &token, rq->fh, winsock_path(ga->winsock));
 	else
-		request_done(rq, -EOPNOTSUPP, NULL, 0);
+		winioctl_mmap(rq, &token, rq->fh, ga->winsock);
 }
 
 static const char *reason(int err)
@@ -687,11 +684,6 @@ int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out)
 struct device *gntalloc_device(struct gntalloc *ga)
 {
 	return &ga->dev;
-}
-
-void gntalloc_set_socket(struct gntalloc *ga, const char *path)
-{
-	ga->socket = path;
 }
 
 void gntalloc_set_winsock(struct gntalloc *ga, struct winsock *ws)

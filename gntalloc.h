@@ -43,14 +43,7 @@ int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out);
 /** gntalloc_device() - what a session serves */
 struct device *gntalloc_device(struct gntalloc *ga);
 
-/** gntalloc_set_socket() - the path that clients are told. Before the first ioctl; not copied. */
-void gntalloc_set_socket(struct gntalloc *ga, const char *path);
-
-/**
- * gntalloc_set_winsock() - the server at that path, which then answers WINDOW_MMAP, too
- *
- * Before the first ioctl.
- */
+/** gntalloc_set_winsock() - the server that clients are sent to. Before the first ioctl. */
 void gntalloc_set_winsock(struct gntalloc *ga, struct winsock *ws);
 
 /**

@@ -44,8 +44,9 @@
  * client must not map more, or at other places, than it asked for because of a fault elsewhere.
  *
  * Two things cannot be hidden. A child forked by another thread during the exchange inherits its
- * two descriptors (and the memory that holds frame numbers) until it calls execve(2) or ends, and
- * the window lives as long; forked a moment later it would have inherited the mapping itself. And a
+ * descriptors (and the memory that holds frame numbers) until it calls execve(2) or ends, and the
+ * window lives as long; forked a moment later it would have inherited the mapping itself. (One that
+ * has the daemon's end of the pair also hides the daemon's death, if it dies just then.) And a
  * window of several pieces, or of frames, that replaces a mapping (MAP_FIXED) is not there all at
  * once: another thread that uses those addresses meanwhile gets SIGSEGV or SIGBUS.
  */

@@ -10,19 +10,22 @@
  *
  * Whose table is it? The caller's, as long as it waits for this ioctl (caller.c): that is asked of the
  * kernel after the descriptor was taken and before anything is done with it. What was taken can be
- * anything that the client has open; it is only ever written to as a socket, and closed. Closing can
+ * anything that the client has open; it is only written to if it is a socket whose other end
+ * the client has made, and closed. Closing can
  * take time, so nothing is taken while another client holds up a worker (hands_off).
  */
 #include "winioctl.h"
 
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Whether a thread belongs to the process that the client says it is. */
+/* Whether a thread belongs to the process that the client says it is, and has its descriptors. */
 static bool is_thread_of(pid_t tid, pid_t pid)
 {
 	char path[48];
@@ -30,7 +33,19 @@ static bool is_thread_of(pid_t tid, pid_t pid)
 	if (tid == pid)
 		return true;
 	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
-	return access(path, F_OK) == 0;
+	return access(path, F_OK) == 0 && syscall(SYS_kcmp, tid, pid, KCMP_FILES, 0, 0) == 0;
+}
+
+/*
+ * Whether the other end was made by the client itself. If it were connected to somebody else we would
+ * write there in our own name.
+ */
+static bool is_clients_own(int sock, pid_t pid)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == pid;
 }
 
 /*
@@ -85,6 +100,10 @@ static int take_over(struct request *rq, const struct token *t, uint64_t open_id
 	if (!rq->ops->waiting(rq)) {
 		close(sock);
 		return -ECONNABORTED;
+	}
+	if (!is_clients_own(sock, (pid_t)wm.pid)) {
+		close(sock);
+		return -EOPNOTSUPP;
 	}
 	wm.rq.open_id = open_id;
 	memcpy(wm.rq.secret, t->secret, sizeof(wm.rq.secret));

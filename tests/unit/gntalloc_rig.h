@@ -159,7 +159,6 @@ static inline void setup(void)
 	gc.sim = sim;
 	gc.windows = windows;
 	ck_assert_int_eq(gntalloc_new(&gc, &ga), 0);
-	gntalloc_set_socket(ga, "/run/gntalloc.sock");
 	gntalloc_set_winsock(ga, (struct winsock *)&call);
 	dev = gntalloc_device(ga);
 	ck_assert_int_eq(windows_start(windows), 0);

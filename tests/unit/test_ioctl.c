@@ -357,8 +357,9 @@ START_TEST(offset_in_another_process)
 	pid_t child = fork();
 
 	ck_assert_int_ge(child, 0);
-	while (!child)
-		pause();
+	if (!child)
+		for (;;)
+			pause();
 	munmap(p, 8192);
 	munmap(q, 4096);
 	ck_assert_int_eq(offset_at(rig.fh, q, 0, op), -EINVAL);
