@@ -454,7 +454,7 @@ static bool wait_for_page(struct copy_job *j)
 /*
  * carry_out() - in one hypercall; or one by one, where the kernel copies for us and the order matters
  *
- * If the hypercall itself fails nothing of it was copied, and the call ends with this batch.
+ * If the hypercall itself fails the call ends with this batch; what was not copied is still pending.
  */
 static void carry_out(struct copy_job *j)
 {
@@ -470,7 +470,8 @@ static void carry_out(struct copy_job *j)
 	if (!err)
 		return;
 	for (i -= step; i < j->good; i++)
-		j->op[i].status = GNTST_general_error;
+		if (j->op[i].status == HV_PENDING)
+			j->op[i].status = GNTST_general_error;
 	j->err = err;
 }
 

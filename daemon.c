@@ -365,8 +365,7 @@ static bool start_threads(struct daemon *d, const struct why *why)
 static void say_ready(const struct daemon *d)
 {
 	log_info("/dev/%s is ready: hypervisor \"%s\", %u workers, windows through %s",
-		 d->config->name, d->hv->name, d->config->workers,
-		 winsock_path(d->gntdev.winsock));
+		 d->config->name, d->hv->name, d->config->workers, winsock_path(d->gntdev.winsock));
 	for (unsigned int i = 0; i < d->config->n_granters; i++)
 		log_info("/dev/%s grants as domain %u", d->config->granter[i].name,
 			 d->config->granter[i].domid);

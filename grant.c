@@ -260,7 +260,8 @@ static void map_grants(struct mapping *mp)
 
 	bad = first_failed(mp);
 	if (err == -EXDEV) {
-		log_client(mp->mc->pid, "mmap of index 0x%" PRIx64
+		log_client(mp->mc->pid,
+			   "mmap of index 0x%" PRIx64
 			   ": grants of several domains cannot be in one window in a PV dom0",
 			   mp->map->first << ABI_PAGE_SHIFT);
 		fail(mp, -EINVAL);

@@ -139,7 +139,7 @@ struct hypervisor_ops {
 	 * copy() - GNTTABOP_copy, in order
 	 * @c: operations; those whose status is not HV_PENDING are skipped
 	 *
-	 * Return: 0 with a status in each, or -errno.
+	 * Return: 0 with a status in each; -errno: those still HV_PENDING were not copied.
 	 */
 	int (*copy)(struct hypervisor *hv, struct hv_copy *c, size_t n);
 

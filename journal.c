@@ -61,6 +61,17 @@ void journal_harvest(struct journal *j, struct journal_batch *b, bool translated
 	__atomic_store_n(&b->mapping, 0, __ATOMIC_RELEASE);
 }
 
+size_t journal_held(const struct journal *j)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < JOURNAL_BATCHES; i++)
+		n += j->batch[i].mapping;
+	for (uint32_t i = 0; i < j->slots; i++)
+		n += j->slot[i].state != SLOT_NONE;
+	return n;
+}
+
 void journal_free(struct journal *j)
 {
 	if (j)

@@ -117,6 +117,9 @@ void journal_free(struct journal *j);
  */
 void journal_harvest(struct journal *j, struct journal_batch *b, bool translated);
 
+/** journal_held() - how much is to be undone: pages, and operations that may have been carried out */
+size_t journal_held(const struct journal *j);
+
 /* --- slots: used by the daemon alone ----------------------------------------------------------- */
 
 /* Which slots are free; the memory of those never used is not there yet. */

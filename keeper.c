@@ -36,25 +36,16 @@ size_t keeper_recover(struct journal *j, int privcmd, bool translated)
 	for (uint32_t first = 0; first < j->slots; first += CHUNK) {
 		for (uint32_t i = 0; i < CHUNK; i++)
 			slot[i] = first + i;
+		if (translated)
+			undo_all_doubts(privcmd, &j->batch[0], j, slot, CHUNK);
 		left += undo_all(privcmd, &j->batch[0], translated, j, slot, CHUNK);
 	}
 	return left;
 }
 
-static size_t count_held(const struct journal *j)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < JOURNAL_BATCHES; i++)
-		n += j->batch[i].mapping;
-	for (uint32_t i = 0; i < j->slots; i++)
-		n += j->slot[i].state != SLOT_NONE;
-	return n;
-}
-
 static void clean_up(struct journal *j, int privcmd, bool translated)
 {
-	size_t held = count_held(j), left;
+	size_t held = journal_held(j), left;
 
 	if (!held)
 		return;
@@ -75,29 +66,35 @@ static int compare(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Close all descriptors but these and standard error. */
-static void close_others(int *keep, size_t n)
+/* Close all descriptors but these. Return: whether that worked. */
+static bool close_others(int *keep, size_t n)
 {
+	bool good = true;
 	int from = 0;
 
 	qsort(keep, n, sizeof(*keep), compare);
 	for (size_t i = 0; i < n; i++) {
 		if (keep[i] > from)
-			close_range((unsigned int)from, (unsigned int)keep[i] - 1, 0);
+			good &= !close_range((unsigned int)from, (unsigned int)keep[i] - 1, 0);
 		from = keep[i] + 1;
 	}
-	close_range((unsigned int)from, ~0U, 0);
+	return !close_range((unsigned int)from, ~0U, 0) && good;
 }
 
-/* The kernel's choice when memory is short: not this one. */
-static void be_spared(void)
+/* Whom the kernel chooses when memory is short: not the keeper, rather the daemon. */
+static void set_oom_score(const char *score)
 {
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char now[8] = "";
 
 	if (fd < 0)
 		return;
-	if (write(fd, "-1000", 5) < 0)
-		log_debug("keeper: oom_score_adj: %s", strerror(errno));
+	/* Only ever to or from the lowest: the daemon's own score is not ours to choose. */
+	if (read(fd, now, sizeof(now) - 1) > 0 && (atoi(now) == -1000) != (atoi(score) == -1000) &&
+	    pwrite(fd, score, strlen(score), 0) < 0)
+		log_warn("keeper: oom_score_adj cannot be set to %s: %s (OOMScoreAdjust=-1000 in "
+			 "the unit, or CAP_SYS_RESOURCE)",
+			 score, strerror(errno));
 	close(fd);
 }
 
@@ -106,15 +103,17 @@ static void keep_watch(struct journal *j, int privcmd, int sock, bool translated
 	sigset_t all;
 	ssize_t n;
 	char byte;
+	int err;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	/* Whoever kills the whole group of the daemon does not mean this one. */
 	setsid();
 	prctl(PR_SET_NAME, "gntdev-keeper");
-	be_spared();
-	if (journal_lock(j))
-		log_warn("keeper: cannot lock memory: %s", strerror(errno));
+	set_oom_score("-1000");
+	err = journal_lock(j);
+	if (err)
+		log_warn("keeper: cannot lock memory: %s", strerror(-err));
 	/* Nothing is ever sent. */
 	do
 		n = recv(sock, &byte, 1, 0);
@@ -141,15 +140,20 @@ int keeper_start(struct keeper *k, struct journal *j, int privcmd, const int *ke
 		return err;
 	}
 	if (!k->pid) {
+		/* Or it would never see the daemon's end. */
+		close(pair[0]);
 		memcpy(all, keep, n * sizeof(*keep));
 		all[n] = STDERR_FILENO;
 		all[n + 1] = privcmd;
 		all[n + 2] = pair[1];
-		close_others(all, n + 3);
+		/* The daemon notices that there is no keeper. */
+		if (!close_others(all, n + 3))
+			_exit(1);
 		keep_watch(j, privcmd, pair[1], translated);
 		_exit(0);
 	}
 	close(pair[1]);
+	set_oom_score("-900");
 	k->sock = pair[0];
 	return 0;
 }

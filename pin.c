@@ -119,6 +119,21 @@ static int update(struct pins *p, uint32_t id, void *addr, size_t len)
 	return ret < 0 ? ret : 0;
 }
 
+/* A pin keeps the page, not its page table entry: a touch brings that back. */
+static bool look_again(const struct pins *p, const unsigned char *page, uint64_t *pfn)
+{
+	off_t at = (off_t)((uintptr_t)page / PAGE_BYTES * sizeof(*pfn));
+
+	for (int tries = 0; tries < 10; tries++) {
+		(void)*(const volatile unsigned char *)page;
+		if (pread(p->pagemap, pfn, sizeof(*pfn), at) != sizeof(*pfn))
+			return false;
+		if (*pfn & PAGEMAP_PRESENT)
+			return true;
+	}
+	return false;
+}
+
 static int tell_pfns(const struct pins *p, const void *addr, size_t pages, uint64_t *pfn)
 {
 	off_t at = (off_t)((uintptr_t)addr / PAGE_BYTES * sizeof(*pfn));
@@ -127,7 +142,8 @@ static int tell_pfns(const struct pins *p, const void *addr, size_t pages, uint6
 	if (pread(p->pagemap, pfn, (size_t)want, at) != want)
 		return -EIO;
 	for (size_t i = 0; i < pages; i++) {
-		if (!(pfn[i] & PAGEMAP_PRESENT))
+		if (!(pfn[i] & PAGEMAP_PRESENT) &&
+		    !look_again(p, (const unsigned char *)addr + i * PAGE_BYTES, &pfn[i]))
 			return -EIO;
 		pfn[i] &= PAGEMAP_PFN;
 		if (!pfn[i])

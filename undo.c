@@ -52,6 +52,26 @@ size_t undo_restore(int fd, struct journal_batch *b, struct journal_slot *const 
 	return done < 0 ? 0 : (size_t)done;
 }
 
+void undo_doubt(int fd, struct journal_batch *b, struct journal_slot *const *slot, size_t n)
+{
+	struct xen_memory_reservation *r = &b->memory.reservation;
+	long done;
+
+	for (size_t i = 0; i < n; i++)
+		b->memory.pfn[i] = slot[i]->addr >> PAGE_SHIFT;
+	for (size_t i = 0; i < n; i++) {
+		memset(r, 0, sizeof(*r));
+		set_xen_guest_handle(r->extent_start, b->memory.pfn + i);
+		r->nr_extents = n - i;
+		r->domid = DOMID_SELF;
+		done = privcmd_call(fd, __HYPERVISOR_memory_op, XENMEM_decrease_reservation,
+				    (uintptr_t)r, 0);
+		/* It ended at a page that has none: go on behind that. */
+		if (done > 0)
+			i += (size_t)done;
+	}
+}
+
 /* The next slots in one state. Return: how many. */
 static size_t collect(struct journal *j, const uint32_t *slot, size_t n, size_t *next,
 		      enum slot_state state, struct journal_slot **out)
@@ -82,4 +102,14 @@ size_t undo_all(int fd, struct journal_batch *b, bool translated, struct journal
 	for (size_t i = 0; i < n; i++)
 		left += j->slot[slot[i]].state != SLOT_NONE;
 	return left;
+}
+
+void undo_all_doubts(int fd, struct journal_batch *b, struct journal *j, const uint32_t *slot,
+		     size_t n)
+{
+	struct journal_slot *some[JOURNAL_OPS];
+	size_t next, k;
+
+	for (next = 0; (k = collect(j, slot, n, &next, SLOT_AWAY, some));)
+		undo_doubt(fd, b, some, k);
 }

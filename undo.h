@@ -37,6 +37,17 @@ int undo_unmap(int fd, struct journal_batch *b, bool translated, struct journal_
 size_t undo_restore(int fd, struct journal_batch *b, struct journal_slot *const *slot, size_t n);
 
 /**
+ * undo_doubt() - have no frames under some pages
+ * @slot: @n slots, at most JOURNAL_OPS, all SLOT_AWAY
+ *
+ * A process that dies in the middle of giving frames back, or of getting them, cannot say for which
+ * pages that was done: SLOT_AWAY is set before, and taken away after. A page that has its frame must
+ * not get another (the first would be lost), so take them all away first; Xen leaves a page
+ * alone that has none of its own.
+ */
+void undo_doubt(int fd, struct journal_batch *b, struct journal_slot *const *slot, size_t n);
+
+/**
  * undo_all() - one attempt to undo whatever is left of some slots
  *
  * As the two above, for any number of slots in any state. A handle that Xen does not know has been
@@ -44,5 +55,9 @@ size_t undo_restore(int fd, struct journal_batch *b, struct journal_slot *const 
  */
 size_t undo_all(int fd, struct journal_batch *b, bool translated, struct journal *j,
 		const uint32_t *slot, size_t n);
+
+/** undo_all_doubts() - undo_doubt() for those of any number of slots that are SLOT_AWAY */
+void undo_all_doubts(int fd, struct journal_batch *b, struct journal *j, const uint32_t *slot,
+		     size_t n);
 
 #endif /* UNDO_H */

@@ -156,8 +156,7 @@ int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind k
  * @count: its pages, if it is that of a whole window
  *
  * As window_find(), but finds nothing else than a mapping of exactly these pages. It goes by the
- * window's name alone: who has a file of such a name mapped (the name has 64 random bits) deceives
- * nobody but itself.
+ * window's name alone: a client that maps another file of such a name deceives nobody but itself.
  *
  * Return: 0, or -EINVAL.
  */

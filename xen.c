@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -71,12 +72,17 @@ void xen_window_free(struct xen *x, struct xen_window *w)
 
 /*
  * prepare() - fill a batch with the next grants that are pending
+ *
+ * This domain's own grants are never mapped. In a PVH dom0 Xen would take the page away from where it
+ * was, under the kernel's feet, and not bring it back; in a PV dom0 a client would get a descriptor
+ * for all of this domain's memory.
+ *
  * @next:  where to look on; moved on
  * @index: out: which grant each operation is for
  *
  * Return: how many.
  */
-static uint32_t prepare(struct xen *x, struct journal_batch *b, const struct hv_grant *g, size_t n,
+static uint32_t prepare(struct xen *x, struct journal_batch *b, struct hv_grant *g, size_t n,
 			size_t *next, bool readonly, uint32_t *index)
 {
 	const uint32_t flags = (x->mode->translated ? GNTMAP_host_map : GNTMAP_device_map) |
@@ -84,10 +90,14 @@ static uint32_t prepare(struct xen *x, struct journal_batch *b, const struct hv_
 	uint32_t k = 0;
 
 	for (; *next < n && k < JOURNAL_OPS; ++*next) {
-		const struct hv_grant *one = &g[*next];
+		struct hv_grant *one = &g[*next];
 
 		if (one->status != HV_PENDING)
 			continue;
+		if (xen_is_own(one->domid)) {
+			one->status = GNTST_bad_domain;
+			continue;
+		}
 		b->map[k] = (struct gnttab_map_grant_ref){
 			.host_addr = x->mode->translated ? x->journal->slot[one->slot].addr : 0,
 			.flags = flags,
@@ -159,7 +169,9 @@ static int xen_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const st
 	if (!err && all_mapped(g, n))
 		err = x->mode->mapped(x, g, n);
 	if (err) {
-		xen_unmap(hv, g, n);
+		if (xen_unmap(hv, g, n))
+			log_err("grants of domain %u could not be unmapped after a failed map",
+				g[0].domid);
 		for (size_t i = 0; i < n; i++)
 			g[i].status = HV_PENDING;
 	}
@@ -306,9 +318,9 @@ static void xen_destroy(struct hypervisor *hv)
 	x->mode->fini(x);
 	bounce_free(x->bounce);
 	if (!keeper_end(&x->keeper))
-		log_err("pages are left that Xen has no frames for, or grants that it does not "
-			"unmap: process %d keeps them, do not kill it",
-			(int)x->keeper.pid);
+		log_err("the keeper, process %d, has not ended yet: %zu pages are left to be "
+			"undone. Do not kill it",
+			(int)x->keeper.pid, x->journal ? journal_held(x->journal) : 0);
 	pins_free(x->pins);
 	privcmd_close(x->pc);
 	slots_free(x->slots);
@@ -364,6 +376,17 @@ const char *xen_platform(void)
 	return NULL;
 }
 
+/* Whether a running daemon has this directory, or what is mounted on it: see window_dir_open(). */
+static bool is_locked(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	return locked;
+}
+
 int xen_mount(const char *path)
 {
 	static const char common[] = "mode=0700,size=100%,nr_inodes=0";
@@ -371,6 +394,8 @@ int xen_mount(const char *path)
 
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return -errno;
+	if (is_locked(path))
+		return -EBUSY;
 	while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 		;
 	/* Before Linux 6.4 there is no such option; what matters is pinned anyway. */
@@ -422,7 +447,18 @@ static int start_keeper(struct xen *x, const char **why)
 			    x->mode->translated);
 }
 
-int xen_new(int dirfd, struct hypervisor **out, const char **why)
+/* The wrong one would give back frames that are none of ours. */
+static const struct xen_mode *find_mode(void)
+{
+	if (file_says("/sys/hypervisor/guest_type", "PV\n"))
+		return &xen_pv;
+	if (file_says("/sys/hypervisor/guest_type", "PVH\n") ||
+	    file_says("/sys/hypervisor/guest_type", "HVM\n"))
+		return &xen_pvh;
+	return NULL;
+}
+
+int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, const char **why)
 {
 	struct xen *x = calloc(1, sizeof(*x));
 	int err;
@@ -430,7 +466,7 @@ int xen_new(int dirfd, struct hypervisor **out, const char **why)
 	*why = "no memory";
 	if (!x)
 		return -ENOMEM;
-	x->mode = file_says("/sys/hypervisor/guest_type", "PV\n") ? &xen_pv : &xen_pvh;
+	x->mode = mode;
 	x->hv = (struct hypervisor){ &xen_ops, x->mode->name, x->mode->pages };
 	err = start_journal(x, why);
 	if (!err)
@@ -447,4 +483,14 @@ int xen_new(int dirfd, struct hypervisor **out, const char **why)
 	}
 	*out = &x->hv;
 	return 0;
+}
+
+int xen_new(int dirfd, struct hypervisor **out, const char **why)
+{
+	const struct xen_mode *mode = find_mode();
+
+	if (mode)
+		return xen_start(mode, dirfd, out, why);
+	*why = "/sys/hypervisor/guest_type says neither PV nor PVH nor HVM";
+	return -ENOTSUP;
 }

@@ -20,7 +20,7 @@ const char *xen_platform(void);
  *
  * A tmpfs of its own: PV windows are device nodes, which /run does not allow, and PVH windows are
  * files as large as all that is mapped. One that a killed daemon has left is taken off first.
- * Return: 0, or -errno.
+ * Return: 0; -EBUSY if a running daemon uses it; -errno.
  */
 int xen_mount(const char *path);
 

@@ -110,6 +110,24 @@ static struct gnttab_copy_ptr side(const struct bounce *bo, unsigned int k, bool
 	return ptr;
 }
 
+/* Other clients' data passes through these pages: no client may copy from or to them. */
+static bool bounce_has(const struct bounce *bo, uint16_t domid, uint32_t ref)
+{
+	if (!xen_is_own(domid))
+		return false;
+	for (unsigned int i = 0; i < SETS * SET_PAGES; i++)
+		if (bo->ref[i] == ref)
+			return true;
+	return false;
+}
+
+/* Whether an operation names a page that copies go through. */
+static bool names_ours(const struct bounce *bo, const struct hv_copy *c)
+{
+	return (!c->src_local && bounce_has(bo, c->src.domid, c->src.ref)) ||
+	       (!c->dst_local && bounce_has(bo, c->dst.domid, c->dst.ref));
+}
+
 /* Whether an operation stays within a page on each side: Xen does not look at a local one. */
 static bool fits(const struct hv_copy *c)
 {
@@ -134,8 +152,8 @@ static uint32_t prepare(struct bounce *bo, unsigned int first, struct journal_ba
 
 		if (one->status != HV_PENDING)
 			continue;
-		if (!fits(one)) {
-			one->status = GNTST_bad_copy_arg;
+		if (!fits(one) || names_ours(bo, one)) {
+			one->status = fits(one) ? GNTST_bad_gntref : GNTST_bad_copy_arg;
 			continue;
 		}
 		if (one->src_local)
@@ -153,12 +171,15 @@ static uint32_t prepare(struct bounce *bo, unsigned int first, struct journal_ba
 	return k;
 }
 
+/* If the hypercall failed, what it had not come to stays pending. */
 static void take_results(struct bounce *bo, unsigned int first, const struct journal_batch *b,
-			 struct hv_copy **which, uint32_t n)
+			 struct hv_copy **which, uint32_t n, bool whole)
 {
 	for (uint32_t k = 0; k < n; k++) {
 		struct hv_copy *one = which[k];
 
+		if (b->copy[k].status == JOURNAL_PENDING && !whole)
+			continue;
 		one->status = hv_status_check(b->copy[k].status);
 		if (one->status == GNTST_okay && one->dst_local)
 			memcpy(one->dst_local, bo->pages + (size_t)(first + k) * PAGE_BYTES,
@@ -178,8 +199,7 @@ int xen_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 
 	while (!err && (k = prepare(x->bounce, set * SET_PAGES, b, c, n, &next, which))) {
 		err = privcmd_grant(x->pc, GNTTABOP_copy, b, k);
-		if (!err)
-			take_results(x->bounce, set * SET_PAGES, b, which, k);
+		take_results(x->bounce, set * SET_PAGES, b, which, k, !err);
 	}
 	privcmd_batch_put(x->pc, b);
 	set_put(x->bounce, set);

@@ -34,6 +34,7 @@ struct xen;
  * The rest is xen_pvh.c's:
  * @node:    with the others of its open, or in quarantine
  * @idle:    in the order in which they became idle, while nobody uses it
+ * @idle_since: when that was, ticks
  * @open_id: whose it is
  * @number:  its file's name
  * @domid:   whose grants it has shown; DOMID_INVALID: several domains'
@@ -48,6 +49,7 @@ struct xen_window {
 	uint64_t number;
 	size_t n;
 	size_t lost;
+	uint64_t idle_since;
 	uint32_t pin;
 	int fd;
 	uint16_t domid;
@@ -87,7 +89,6 @@ extern const struct xen_mode xen_pvh;
  * @hv:          first, so that a struct hypervisor leads back here
  * @of_slot:     the window whose first slot this is
  * @journal_pin: the batches are pinned, too
- * @own_domid:   this domain
  * @handles, @ports, @away, @quarantined: see struct hv_counts (atomic)
  */
 struct xen {
@@ -108,6 +109,9 @@ struct xen {
 	uint64_t away;
 	uint64_t quarantined;
 };
+
+/** xen_start() - xen_new(), for a mode */
+int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, const char **why);
 
 /**
  * xen_window_alloc() - a window with slots
@@ -133,6 +137,12 @@ static inline struct xen_window *xen_window_of(const struct xen *x, const struct
 }
 
 /* --- xen_copy.c --------------------------------------------------------------------------------- */
+
+/* This domain is dom0: nobody else may make hypercalls through privcmd (xen_platform()). */
+static inline bool xen_is_own(uint16_t domid)
+{
+	return domid == 0 || domid == DOMID_SELF;
+}
 
 /** bounce_new() - get the pages that copies go through. Return: 0, or -errno with @why. */
 int bounce_new(struct bounce **out, const char **why);

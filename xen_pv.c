@@ -19,8 +19,12 @@
  * domain, never to one of somebody else's: Xen checks whose a frame is.
  *
  * What the client gets is more than its grants: with the descriptor it can map any page of that domain,
- * and write to it unless it asked for a read-only window. So only those get one who are
+ * also to write if it asked for a read-only window (by opening the node again, if it is root), and do
+ * what a device model does to an HVM domain (IOCTL_PRIVCMD_DM_OP). So only those get one who are
  * trusted with the whole domain (--pv-trust).
+ *
+ * If the daemon ends while a client has a window, the grant is unmapped but the client's own mapping
+ * stays, and the granter is told that its page is free.
  */
 #include "xen_layer.h"
 
@@ -40,21 +44,19 @@
 /**
  * struct table - a frame of a grant table, mapped
  * @at:   NULL: a free place
- * @used: since the last pv_tend()
  */
 struct table {
 	const volatile void *at;
 	uint32_t frame;
 	uint16_t domid;
 	uint16_t version;
-	bool used;
 };
 
 /**
  * struct pv - the tables that were read last
  *
- * One that is not read for half a second is let go: it would keep a domain that has ended from
- * vanishing, and its number may come to mean another domain.
+ * For half a second: longer, and they would keep a domain that has ended from vanishing, its number may
+ * come to mean another domain, or it may have changed to another version.
  */
 #define TABLES 16
 struct pv {
@@ -94,13 +96,8 @@ static void pv_fini(struct xen *x)
 static void pv_tend(struct xen *x)
 {
 	pthread_mutex_lock(&x->pv->lock);
-	for (unsigned int i = 0; i < TABLES; i++) {
-		struct table *t = &x->pv->table[i];
-
-		if (!t->used)
-			drop_table(t);
-		t->used = false;
-	}
+	for (unsigned int i = 0; i < TABLES; i++)
+		drop_table(&x->pv->table[i]);
 	pthread_mutex_unlock(&x->pv->lock);
 }
 
@@ -196,7 +193,6 @@ static int pv_mapped(struct xen *x, struct hv_grant *g, size_t n)
 			err = -errno;
 			break;
 		}
-		t->used = true;
 		g[i].page = read_entry(t, g[i].ref);
 		if (!g[i].page || g[i].page > FRAME_MAX)
 			err = -EINVAL;

@@ -59,6 +59,8 @@
 
 /* Pages of idle windows: 16 MiB of memory that nobody has. */
 #define POOL_PAGES 4096
+/* And how long: half a minute. */
+#define IDLE_TICKS 60
 #define BUCKETS	   1024
 
 /* The pool of idle windows is a subdirectory: a watch on the windows' names does not see it. */
@@ -72,6 +74,7 @@
  * @bucket:      the windows of an open, by the hash of its id
  * @idle:        those that nobody uses, the longest unused last
  * @idle_pages:  their pages
+ * @ticks:       calls of pvh_tend()
  * @quarantine:  those that could not be restored
  */
 struct pvh {
@@ -80,6 +83,7 @@ struct pvh {
 	struct cds_list_head bucket[BUCKETS];
 	struct cds_list_head idle;
 	size_t idle_pages;
+	uint64_t ticks;
 	uint64_t number;
 	struct cds_list_head quarantine;
 };
@@ -125,25 +129,26 @@ static int give_back(struct xen *x, struct xen_window *w)
 	return (int)done;
 }
 
-static size_t count_mapped(const struct xen *x, const struct xen_window *w)
+/* How many pages of a window are in this state or a later one. */
+static size_t held(const struct xen *x, const struct xen_window *w, enum slot_state state)
 {
-	size_t mapped = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < w->n; i++)
-		mapped += xen_slot(x, w, i)->state == SLOT_MAPPED;
-	return mapped;
+		n += xen_slot(x, w, i)->state >= state;
+	return n;
 }
 
 /* Whatever is left of a window's grants and frames. Return: how many pages could not be undone. */
 static size_t restore(struct xen *x, struct xen_window *w)
 {
 	struct journal_batch *b = privcmd_batch_get(x->pc);
-	size_t mapped = w->lost ? count_mapped(x, w) : 0, left;
+	size_t away = held(x, w, SLOT_AWAY), mapped = held(x, w, SLOT_MAPPED);
+	size_t left = undo_all(privcmd_fd(x->pc), b, true, x->journal, w->slot, w->n);
 
-	left = undo_all(privcmd_fd(x->pc), b, true, x->journal, w->slot, w->n);
 	privcmd_batch_put(x->pc, b);
-	if (mapped)
-		__atomic_fetch_sub(&x->handles, mapped - count_mapped(x, w), __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&x->away, away - left, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&x->handles, mapped - held(x, w, SLOT_MAPPED), __ATOMIC_RELAXED);
 	return left;
 }
 
@@ -190,7 +195,6 @@ static void remove_file(struct pvh *p, struct xen_window *w)
 /* All of its pages are ordinary memory: let go of it. */
 static void release(struct xen *x, struct xen_window *w)
 {
-	__atomic_fetch_sub(&x->away, w->n, __ATOMIC_RELAXED);
 	pins_remove(x->pins, w->pin);
 	remove_file(x->pvh, w);
 	xen_window_free(x, w);
@@ -200,7 +204,15 @@ static void release(struct xen *x, struct xen_window *w)
 static void destroy(struct xen *x, struct xen_window *w)
 {
 	struct pvh *p = x->pvh;
-	size_t left = restore(x, w);
+	size_t left;
+
+	/*
+	 * Somebody may still have it mapped, if the daemon is ending: Xen's frames come with whatever
+	 * was in them. A file cut to nothing and made long again shows zeroes, on pages of its own.
+	 */
+	if (ftruncate(w->fd, 0) || ftruncate(w->fd, (off_t)(w->n * PAGE_BYTES)))
+		log_debug("a window's file was not cut: %s", strerror(errno));
+	left = restore(x, w);
 
 	if (!left) {
 		release(x, w);
@@ -235,8 +247,8 @@ static int make_window(struct xen *x, size_t n, const struct hv_place *at, struc
 		return err;
 	}
 	w->open_id = at->open_id;
-	__atomic_fetch_add(&x->away, n, __ATOMIC_RELAXED);
 	err = give_back(x, w);
+	__atomic_fetch_add(&x->away, held(x, w, SLOT_AWAY), __ATOMIC_RELAXED);
 	if (err) {
 		destroy(x, w);
 		return err;
@@ -360,6 +372,7 @@ static void pvh_window_put(struct xen *x, struct xen_window *w)
 	} else {
 		make_room(p, w->n, &old);
 		cds_list_add(&w->idle, &p->idle);
+		w->idle_since = p->ticks;
 		p->idle_pages += w->n;
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -388,7 +401,7 @@ static void pvh_open_gone(struct xen *x, uint64_t open_id)
 }
 
 /* Try again what could not be undone. */
-static void pvh_tend(struct xen *x)
+static void retry_quarantine(struct xen *x)
 {
 	struct pvh *p = x->pvh;
 	struct xen_window *w, *next;
@@ -404,6 +417,35 @@ static void pvh_tend(struct xen *x)
 		cds_list_del(&w->node);
 		destroy(x, w);
 	}
+}
+
+/*
+ * Let go of windows that nobody has used for a while, also of those that a late mmap made for an open
+ * that has gone.
+ */
+static void age(struct xen *x)
+{
+	struct pvh *p = x->pvh;
+	CDS_LIST_HEAD(old);
+
+	pthread_mutex_lock(&p->lock);
+	p->ticks++;
+	while (!cds_list_empty(&p->idle)) {
+		struct xen_window *w = cds_list_entry(p->idle.prev, struct xen_window, idle);
+
+		if (p->ticks - w->idle_since < IDLE_TICKS)
+			break;
+		take_idle(p, w);
+		cds_list_move(&w->node, &old);
+	}
+	pthread_mutex_unlock(&p->lock);
+	destroy_list(x, &old);
+}
+
+static void pvh_tend(struct xen *x)
+{
+	age(x);
+	retry_quarantine(x);
 }
 
 /* --- the rest ----------------------------------------------------------------------------------- */
@@ -457,13 +499,19 @@ static int pvh_init(struct xen *x, int dirfd, const char **why)
 static void pvh_fini(struct xen *x)
 {
 	struct pvh *p = x->pvh;
+	struct xen_window *w, *next;
 	CDS_LIST_HEAD(all);
 
 	if (!p)
 		return;
 	make_room(p, POOL_PAGES + 1, &all);
 	destroy_list(x, &all);
-	pvh_tend(x);
+	retry_quarantine(x);
+	cds_list_for_each_entry_safe(w, next, &p->quarantine, node)
+	{
+		remove_file(p, w);
+		free(w);
+	}
 	if (p->dirfd >= 0)
 		close(p->dirfd);
 	pthread_mutex_destroy(&p->lock);

@@ -170,7 +170,7 @@ struct double_result double_ioctl_full(struct device *dev, uint64_t fh, uint32_t
 			.fh = fh,
 			.arg = arg,
 			.cmd = cmd,
-			.uid = geteuid(),
+			.uid = 0,
 			.compat = compat,
 			.hands_off = double_hands_off },
 	};
