@@ -230,18 +230,36 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Whether we have to end, and the log says why. */
+static bool must_end(struct daemon *d)
+{
+	struct pollfd p[DAEMON_SESSIONS_MAX];
+	const char *why = daemon_tend(d);
+
+	if (why) {
+		log_err("%s: ending", why);
+		return true;
+	}
+	/*
+	 * Looked at now and then, not waited for: the kernel wakes whoever waits on a device's
+	 * descriptor for each request, whatever it waits for.
+	 */
+	if (poll(p, daemon_pollfds(d, p), 0) > 0) {
+		log_err("the kernel has aborted a device of ours (somebody wrote to its \"abort\" "
+			"in /sys/class/cuse?): clients get ENOTCONN; ending");
+		return true;
+	}
+	return false;
+}
+
 /* Every RELIEVE_MS, whatever else goes on. Return: milliseconds until it is due again; -1: to end. */
 static int relieve(struct daemon *d, int64_t *due)
 {
 	int64_t now = now_ms();
-	const char *why;
 
 	if (now >= *due) {
-		why = daemon_tend(d);
-		if (why) {
-			log_err("%s: ending", why);
+		if (must_end(d))
 			return -1;
-		}
 		/* If nobody can be served any more let the watchdog, if there is one, see to it. */
 		if (daemon_relieve(d))
 			sd_notify(0, "WATCHDOG=1");
@@ -257,28 +275,18 @@ static int relieve(struct daemon *d, int64_t *due)
  */
 static int serve(struct daemon *d, int signals)
 {
-	struct pollfd p[1 + DAEMON_SESSIONS_MAX];
+	struct pollfd p = { .fd = signals, .events = POLLIN };
 	int64_t due = now_ms();
-	nfds_t n = 1;
 	int k, ms;
 
-	p[0] = (struct pollfd){ .fd = signals, .events = POLLIN };
-	n += daemon_pollfds(d, p + 1);
 	for (;;) {
 		ms = relieve(d, &due);
 		if (ms < 0)
 			return EXIT_FAILURE;
-		k = poll(p, n, ms);
+		k = poll(&p, 1, ms);
 		if (k < 0 && errno != EINTR)
 			return EXIT_FAILURE;
-		if (k <= 0)
-			continue;
-		if (!p[0].revents) {
-			log_err("the kernel has aborted a device of ours (somebody wrote to its "
-				"\"abort\" in /sys/class/cuse?): clients get ENOTCONN; ending");
-			return EXIT_FAILURE;
-		}
-		if (take_signal(d, signals))
+		if (k > 0 && take_signal(d, signals))
 			return EXIT_SUCCESS;
 	}
 }

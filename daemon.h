@@ -73,7 +73,7 @@ struct daemon;
 struct daemon *daemon_start(const struct daemon_config *c, char *why, size_t size);
 
 /**
- * daemon_pollfds() - what to poll(2) besides signals
+ * daemon_pollfds() - what to poll(2) now and then
  * @p: room for DAEMON_SESSIONS_MAX
  *
  * Any event on one of them: a device was aborted by the kernel. Return: how many.
