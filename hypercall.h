@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "xenabi.h"
 
@@ -167,11 +168,13 @@ struct hypervisor_ops {
 
 	/**
 	 * port_get() - take a reference on an event channel port of this domain
+	 * @tid: whose it is, as far as its open files may be looked at; else 0
 	 *
-	 * Return: 0, or -EINVAL if the port is out of range, unbound or not a user's.
-	 * Xen gives no references: there it only checks, and port_send() checks again.
+	 * May block (not under RCU). Return: 0; -EINVAL if the port is out of range, unbound or not
+	 * a user's; -ENOMEM. On a real Xen a port whose owner is unknown is not held: port_send()
+	 * fails if it has gone.
 	 */
-	int (*port_get)(struct hypervisor *hv, uint32_t port);
+	int (*port_get)(struct hypervisor *hv, uint32_t port, pid_t tid);
 	void (*port_put)(struct hypervisor *hv, uint32_t port);
 
 	/** port_send() - EVTCHNOP_send. Return: 0 or -errno. */

@@ -283,6 +283,7 @@ static int ioctl_notify(struct gntdev *gd, struct caller *c)
 	struct gnt_open *o;
 	struct map *m = NULL;
 	bool event;
+	pid_t owner;
 	int err;
 
 	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
@@ -293,9 +294,11 @@ static int ioctl_notify(struct gntdev *gd, struct caller *c)
 	if (op.action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
 		return caller_why(c, -EINVAL, "action 0x%x has unknown bits", op.action);
 	event = op.action & UNMAP_NOTIFY_SEND_EVENT;
-	if (event && gd->hv->ops->port_get(gd->hv, op.event_channel_port))
-		return caller_why(c, -EINVAL, "event channel %u is not bound",
-				  op.event_channel_port);
+	/* What others than root have open may be anything: see winioctl.c. */
+	owner = c->rq->uid == 0 && !c->rq->hands_off ? c->rq->tid : 0;
+	err = event ? gd->hv->ops->port_get(gd->hv, op.event_channel_port, owner) : 0;
+	if (err)
+		return caller_why(c, err, "event channel %u is not bound", op.event_channel_port);
 	table_read_lock();
 	o = get_open(gd, c->rq);
 	if (o)

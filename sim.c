@@ -329,8 +329,9 @@ static int sim_window_open(struct hypervisor *hv, int dirfd, const char *name,
 	return err ? err : machine_window(&sim->machine, dirfd, name, at->readonly);
 }
 
-static int sim_hv_port_get(struct hypervisor *hv, uint32_t port)
+static int sim_hv_port_get(struct hypervisor *hv, uint32_t port, pid_t tid)
 {
+	(void)tid;
 	return sim_port_get(sim_of(hv), sim_of(hv)->self, port);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen.c - the hypervisor layer of a real Xen: grant operations in batches, event channels
+ * xen.c - the hypervisor layer of a real Xen: grant operations in batches
  *
  * Three things have to be right whatever happens.
  *
@@ -228,48 +228,6 @@ static int xen_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n)
 	return (int)failed;
 }
 
-/* --- event channels ----------------------------------------------------------------------------- */
-
-/*
- * Xen knows what a port is bound to, but not who in this domain bound it: a port of the kernel's own
- * interdomain channels passes, and a client can send an event on it. The other domain sees a spurious
- * one, for which event channels have to be prepared anyway.
- */
-static int xen_port_get(struct hypervisor *hv, uint32_t port)
-{
-	struct xen *x = xen_of(hv);
-	struct journal_batch *b = privcmd_batch_get(x->pc);
-	int err;
-
-	b->port = (struct evtchn_status){ .dom = DOMID_SELF, .port = port };
-	err = privcmd_event(x->pc, EVTCHNOP_status, b);
-	if (err ||
-	    (b->port.status != EVTCHNSTAT_interdomain && b->port.status != EVTCHNSTAT_unbound))
-		err = -EINVAL;
-	privcmd_batch_put(x->pc, b);
-	if (!err)
-		count(&x->ports, 1);
-	return err;
-}
-
-static void xen_port_put(struct hypervisor *hv, uint32_t port)
-{
-	(void)port;
-	count(&xen_of(hv)->ports, -1);
-}
-
-static int xen_port_send(struct hypervisor *hv, uint32_t port)
-{
-	struct xen *x = xen_of(hv);
-	struct journal_batch *b = privcmd_batch_get(x->pc);
-	int err;
-
-	b->send = (struct evtchn_send){ .port = port };
-	err = privcmd_event(x->pc, EVTCHNOP_send, b);
-	privcmd_batch_put(x->pc, b);
-	return err;
-}
-
 /* --- the rest of the interface ------------------------------------------------------------------ */
 
 static int xen_window_open(struct hypervisor *hv, int dirfd, const char *name,
@@ -287,7 +245,7 @@ static void xen_counts(struct hypervisor *hv, struct hv_counts *c)
 
 	*c = (struct hv_counts){
 		.handles = __atomic_load_n(&x->handles, __ATOMIC_RELAXED),
-		.ports = __atomic_load_n(&x->ports, __ATOMIC_RELAXED),
+		.ports = __atomic_load_n(&x->port_refs, __ATOMIC_RELAXED),
 		.away = __atomic_load_n(&x->away, __ATOMIC_RELAXED),
 		.quarantined = __atomic_load_n(&x->quarantined, __ATOMIC_RELAXED),
 	};
@@ -317,6 +275,7 @@ static void xen_destroy(struct hypervisor *hv)
 
 	x->mode->fini(x);
 	bounce_free(x->bounce);
+	ports_free(x->ports);
 	if (!keeper_end(&x->keeper))
 		log_err("the keeper, process %d, has not ended yet: %zu pages are left to be "
 			"undone. Do not kill it",
@@ -475,6 +434,11 @@ int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, c
 		err = start_keeper(x, why);
 	if (!err)
 		err = bounce_new(&x->bounce, why);
+	if (!err) {
+		*why = "no memory";
+		x->ports = ports_new();
+		err = x->ports ? 0 : -ENOMEM;
+	}
 	if (!err)
 		err = x->mode->init(x, dirfd, why);
 	if (err) {

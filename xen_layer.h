@@ -2,7 +2,8 @@
 /*
  * xen_layer.h - what the parts of the Xen layer share
  *
- *   xen.c       grant operations in batches, event channels
+ *   xen.c       grant operations in batches
+ *   xen_event.c event channels
  *   xen_copy.c  GNTTABOP_copy, through pages of our own
  *   xen_pvh.c   windows in an auto-translated dom0
  *   xen_pv.c    windows in a PV dom0
@@ -22,6 +23,7 @@
 #include "privcmd.h"
 
 struct bounce;
+struct ports;
 struct pv;
 struct pvh;
 struct xen;
@@ -89,7 +91,7 @@ extern const struct xen_mode xen_pvh;
  * @hv:          first, so that a struct hypervisor leads back here
  * @of_slot:     the window whose first slot this is
  * @journal_pin: the batches are pinned, too
- * @handles, @ports, @away, @quarantined: see struct hv_counts (atomic)
+ * @handles, @port_refs, @away, @quarantined: see struct hv_counts (atomic)
  */
 struct xen {
 	struct hypervisor hv;
@@ -100,12 +102,13 @@ struct xen {
 	struct pins *pins;
 	struct keeper keeper;
 	struct bounce *bounce;
+	struct ports *ports;
 	struct pv *pv;
 	struct pvh *pvh;
 	struct xen_window **of_slot;
 	uint32_t journal_pin;
 	uint64_t handles;
-	uint64_t ports;
+	uint64_t port_refs;
 	uint64_t away;
 	uint64_t quarantined;
 };
@@ -135,6 +138,18 @@ static inline struct xen_window *xen_window_of(const struct xen *x, const struct
 {
 	return g->slot ? x->of_slot[g->slot] : NULL;
 }
+
+/* --- xen_event.c -------------------------------------------------------------------------------- */
+
+/** ports_new() - no port is referred to. Return: NULL if there is no memory. */
+struct ports *ports_new(void);
+
+void ports_free(struct ports *ps);
+
+/* As in hypercall.h. */
+int xen_port_get(struct hypervisor *hv, uint32_t number, pid_t tid);
+void xen_port_put(struct hypervisor *hv, uint32_t number);
+int xen_port_send(struct hypervisor *hv, uint32_t number);
 
 /* --- xen_copy.c --------------------------------------------------------------------------------- */
 

@@ -339,17 +339,17 @@ START_TEST(ports)
 	uint64_t sent = 99;
 	struct hv_counts c;
 
-	ck_assert_int_eq(hv->ops->port_get(hv, 4), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, 4, 0), -EINVAL);
 	ck_assert_int_eq(sim_port_bind(sim, 0, 0, OTHER, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(sim_port_bind(sim, 0, 4096, OTHER, NULL, NULL), -EINVAL);
 	ck_assert_int_eq(sim_port_bind(sim, NOBODY, 1, OTHER, NULL, NULL), -ENOENT);
 	ck_assert_int_eq(sim_port_bind(sim, 0, 4095, OTHER, on_event, &events), 0);
 	ck_assert_int_eq(sim_port_bind(sim, 0, 4095, OTHER, NULL, NULL), -EBUSY);
-	ck_assert_int_eq(hv->ops->port_get(hv, 0), -EINVAL);
-	ck_assert_int_eq(hv->ops->port_get(hv, 4096), -EINVAL);
-	ck_assert_int_eq(hv->ops->port_get(hv, UINT32_MAX), -EINVAL);
-	ck_assert_int_eq(hv->ops->port_get(hv, 4094), -EINVAL);
-	ck_assert_int_eq(hv->ops->port_get(hv, 4095), 0);
+	ck_assert_int_eq(hv->ops->port_get(hv, 0, 0), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, 4096, 0), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, UINT32_MAX, 0), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, 4094, 0), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, 4095, 0), 0);
 	hv->ops->counts(hv, &c);
 	ck_assert_uint_eq(c.ports, 1);
 
@@ -377,12 +377,12 @@ START_TEST(port_references)
 	/* Puts without a get do not take the owner's. */
 	hv->ops->port_put(hv, 7);
 	hv->ops->port_put(hv, 8);
-	ck_assert_int_eq(hv->ops->port_get(hv, 7), 0);
+	ck_assert_int_eq(hv->ops->port_get(hv, 7, 0), 0);
 	ck_assert_int_eq(sim_port_unbind(sim, 0, 7), 0);
 	ck_assert_int_eq(sim_port_unbind(sim, 0, 7), -EINVAL);
 	ck_assert_int_eq(hv->ops->port_send(hv, 7), 0);
 	ck_assert_int_eq(sim_port_bind(sim, 0, 7, OTHER, NULL, NULL), -EBUSY);
-	ck_assert_int_eq(hv->ops->port_get(hv, 7), 0);
+	ck_assert_int_eq(hv->ops->port_get(hv, 7, 0), 0);
 	hv->ops->port_put(hv, 7);
 	hv->ops->port_put(hv, 7);
 	ck_assert_int_eq(hv->ops->port_send(hv, 7), -EINVAL);

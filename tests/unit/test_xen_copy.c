@@ -367,15 +367,15 @@ START_TEST(ports)
 		bool good = port == 1 || port == 2;
 
 		fake->port[port] = kinds[port];
-		ck_assert_int_eq(hv->ops->port_get(hv, port), good ? 0 : -EINVAL);
+		ck_assert_int_eq(hv->ops->port_get(hv, port, 0), good ? 0 : -EINVAL);
 		ck_assert_int_eq(hv->ops->port_send(hv, port), good ? 0 : -EINVAL);
 		ck_assert_uint_eq(fake->sent[port], good);
 	}
 	ck_assert_uint_eq(counts().ports, 2);
-	ck_assert_int_eq(hv->ops->port_get(hv, FAKE_PORTS), -EINVAL);
-	ck_assert_int_eq(hv->ops->port_get(hv, UINT32_MAX), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, FAKE_PORTS, 0), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, UINT32_MAX, 0), -EINVAL);
 	fake_break(FAKE_EVENT, 0, -EPERM);
-	ck_assert_int_eq(hv->ops->port_get(hv, 2), -EINVAL);
+	ck_assert_int_eq(hv->ops->port_get(hv, 2, 0), -EINVAL);
 	fake_break(FAKE_EVENT, 0, -EPERM);
 	ck_assert_int_eq(hv->ops->port_send(hv, 2), -EPERM);
 	/* Closed since. */
