@@ -25,7 +25,7 @@ run()
 	local combo=$1 start=$SECONDS
 
 	shift
-	tests/xen/run.sh -t "${XEN_SECONDS:-420}" "$combo" tests/xen/cases.sh "$@" || echo "$combo" >>"$status"
+	tests/xen/run.sh -t "${XEN_SECONDS:-600}" "$combo" tests/xen/cases.sh "$@" || echo "$combo" >>"$status"
 	echo "# $combo: $((SECONDS - start)) s"
 }
 

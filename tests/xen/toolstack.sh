@@ -44,7 +44,8 @@ store() { toolstack xenstore-read "/local/domain/$GUEST/$1"; }
 
 guest_is_ready() { [ "$(store data/answer)" = "0 ready" ]; }
 
-guest_has_settled() { guest_is_ready || ! toolstack xl domname "$GUEST"; }
+# Xen's toolstack takes it out of xenstore when it dies.
+guest_has_settled() { guest_is_ready || ! store domid; }
 
 # guest_start pv|pvh: boots a guest, and returns when it answers; $GUEST is its number. Wanting more
 # than one, a case keeps the numbers.
@@ -67,7 +68,7 @@ guest_start()
 	GUEST=$(toolstack xl domid "guest$guests")
 	questions=0
 	# Asking costs the guest time.
-	wait_for 60 eval 'guest_has_settled || { usleep 300000; false; }'
+	wait_for 60 eval 'guest_has_settled || { usleep 700000; false; }'
 	guest_is_ready || { toolstack xl list; tail -n 5 "$CASE_DIR/guest-guest$guests.log"; return 1; }
 }
 
