@@ -137,6 +137,11 @@ build/libgntdev-mmap.so: preload.c Makefile | $(call PACKAGES,build)
 	$(call Q,LD)$(CC) $(COMPILE) $(HARDEN:-fPIE=-fPIC) -fvisibility=hidden \
 		-shared -Wl,-z,relro,-z,now,-z,defs $(LDFLAGS) -o $@ $<
 
+# For User-Mode Linux on the host, see there.
+build/uml-xstate.so: tests/uml/host/xstate.c Makefile | $(call PACKAGES,build)
+	@mkdir -p $(@D)
+	$(call Q,LD)$(CC) $(COMPILE) -shared -fPIC $(LDFLAGS) -o $@ $< -ldl
+
 build/gntdev-run: gntdev-run
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -205,10 +210,10 @@ lint: $(call PACKAGES,build unit lint)
 run-unit: $(UNIT_BIN) $(TORTURE_BIN)
 	@tests/unit/run.sh $(TORTURE_SECONDS) $^
 
-run-cuse: $(CUSE_BIN) $(call PACKAGES,cuse)
+run-cuse: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
 	@tests/uml/run.sh -t 600 -n cases tests/uml/cases.sh $(ONE)
 
-run-systemd: $(CUSE_BIN) $(call PACKAGES,cuse systemd)
+run-systemd: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse systemd)
 	@tests/systemd/run.sh
 
 XEN_COMBOS = debian12-pv debian12-pvh debian13-pv debian13-pvh
@@ -219,7 +224,7 @@ run-xen: $(CUSE_BIN) build/asan/cuse_gntdev $(XEN_TOOLS) $(call PACKAGES,xen) \
 		$(foreach t,$(XEN_NEEDS),.cache/xen/$t/stamp $(XEN_CLIENTS:%=build/xen/$t/%))
 	@tests/xen/check.sh "$(XEN_RUN)" $(CASES)
 
-demo: $(PROGRAMS) $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
+demo: $(PROGRAMS) build/uml-xstate.so $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
 	@if [ -c /dev/cuse ] && [ "$$(id -u)" -eq 0 ]; then examples/demo.sh; \
 	else echo "no /dev/cuse for us here: in User-Mode Linux"; \
 		tests/uml/run.sh -t 120 -n demo examples/demo.sh; fi

@@ -65,7 +65,7 @@ uml_dir=$(mktemp -d)
 processor=$(taskset -cp $$ | sed 's/.*[-, ]//')
 
 # A session of its own, so that all its processes can be ended by the number of their group.
-setsid taskset -c "$processor" linux.uml mem="${mib}M" uml_dir="$uml_dir" \
+setsid taskset -c "$processor" env LD_PRELOAD="$top/build/uml-xstate.so" linux.uml mem="${mib}M" uml_dir="$uml_dir" \
 	root=/dev/root rootfstype=hostfs "${boot[@]}" con=null con0=fd:0,fd:1 loglevel=4 \
 	</dev/null >"$dir/log" 2>&1 9>&- &
 uml=$!
