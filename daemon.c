@@ -134,7 +134,7 @@ static bool start_windows(struct daemon *d, const struct why *why)
 				       "cannot mount a tmpfs for windows at %s: %s (CAP_SYS_ADMIN "
 				       "is needed)",
 				       path, strerror(-err));
-		strcpy(d->mounted, path);
+		memcpy(d->mounted, path, sizeof(d->mounted));
 	}
 	err = windows_new(path, &d->windows, &text);
 	if (err)

@@ -195,7 +195,10 @@ static size_t unmap_batch(struct xen *x, struct journal_batch *b, struct hv_gran
 		log_err("the unmap hypercall failed: %s", strerror(-err));
 	for (size_t i = 0; i < n; i++) {
 		failed += status[i] != GNTST_okay;
-		g[i]->status = status[i] == GNTST_okay ? HV_PENDING : status[i];
+		if (status[i] == GNTST_okay)
+			g[i]->status = HV_PENDING;
+		else
+			g[i]->status = status[i];
 	}
 	count(&x->handles, (int64_t)failed - (int64_t)n);
 	return failed;

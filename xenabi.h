@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #ifndef __XEN_INTERFACE_VERSION__
+/* NOLINTNEXTLINE(bugprone-reserved-identifier): it is Xen's name */
 #define __XEN_INTERFACE_VERSION__ 0x00040d00
 #endif
 
