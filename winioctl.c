@@ -48,34 +48,19 @@ static bool is_clients_own(int sock, pid_t pid)
 	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == pid;
 }
 
-/*
- * The process that this thread dealt with last: most clients map more than once. When it has ended, its
- * descriptor says so (ESRCH), whoever has its number now.
- */
-static __thread struct {
-	pid_t pid;
-	int fd;
-} last = { .fd = -1 };
-
 /* Return: a descriptor of ours for the client's @fd, or -errno. */
 static int take_descriptor(pid_t pid, int fd)
 {
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	int taken;
 
-	if (last.pid == pid) {
-		taken = (int)syscall(SYS_pidfd_getfd, last.fd, fd, 0);
-		if (taken >= 0 || errno != ESRCH)
-			return taken < 0 ? -errno : taken;
-	}
-	if (last.fd >= 0)
-		close(last.fd);
-	last.pid = 0;
-	last.fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (last.fd < 0)
+	if (pidfd < 0)
 		return -errno;
-	last.pid = pid;
-	taken = (int)syscall(SYS_pidfd_getfd, last.fd, fd, 0);
-	return taken < 0 ? -errno : taken;
+	taken = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (taken < 0)
+		taken = -errno;
+	close(pidfd);
+	return taken;
 }
 
 /* Return: 0 if the answer goes through the client's socket; -errno. */
