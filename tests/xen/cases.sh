@@ -8,7 +8,7 @@ set -u
 export CASE CASE_DIR
 cases=$TOP/tests/xen/cases
 # A case that hangs costs this much, not the whole run.
-limit=${XEN_TEST_SECONDS:-180}
+limit=${XEN_TEST_SECONDS:-300}
 
 run_case()
 {
