@@ -102,31 +102,43 @@ static void window_name(const struct xen_window *w, char *name)
 
 /* --- frames ------------------------------------------------------------------------------------- */
 
+/* The next @n pages of a window. Return: 0; -ENOMEM, -errno: those that are SLOT_AWAY are away. */
+static int give_some(struct xen *x, struct journal_batch *b, struct xen_window *w, size_t first,
+		     size_t n)
+{
+	struct journal_slot *slot[JOURNAL_OPS];
+	long done;
+
+	for (size_t i = 0; i < n; i++) {
+		slot[i] = xen_slot(x, w, first + i);
+		b->memory.pfn[i] = slot[i]->addr / PAGE_BYTES;
+		slot_set(slot[i], SLOT_AWAY);
+	}
+	done = privcmd_give_back(x->pc, b, n);
+	if (done == (long)n)
+		return 0;
+	/* It does not say how far it has come: be sure that all are away. */
+	if (done < 0) {
+		undo_doubt(privcmd_fd(x->pc), b, slot, n);
+		return (int)done;
+	}
+	for (size_t i = (size_t)done; i < n; i++)
+		slot_set(slot[i], SLOT_NONE);
+	return -ENOMEM;
+}
+
 /* Give the frames of a window back to Xen. Return: 0; -ENOMEM, -errno with some of them away. */
 static int give_back(struct xen *x, struct xen_window *w)
 {
 	struct journal_batch *b = privcmd_batch_get(x->pc);
-	long done = 0;
+	int err = 0;
 
-	for (size_t first = 0, n; first < w->n; first += n) {
+	for (size_t first = 0, n; !err && first < w->n; first += n) {
 		n = w->n - first < JOURNAL_OPS ? w->n - first : JOURNAL_OPS;
-		for (size_t i = 0; i < n; i++) {
-			struct journal_slot *slot = xen_slot(x, w, first + i);
-
-			b->memory.pfn[i] = slot->addr / PAGE_BYTES;
-			slot_set(slot, SLOT_AWAY);
-		}
-		done = privcmd_give_back(x->pc, b, n);
-		for (size_t i = done < 0 ? 0 : (size_t)done; i < n; i++)
-			slot_set(xen_slot(x, w, first + i), SLOT_NONE);
-		if (done < (long)n) {
-			done = done < 0 ? done : -ENOMEM;
-			break;
-		}
-		done = 0;
+		err = give_some(x, b, w, first, n);
 	}
 	privcmd_batch_put(x->pc, b);
-	return (int)done;
+	return err;
 }
 
 /* How many pages of a window are in this state or a later one. */
