@@ -92,9 +92,9 @@ static void set_oom_score(const char *score)
 	/* Only ever to or from the lowest: the daemon's own score is not ours to choose. */
 	if (read(fd, now, sizeof(now) - 1) > 0 && (atoi(now) == -1000) != (atoi(score) == -1000) &&
 	    pwrite(fd, score, strlen(score), 0) < 0)
-		log_warn("keeper: oom_score_adj cannot be set to %s: %s (OOMScoreAdjust=-1000 in "
-			 "the unit, or CAP_SYS_RESOURCE)",
-			 score, strerror(errno));
+		log_debug("keeper: oom_score_adj cannot be set to %s: %s (OOMScoreAdjust=-1000 in "
+			  "the unit, or CAP_SYS_RESOURCE)",
+			  score, strerror(errno));
 	close(fd);
 }
 
