@@ -42,7 +42,7 @@ struct double_request {
 static void one_answer(struct double_request *dr)
 {
 	ck_assert_uint_eq(++dr->x->answers, 1);
-	double_answers++;
+	__atomic_fetch_add(&double_answers, 1, __ATOMIC_RELAXED);
 	if (dr->heap)
 		free(dr);
 	pthread_cond_broadcast(&answered);
@@ -152,7 +152,7 @@ static bool one_trip(struct device *dev, struct exchange *x, struct double_reque
 	x->retry = false;
 	dr.x = x;
 	r->trips++;
-	double_requests++;
+	__atomic_fetch_add(&double_requests, 1, __ATOMIC_RELAXED);
 	dev->ioctl(dev, &dr.rq);
 	wait_for_answer(x);
 	r->answers += x->answers;

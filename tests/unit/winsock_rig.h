@@ -290,7 +290,8 @@ static inline int open_descriptors(void)
 
 static inline void wait_descriptors(int n)
 {
-	for (int ms = 0; open_descriptors() != n && ms < 2000; ms++)
+	/* Longer than a client that says nothing is waited for. */
+	for (int ms = 0; open_descriptors() != n && ms < 2 * WINSOCK_TIMEOUT_MS; ms++)
 		usleep(1000);
 	ck_assert_int_eq(open_descriptors(), n);
 }
