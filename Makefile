@@ -25,13 +25,16 @@ TSAN      = -fPIE -fsanitize=thread
 
 # Asked once, and only when something is compiled: the packages may come by this very run of make.
 memo = $(eval $1 := $$(shell $2))$($1)
-PKGS = fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd
+PKGS = fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd jansson libconfuse
 PKG_CFLAGS = $(call memo,PKG_CFLAGS,pkg-config --cflags $(PKGS))
-PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd)
+PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs $(PKGS))
+CTL_LIBS   = $(call memo,CTL_LIBS,pkg-config --libs jansson libconfuse ncursesw)
 CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
 
-# The daemon is every source in the root but the preload object.
-DAEMON   := $(filter-out preload.c,$(wildcard *.c))
+# The daemon is every source in the root but the preload object and gntdevctl's: that is gntdevctl.c,
+# ctl_*.c, and of the daemon's modules those that have no other threads.
+CTL      := gntdevctl.c $(wildcard ctl_*.c)
+DAEMON   := $(filter-out preload.c $(CTL),$(wildcard *.c))
 MODULES  := $(filter-out cuse_gntdev.c,$(DAEMON))
 EXAMPLES := $(patsubst %.c,%,$(wildcard examples/*.c))
 UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c))
@@ -123,6 +126,9 @@ $(UNIT:%=$1/%): $1/tests/unit/test_%: $1/tests/unit/test_%.o $1/tests/unit/main_
 
 $1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/%.o $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -pthread
+
+$1/gntdevctl: $(CTL:%.c=$1/%.o) $1/modules.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(CTL_LIBS) -pthread
 
 $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/%.o
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread

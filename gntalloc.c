@@ -198,7 +198,7 @@ static struct alloc_open *get_open(struct gntalloc *ga, uint64_t fh)
 	return o;
 }
 
-static int gntalloc_open(struct device *dev, pid_t tid, int flags, uint64_t *fh)
+static int gntalloc_open(struct device *dev, const struct opener *by, int flags, uint64_t *fh)
 {
 	struct gntalloc *ga = to_gntalloc(dev);
 	struct alloc_open *o = calloc(1, sizeof(*o));
@@ -215,7 +215,7 @@ static int gntalloc_open(struct device *dev, pid_t tid, int flags, uint64_t *fh)
 	if (err)
 		free(o);
 	else
-		log_debug("client %d opened %s as %016" PRIx64, (int)tid, dev->name, *fh);
+		log_debug("client %d opened %s as %016" PRIx64, (int)by->tid, dev->name, *fh);
 	return err;
 }
 

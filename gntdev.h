@@ -17,6 +17,7 @@
 #include "request.h"
 #include "table.h"
 #include "token.h"
+#include "who.h"
 #include "winsock.h"
 
 struct caller;
@@ -59,12 +60,15 @@ struct gntdev {
  * struct gntdev_open - what the device keeps for an open besides the table's part
  * @garbage: first: readers may still look at it when it is closed
  * @token: for the window socket
+ * @who:   who has opened it, and when: trace_now()
  * @uses_windows: a preload object has spoken for this open
  * @last_count:   pages of the last map that was mmapped
  */
 struct gntdev_open {
 	struct table_garbage garbage;
 	struct token token;
+	struct who who;
+	uint64_t opened;
 	bool uses_windows;
 	uint32_t last_count;
 };

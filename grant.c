@@ -357,6 +357,7 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	__atomic_store_n(&m->readonly, !(rq->prot & PROT_WRITE), __ATOMIC_RELAXED);
 	__atomic_store_n(&m->told, __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED),
 			 __ATOMIC_RELAXED);
+	__atomic_store_n(&m->holder, mc->pid, __ATOMIC_RELAXED);
 	__atomic_store_n(&m->vaddr, rq->vaddr, __ATOMIC_RELEASE);
 	*out = m;
 	return 0;

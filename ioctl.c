@@ -13,6 +13,7 @@
 #include "caller.h"
 #include "gntdev.h"
 #include "log.h"
+#include "trace.h"
 #include "window.h"
 #include "winioctl.h"
 
@@ -111,6 +112,7 @@ static int ioctl_map(struct gntdev *gd, struct caller *c)
 	if (!m)
 		return -ENOMEM;
 	m->told = told;
+	m->born = trace_now();
 	err = fetch_map_refs(c, &op, m);
 	if (!err)
 		err = list_map(gd, c->rq->fh, m, &first);
@@ -422,7 +424,7 @@ static void gntdev_ioctl(struct device *dev, struct request *rq)
 		not_implemented(rq);
 }
 
-static int gntdev_open(struct device *dev, pid_t tid, int flags, uint64_t *fh)
+static int gntdev_open(struct device *dev, const struct opener *by, int flags, uint64_t *fh)
 {
 	struct gntdev *gd = to_gntdev(dev);
 	struct gntdev_open *go = calloc(1, sizeof(*go));
@@ -430,6 +432,8 @@ static int gntdev_open(struct device *dev, pid_t tid, int flags, uint64_t *fh)
 
 	if (!go)
 		return -ENOMEM;
+	who_read(&go->who, by);
+	go->opened = trace_now();
 	err = token_new(&go->token, flags);
 	if (!err) {
 		*fh = open_new(gd->table, go);
@@ -438,7 +442,7 @@ static int gntdev_open(struct device *dev, pid_t tid, int flags, uint64_t *fh)
 	if (err)
 		free(go);
 	else
-		log_debug("client %d opened %s as %016" PRIx64, (int)tid, dev->name, *fh);
+		log_debug("client %d opened %s as %016" PRIx64, (int)by->tid, dev->name, *fh);
 	return err;
 }
 

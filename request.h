@@ -68,6 +68,18 @@ struct request {
 };
 
 /**
+ * struct opener - who opens a device
+ * @tid: the thread in our pid namespace, 0 if it is not visible there; while its open is not answered
+ *       it cannot have been reused, except by a thread that was killed meanwhile
+ * @uid, @gid: its file system ids
+ */
+struct opener {
+	pid_t tid;
+	uid_t uid;
+	gid_t gid;
+};
+
+/**
  * struct device - what a session serves
  * @name: as in DEVNAME, such as "xen/gntdev"
  * @open: a client opens it, with the access mode of open(2)'s @flags. Return: 0 and *@fh; -errno
@@ -78,7 +90,7 @@ struct request {
  */
 struct device {
 	const char *name;
-	int (*open)(struct device *dev, pid_t tid, int flags, uint64_t *fh);
+	int (*open)(struct device *dev, const struct opener *by, int flags, uint64_t *fh);
 	void (*ioctl)(struct device *dev, struct request *rq);
 	void (*release)(struct device *dev, uint64_t fh);
 };

@@ -164,10 +164,11 @@ static void on_open(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct session *s = fuse_req_userdata(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	const struct opener by = { .tid = ctx->pid, .uid = ctx->uid, .gid = ctx->gid };
 	int err = -ECONNABORTED;
 
 	if (!s->draining)
-		err = s->dev->open(s->dev, ctx->pid, fi->flags, &fi->fh);
+		err = s->dev->open(s->dev, &by, fi->flags, &fi->fh);
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;

@@ -70,6 +70,9 @@ struct map {
 	uint64_t window;  /* id of the window that shows it */
 	uint64_t vaddr;	  /* where the client said it would map the window; 0 unknown */
 	uint64_t told;	  /* order in which maps were made, and then said their `vaddr` */
+	uint64_t born;	  /* trace_now() of its MAP_GRANT_REF */
+	pid_t holder;	  /* who mmapped it; 0 not visible */
+	uint32_t account; /* whose quota it counts against, see quota.h */
 	struct table_ref refs[];
 };
 

@@ -137,9 +137,10 @@ static char dir[64];
 
 static inline uint64_t open_device(void)
 {
+	const struct opener by = { .tid = gettid(), .uid = geteuid(), .gid = getegid() };
 	uint64_t id = 0;
 
-	ck_assert_int_eq(dev->open(dev, gettid(), O_RDWR, &id), 0);
+	ck_assert_int_eq(dev->open(dev, &by, O_RDWR, &id), 0);
 	ck_assert_uint_ne(id, 0);
 	return id;
 }

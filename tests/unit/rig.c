@@ -153,9 +153,10 @@ void rig_expect_left(uint64_t n)
 
 uint64_t rig_open_as(int flags)
 {
+	const struct opener by = { .tid = gettid(), .uid = geteuid(), .gid = getegid() };
 	uint64_t fh = 0;
 
-	ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, gettid(), flags, &fh), 0);
+	ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, &by, flags, &fh), 0);
 	ck_assert_uint_ne(fh, 0);
 	return fh;
 }

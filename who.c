@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * who.c - who has opened the device, as an operator knows processes
+ */
+#include "who.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* All that is wanted of /proc/TID/status stands in its first lines, but for very many groups. */
+#define PROC_FILE_MAX 8192
+
+/* Return: bytes of /proc/@tid/@file in @buf, NUL-terminated; 0 if it cannot be read. */
+static size_t read_proc(pid_t tid, const char *file, char *buf, size_t size)
+{
+	char path[64];
+	size_t n = 0;
+	ssize_t k;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	while (n < size - 1 && (k = read(fd, buf + n, size - 1 - n)) > 0)
+		n += (size_t)k;
+	close(fd);
+	buf[n] = '\0';
+	return n;
+}
+
+/* Return: what follows "@name:\t" at the head of a line, or NULL. */
+static const char *status_field(const char *status, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *line = status; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, name, len) && line[len] == ':')
+			return line + len + 1;
+	}
+	return NULL;
+}
+
+static void read_groups(struct who *w, const char *field)
+{
+	char *end;
+
+	while (*field && *field != '\n') {
+		unsigned long gid = strtoul(field, &end, 10);
+
+		if (end == field)
+			break;
+		/* Cut off, by the end of our buffer or of the list. */
+		if (!*end || w->n_groups == WHO_GROUPS_MAX)
+			return;
+		w->groups[w->n_groups++] = (gid_t)gid;
+		for (field = end; *field == ' '; field++)
+			;
+	}
+	w->all_groups = *field == '\n';
+}
+
+static void read_status(struct who *w, pid_t tid)
+{
+	char status[PROC_FILE_MAX];
+	const char *field;
+
+	if (!read_proc(tid, "status", status, sizeof(status)))
+		return;
+	field = status_field(status, "Tgid");
+	if (!field)
+		return;
+	w->pid = (pid_t)strtol(field, NULL, 10);
+	w->visible = true;
+	field = status_field(status, "Groups");
+	if (field)
+		read_groups(w, field + strspn(field, "\t "));
+}
+
+/* Cut a name at the end of its line. */
+static void end_line(char *s)
+{
+	s[strcspn(s, "\n")] = '\0';
+}
+
+void who_comm(pid_t pid, char *comm)
+{
+	comm[0] = '\0';
+	if (pid > 0 && read_proc(pid, "comm", comm, WHO_COMM_SIZE))
+		end_line(comm);
+}
+
+static bool has_suffix(const char *s, size_t len, const char *suffix)
+{
+	size_t n = strlen(suffix);
+
+	return len > n && !memcmp(s + len - n, suffix, n);
+}
+
+/* The innermost component that is a service or scope. */
+static void find_unit(struct who *w, const char *path)
+{
+	for (const char *at = path; *at;) {
+		size_t len;
+
+		at += strspn(at, "/");
+		len = strcspn(at, "/");
+		if (len < sizeof(w->unit) &&
+		    (has_suffix(at, len, ".service") || has_suffix(at, len, ".scope"))) {
+			memcpy(w->unit, at, len);
+			w->unit[len] = '\0';
+		}
+		at += len;
+	}
+}
+
+static void keep_cgroup(struct who *w, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (len < sizeof(w->cgroup))
+		memcpy(w->cgroup, path, len + 1);
+	else
+		snprintf(w->cgroup, sizeof(w->cgroup), "...%s",
+			 path + len - (sizeof(w->cgroup) - 4));
+}
+
+/* Lines "ID:CONTROLLERS:PATH": the unified hierarchy has no controllers, systemd's own is named. */
+static void read_cgroup(struct who *w, pid_t tid)
+{
+	char text[PROC_FILE_MAX];
+	char *next, *path;
+
+	if (!read_proc(tid, "cgroup", text, sizeof(text)))
+		return;
+	for (char *line = text; line && *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		path = strstr(line, "::");
+		if (path)
+			path += 2;
+		else if ((path = strstr(line, ":name=systemd:")))
+			path += strlen(":name=systemd:");
+		if (!path || *path != '/')
+			continue;
+		keep_cgroup(w, path);
+		find_unit(w, path);
+		if (w->unit[0])
+			return;
+	}
+}
+
+void who_read(struct who *w, const struct opener *by)
+{
+	memset(w, 0, sizeof(*w));
+	w->uid = by->uid;
+	w->gid = by->gid;
+	if (by->tid <= 0)
+		return;
+	read_status(w, by->tid);
+	if (!w->visible)
+		return;
+	who_comm(w->pid, w->comm);
+	read_cgroup(w, by->tid);
+}
+
+int who_in_group(const struct who *w, gid_t gid)
+{
+	if (w->gid == gid)
+		return 1;
+	for (unsigned int i = 0; i < w->n_groups; i++)
+		if (w->groups[i] == gid)
+			return 1;
+	return w->visible && w->all_groups ? 0 : -1;
+}
