@@ -41,8 +41,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-void caller_begin(struct caller *c, struct request *rq)
+void caller_begin(struct caller *c, struct request *rq, enum trace_op op)
 {
+	trace_client(rq->tid, rq->uid);
+	c->ev = trace_begin(op);
+	c->ev.open_id = rq->fh;
+	c->ev.index = rq->arg;
+	c->failed = failure_of(FAILURE_REQUEST, op, rq->tid, 0);
+	c->failed.uid = rq->uid;
+	c->silent = false;
 	c->rq = rq;
 	/* What was copied in or made room for is what an earlier run of this request asked for. */
 	c->direct = rq->tid && !rq->hands_off && !rq->in_len && !rq->out_len;
@@ -269,8 +276,25 @@ int caller_store(struct caller *c, uint64_t addr, const void *src, size_t len)
 
 void caller_end(struct caller *c, int result)
 {
-	if (result != CALLER_RETRIED)
+	if (result != CALLER_RETRIED) {
 		request_done(c->rq, result, c->out, c->out_stored);
+		c->ev.result = result;
+		trace_end(&c->ev);
+	}
 	free(c->out);
 	c->out = NULL;
+}
+
+void caller_failed(struct caller *c, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	c->failed.error = -error;
+	if (c->silent) {
+		failure_silent(&c->failed);
+		return;
+	}
+	va_start(ap, fmt);
+	failure_vreport(&c->failed, fmt, ap);
+	va_end(ap);
 }

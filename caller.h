@@ -20,7 +20,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "failure.h"
 #include "request.h"
+#include "trace.h"
 
 /*
  * Not an errno: the kernel has been asked to copy and to call again; this run is over. A handler
@@ -37,13 +39,19 @@
  * @rq:       the request; may be replaced by request_keep()'s copy
  * @direct:   memory is read and written by process_vm_readv(2) and process_vm_writev(2)
  * @why:      what was wrong with the request, for the log: set by caller_why()
+ * @ev:       what is traced of it: handlers add their arguments
+ * @failed:   what is told if it fails: handlers add what they know
+ * @silent:   the client has been told before
  *
  * The rest is private, and of use in retry mode only.
  */
 struct caller {
 	struct request *rq;
 	bool direct;
+	bool silent;
 	char why[112];
+	struct trace_event ev;
+	struct failure failed;
 	bool reached;	    /* direct mode has worked once: no way back to retry mode */
 	bool too_much;	    /* an area did not fit: no retry is possible */
 	size_t n_in;	    /* areas asked for in this run */
@@ -58,10 +66,11 @@ struct caller {
 
 /**
  * caller_begin() - start a run
+ * @op: what it is
  *
  * On the thread that was handed @rq.
  */
-void caller_begin(struct caller *c, struct request *rq);
+void caller_begin(struct caller *c, struct request *rq, enum trace_op op);
 
 /**
  * caller_why() - say, for the log, what is wrong with the request
@@ -125,11 +134,20 @@ size_t caller_store_some(struct caller *c, const struct iovec *local, const stru
 			 size_t n);
 
 /**
- * caller_end() - answer
+ * caller_end() - answer, and trace that
  * @result: 0 or more, -errno, or CALLER_RETRIED (then there is nothing left to answer)
  *
- * What was stored goes out also with an error, as it does in direct mode.
+ * What was stored goes out also with an error, as it does in direct mode. The request is not to be
+ * looked at any more.
  */
 void caller_end(struct caller *c, int result);
+
+/**
+ * caller_failed() - tell that the request has failed, after caller_end()
+ * @error: -errno
+ * @fmt:   the line, see failure_report()
+ */
+void caller_failed(struct caller *c, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif /* CALLER_H */

@@ -29,7 +29,6 @@
 #include "caller.h"
 #include "defer.h"
 #include "gntdev.h"
-#include "log.h"
 
 /* Segments in one batch; all of a call's, where the kernel copies for us. */
 #define BATCH 64
@@ -357,14 +356,28 @@ static void add_write(struct write_back *w, uint32_t which, uint64_t addr, void 
 	w->which[w->n++] = which;
 }
 
+/* Xen did not copy a segment. The call goes on: the client finds that in the segment's status. */
+static void tell_segment(struct copy_job *j, uint32_t i)
+{
+	const struct hv_copy *op = &j->op[i];
+	const struct hv_copy_ref *r = op->src_local ? &op->dst : &op->src;
+	struct failure f = j->c.failed;
+
+	f.kind = FAILURE_GRANT;
+	f.domid = r->domid;
+	f.ref = r->ref;
+	f.status = op->status;
+	failure_report(&f, "GRANT_COPY: segment %u: grant %u of domain %u: %s (%d)", j->first + i,
+		       r->ref, r->domid, hv_status_name(op->status), op->status);
+}
+
 static void add_segment(struct copy_job *j, struct write_back *w, uint32_t i)
 {
 	segment_t *s = &j->seg[i];
 
 	s->status = j->op[i].status;
 	if (s->status != GNTST_okay)
-		log_client(j->c.rq->tid, "GRANT_COPY: segment %u: %s (%d)", j->first + i,
-			   hv_status_name(s->status), s->status);
+		tell_segment(j, i);
 	if (dest_is_local(s) && s->len && s->status == GNTST_okay)
 		add_write(w, i, (uintptr_t)s->dest.virt, j->bounce[i], s->len);
 	add_write(w, i, status_addr(j, i), &s->status, sizeof(s->status));
@@ -422,13 +435,14 @@ static void give_up(struct copy_job *j)
 
 static void job_end(struct copy_job *j, int result)
 {
-	pid_t tid = j->c.rq->tid;
 	uint64_t arg = j->c.rq->arg;
 
+	j->c.ev.count = j->count;
 	caller_end(&j->c, result);
 	if (result < 0)
-		log_client(tid, "GRANT_COPY(0x%" PRIx64 "): segment %u of %u ends the call (%s)",
-			   arg, j->first + j->good, j->count, strerrorname_np(-result));
+		caller_failed(&j->c, result,
+			      "GRANT_COPY(0x%" PRIx64 "): segment %u of %u ends the call (%s)", arg,
+			      j->first + j->good, j->count, strerrorname_np(-result));
 	free(j->bounce);
 	free(j);
 }
@@ -469,6 +483,7 @@ static void carry_out(struct copy_job *j)
 	}
 	if (!err)
 		return;
+	j->c.failed.kind = FAILURE_SYSTEM;
 	for (i -= step; i < j->good; i++)
 		if (j->op[i].status == HV_PENDING)
 			j->op[i].status = GNTST_general_error;
@@ -517,6 +532,7 @@ static void *job_thread(void *arg)
 	struct gntdev *gd = j->gd;
 
 	table_thread_enter();
+	trace_client(j->c.ev.tid, j->c.ev.uid);
 	job_run(j, true);
 	table_thread_leave();
 	__atomic_fetch_sub(&gd->copies, 1, __ATOMIC_RELEASE);
@@ -534,6 +550,7 @@ static void job_again(struct defer_item *item, bool stopping)
 	pthread_t thread;
 	int err;
 
+	trace_client(j->c.ev.tid, j->c.ev.uid);
 	if (!copy_batch(j, !stopping))
 		return;
 	__atomic_fetch_add(&j->gd->copies, 1, __ATOMIC_RELAXED);
@@ -574,7 +591,7 @@ static struct copy_job *job_new(struct gntdev *gd, struct request *rq)
 	j->bounce = NULL;
 	j->first = j->n = j->good = 0;
 	j->count = 0;
-	caller_begin(&j->c, rq);
+	caller_begin(&j->c, rq, TRACE_GRANT_COPY);
 	return j;
 }
 

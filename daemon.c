@@ -24,6 +24,7 @@
 #include "defer.h"
 #include "gntalloc.h"
 #include "gntdev.h"
+#include "hvwatch.h"
 #include "log.h"
 #include "session.h"
 #include "sim.h"
@@ -172,6 +173,17 @@ static bool add_faults(struct daemon *d, const struct why *why)
 	return true;
 }
 
+/* From here on all its hypercalls are counted and traced. */
+static bool watch_hypervisor(struct daemon *d, const struct why *why)
+{
+	struct hypervisor *hv = hvwatch_new(d->hv);
+
+	if (!hv)
+		return because(why, "out of memory");
+	d->hv = hv;
+	return true;
+}
+
 static bool start_sim(struct daemon *d, const struct why *why)
 {
 	struct sim_config sc = {
@@ -187,7 +199,7 @@ static bool start_sim(struct daemon *d, const struct why *why)
 		return because(why, "the simulated hypervisor cannot start: %s (%s)", text,
 			       strerror(-err));
 	d->hv = sim_hypervisor(d->sim);
-	return add_ports(d, why) && add_faults(d, why);
+	return watch_hypervisor(d, why) && add_ports(d, why) && add_faults(d, why);
 }
 
 /* Real Xen or the simulator: what was asked for, else what the machine is. */
@@ -218,7 +230,7 @@ static bool start_xen(struct daemon *d, const struct why *why)
 	if (d->hv->pages == HV_PAGES_FRAMES && d->config->pv_trust_all)
 		log_warn("--pv-trust=any: whoever may open the device can map any page of any "
 			 "domain that has granted one");
-	return true;
+	return watch_hypervisor(d, why);
 }
 
 static bool start_hypervisor(struct daemon *d, const struct why *why)

@@ -12,6 +12,7 @@
 #ifndef FAILURE_H
 #define FAILURE_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -64,6 +65,16 @@ struct failure failure_of(enum failure_kind kind, enum trace_op op, pid_t pid, i
 void failure_report(const struct failure *f, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** failure_vreport() - the same with a va_list */
+void failure_vreport(const struct failure *f, const char *fmt, va_list ap);
+
+/** failure_silent() - count a failure that the client has been told of before, and is not told again */
+void failure_silent(const struct failure *f);
+
+/* Failures per client and interval that are told; the rest of the interval is silent. */
+#define FAILURE_BURST	   10
+#define FAILURE_INTERVAL_S 10
+
 /* How many of the last ones are kept. */
 #define FAILURE_KEPT	  512
 #define FAILURE_TEXT_SIZE 256
@@ -105,7 +116,10 @@ size_t failure_read(uint64_t after, struct failure_entry *e, size_t max);
 /** failure_count() - how many of a kind there have been, told or not */
 uint64_t failure_count(enum failure_kind kind);
 
-/** failure_status_count() - how often Xen has said this. @status: GNTST_*, below 0 */
+/** failure_saw_status() - Xen has said this of a grant. @status: GNTST_* */
+void failure_saw_status(int status);
+
+/** failure_status_count() - how often it has */
 uint64_t failure_status_count(int status);
 
 /** failure_kind_name() - such as "request", "grant". Never NULL */

@@ -500,26 +500,27 @@ static const struct handler handlers[] = {
 
 static void run_handler(struct gntalloc *ga, const struct handler *h, struct request *rq)
 {
-	pid_t tid = rq->tid;
 	uint64_t arg = rq->arg;
 	struct caller c;
 	int err;
 
-	caller_begin(&c, rq);
+	caller_begin(&c, rq, TRACE_OTHER_IOCTL);
 	err = h->fn(ga, &c);
 	caller_end(&c, err);
 	if (err < 0)
-		log_client(tid, "%s: %s(0x%" PRIx64 "): %s (%s)", ga->dev.name, h->name, arg,
-			   reason(err), strerrorname_np(-err));
+		caller_failed(&c, err, "%s: %s(0x%" PRIx64 "): %s (%s)", ga->dev.name, h->name, arg,
+			      reason(err), strerrorname_np(-err));
 }
 
 static void not_implemented(struct gntalloc *ga, struct request *rq)
 {
 	uint32_t cmd = rq->cmd;
-	pid_t tid = rq->tid;
+	struct caller c;
 
-	request_done(rq, -ENOTTY, NULL, 0);
-	log_client(tid, "%s: ioctl 0x%08x: not one of this device (ENOTTY)", ga->dev.name, cmd);
+	caller_begin(&c, rq, TRACE_OTHER_IOCTL);
+	caller_end(&c, -ENOTTY);
+	caller_failed(&c, -ENOTTY, "%s: ioctl 0x%08x: not one of this device (ENOTTY)",
+		      ga->dev.name, cmd);
 }
 
 /* As the driver: none for 32-bit callers, and the command word is matched whole. */
@@ -617,8 +618,11 @@ static void show(struct gntalloc *ga, struct mmap_call *mc, struct alloc_window 
 
 static void refuse(struct gntalloc *ga, struct mmap_call *mc, int err)
 {
-	log_client(mc->pid, "%s: mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s",
-		   ga->dev.name, mc->rq.offset, mc->rq.length, strerrorname_np(err));
+	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, mc->pid, err);
+
+	f.uid = mc->uid;
+	failure_report(&f, "%s: mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s", ga->dev.name,
+		       mc->rq.offset, mc->rq.length, strerrorname_np(err));
 	mmap_call_refuse(mc, err);
 }
 

@@ -23,8 +23,10 @@
 #include <sys/mman.h>
 
 #include "defer.h"
+#include "failure.h"
 #include "gntdev.h"
 #include "log.h"
+#include "trace.h"
 #include "window.h"
 
 /*
@@ -108,6 +110,7 @@ void grant_finish(struct gntdev *gd, struct map *m)
  * @retry: waiting to try again the grants whose status is GNTST_eagain
  * @mc:    the client's call, until it is answered
  * @tries: so far
+ * @ev:    that call, until it is answered
  */
 struct mapping {
 	struct window_user user;
@@ -116,6 +119,7 @@ struct mapping {
 	struct map *map;
 	struct mmap_call *mc;
 	unsigned int tries;
+	struct trace_event ev;
 	struct hv_grant g[];
 };
 
@@ -140,6 +144,19 @@ static void clear_byte(struct gntdev *gd, const struct mapping *mp)
 					byte & (ABI_PAGE_SIZE - 1));
 }
 
+static void tell_lost(const struct map *m, const struct hv_grant *g)
+{
+	struct failure f = failure_of(FAILURE_GRANT, TRACE_HV_UNMAP, m->holder, 0);
+
+	f.domid = g->domid;
+	f.ref = g->ref;
+	f.status = g->status;
+	failure_report(&f,
+		       "grant %u of domain %u (handle %u) cannot be unmapped: %s: it stays mapped "
+		       "until the daemon ends",
+		       g->ref, g->domid, g->handle, hv_status_name(g->status));
+}
+
 /* Give back whatever of a mapping is mapped. What Xen refuses to unmap is lost, and said. */
 static void unmap_grants(struct gntdev *gd, struct mapping *mp)
 {
@@ -154,13 +171,9 @@ static void unmap_grants(struct gntdev *gd, struct mapping *mp)
 		log_err("unmapping %u grants failed: %s: they stay mapped until the daemon ends",
 			mp->map->count, strerror(-failed));
 	for (uint32_t i = 0; failed > 0 && i < mp->map->count; i++) {
-		const struct hv_grant *g = &mp->g[i];
-
-		if (g->status == HV_PENDING || g->status == GNTST_okay)
+		if (mp->g[i].status == HV_PENDING || mp->g[i].status == GNTST_okay)
 			continue;
-		log_err("grant %u of domain %u (handle %u) cannot be unmapped: %s: it stays "
-			"mapped until the daemon ends",
-			g->ref, g->domid, g->handle, hv_status_name(g->status));
+		tell_lost(mp->map, &mp->g[i]);
 		failed--;
 	}
 }
@@ -181,9 +194,35 @@ static void release(struct mapping *mp, bool notify)
 		grant_finish(gd, m);
 }
 
+static struct trace_event begin_event(enum trace_op op, const struct map *m)
+{
+	struct trace_event ev = trace_begin(op);
+
+	ev.open_id = m->open_id;
+	ev.index = m->first << ABI_PAGE_SHIFT;
+	ev.count = m->count;
+	ev.domid = (uint16_t)m->refs[0].domid;
+	ev.ref = m->refs[0].ref;
+	return ev;
+}
+
 static void window_gone(struct window_user *user)
 {
+	const struct map *m = ((struct mapping *)user)->map;
+	struct trace_event ev;
+
+	trace_client(m->holder, (uid_t)-1);
+	ev = begin_event(TRACE_MUNMAP, m);
 	release((struct mapping *)user, true);
+	trace_end(&ev);
+}
+
+/* Every mmap ends here, or in mmap_call_grant(). @ev: what is traced of it. */
+static void refuse_mmap(struct mmap_call *mc, struct trace_event *ev, int err)
+{
+	mmap_call_refuse(mc, -err);
+	ev->result = err;
+	trace_end(ev);
 }
 
 /* The one attempt has failed: nothing stays mapped (section 4, as PV). */
@@ -192,12 +231,28 @@ static void fail(struct mapping *mp, int err)
 	struct gntdev *gd = mp->gd;
 	struct map *m = mp->map;
 	struct mmap_call *mc = mp->mc;
+	struct trace_event ev = mp->ev;
 
 	unmap_grants(gd, mp);
 	free(mp);
 	if (map_settle(m, false) == MAP_DEAD)
 		grant_finish(gd, m);
-	mmap_call_refuse(mc, -err);
+	refuse_mmap(mc, &ev, err);
+}
+
+static struct failure mmap_failure(enum failure_kind kind, const struct mmap_call *mc, int err)
+{
+	struct failure f = failure_of(kind, TRACE_MMAP, mc->pid, err);
+
+	f.uid = mc->uid;
+	return f;
+}
+
+static void tell_no_window(const struct mmap_call *mc, uint32_t count, int err)
+{
+	struct failure f = mmap_failure(FAILURE_SYSTEM, mc, err);
+
+	failure_report(&f, "mmap: no window for %u grants: %s", count, strerror(-err));
 }
 
 /* All grants are mapped: show them. */
@@ -207,6 +262,7 @@ static void succeed(struct mapping *mp)
 	struct map *m = mp->map;
 	struct mmap_call *mc = mp->mc;
 	struct hv_place at = place_of(m);
+	struct trace_event ev = mp->ev;
 	int fd;
 
 	/* First: from window_make() on, the window's end may be reported at any moment. */
@@ -215,11 +271,12 @@ static void succeed(struct mapping *mp)
 			 &m->window);
 	if (fd >= 0) {
 		mmap_call_grant(mc, fd, m->window, mp->g, m->count, gd->hv->pages);
+		trace_end(&ev);
 		return;
 	}
-	log_err("no window for %u grants: %s", m->count, strerror(-fd));
+	tell_no_window(mc, m->count, fd);
 	release(mp, false);
-	mmap_call_refuse(mc, -fd);
+	refuse_mmap(mc, &ev, fd);
 }
 
 static const struct hv_grant *first_failed(const struct mapping *mp)
@@ -246,10 +303,34 @@ static bool again(struct mapping *mp)
 
 static void refused(const struct mapping *mp, const struct hv_grant *bad)
 {
-	log_client(mp->mc->pid,
-		   "mmap of index 0x%" PRIx64 ": grant %u of domain %u cannot be mapped%s: %s",
-		   mp->map->first << ABI_PAGE_SHIFT, bad->ref, bad->domid,
-		   mp->map->readonly ? " read-only" : "", hv_status_name(bad->status));
+	struct failure f = mmap_failure(FAILURE_GRANT, mp->mc, EINVAL);
+
+	f.domid = bad->domid;
+	f.ref = bad->ref;
+	f.status = bad->status;
+	failure_report(&f,
+		       "mmap of index 0x%" PRIx64 ": grant %u of domain %u cannot be mapped%s: %s",
+		       mp->map->first << ABI_PAGE_SHIFT, bad->ref, bad->domid,
+		       mp->map->readonly ? " read-only" : "", hv_status_name(bad->status));
+}
+
+/* The hypercall itself has failed, or the grants cannot be in one window. Return: what the client gets. */
+static int not_called(const struct mapping *mp, int err)
+{
+	struct failure f = mmap_failure(FAILURE_SYSTEM, mp->mc, err);
+
+	f.domid = mp->g[0].domid;
+	if (err != -EXDEV) {
+		failure_report(&f, "mmap: the map hypercall failed: %s", strerror(-err));
+		return err;
+	}
+	f.kind = FAILURE_REQUEST;
+	f.error = EINVAL;
+	failure_report(&f,
+		       "mmap of index 0x%" PRIx64
+		       ": grants of several domains cannot be in one window in a PV dom0",
+		       mp->map->first << ABI_PAGE_SHIFT);
+	return -EINVAL;
 }
 
 static void map_grants(struct mapping *mp)
@@ -259,15 +340,8 @@ static void map_grants(struct mapping *mp)
 	int err = mp->gd->hv->ops->map(mp->gd->hv, mp->g, mp->map->count, &at);
 
 	bad = first_failed(mp);
-	if (err == -EXDEV) {
-		log_client(mp->mc->pid,
-			   "mmap of index 0x%" PRIx64
-			   ": grants of several domains cannot be in one window in a PV dom0",
-			   mp->map->first << ABI_PAGE_SHIFT);
-		fail(mp, -EINVAL);
-	} else if (err) {
-		log_client(mp->mc->pid, "mmap: the map hypercall failed: %s", strerror(-err));
-		fail(mp, err);
+	if (err) {
+		fail(mp, not_called(mp, err));
 	} else if (!bad) {
 		succeed(mp);
 	} else if (bad->status == GNTST_eagain && ++mp->tries < GNTDEV_EAGAIN_TRIES && again(mp)) {
@@ -283,13 +357,15 @@ static void map_again(struct defer_item *item, bool stopping)
 {
 	struct mapping *mp = (struct mapping *)((char *)item - offsetof(struct mapping, retry));
 
+	trace_client(mp->ev.tid, mp->ev.uid);
 	if (stopping)
 		fail(mp, -EINVAL);
 	else
 		map_grants(mp);
 }
 
-static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap_call *mc)
+static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap_call *mc,
+				   uint64_t start)
 {
 	struct mapping *mp = calloc(1, sizeof(*mp) + m->count * sizeof(mp->g[0]));
 
@@ -300,6 +376,8 @@ static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap
 	mp->gd = gd;
 	mp->map = m;
 	mp->mc = mc;
+	mp->ev = begin_event(TRACE_MMAP, m);
+	mp->ev.start = start;
 	for (uint32_t i = 0; i < m->count; i++) {
 		/* The driver keeps 16 bits of the domid when it maps, no more. */
 		mp->g[i].domid = (uint16_t)m->refs[i].domid;
@@ -363,29 +441,42 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	return 0;
 }
 
+static void not_claimed(struct mmap_call *mc, struct trace_event *ev, int err, const char *why)
+{
+	struct failure f = mmap_failure(FAILURE_REQUEST, mc, err);
+
+	failure_report(&f, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
+		       mc->rq.offset, mc->rq.length, why, strerrorname_np(-err));
+	refuse_mmap(mc, ev, err);
+}
+
 void gntdev_mmap(struct mmap_call *mc, void *arg)
 {
 	struct gntdev *gd = arg;
+	struct trace_event ev;
 	struct mapping *mp;
 	const char *why;
 	struct map *m;
 	int err;
 
+	trace_client(mc->pid, mc->uid);
+	ev = trace_begin(TRACE_MMAP);
+	ev.open_id = mc->rq.open_id;
+	ev.index = mc->rq.offset;
+	ev.count = (uint32_t)(mc->rq.length >> ABI_PAGE_SHIFT);
 	table_read_lock();
 	err = claim(gd, mc, &m, &why);
 	table_read_unlock();
 	if (err) {
-		log_client(mc->pid, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
-			   mc->rq.offset, mc->rq.length, why, strerrorname_np(-err));
-		mmap_call_refuse(mc, -err);
+		not_claimed(mc, &ev, err, why);
 		return;
 	}
-	mp = mapping_new(gd, m, mc);
-	if (!mp) {
-		if (map_settle(m, false) == MAP_DEAD)
-			grant_finish(gd, m);
-		mmap_call_refuse(mc, ENOMEM);
+	mp = mapping_new(gd, m, mc, ev.start);
+	if (mp) {
+		map_grants(mp);
 		return;
 	}
-	map_grants(mp);
+	if (map_settle(m, false) == MAP_DEAD)
+		grant_finish(gd, m);
+	refuse_mmap(mc, &ev, -ENOMEM);
 }

@@ -42,6 +42,9 @@ static int fetch_map_header(struct gntdev *gd, struct caller *c,
 		err = caller_fetch(c, op, c->rq->arg, sizeof(*op));
 	if (err)
 		return err;
+	c->ev.count = op->count;
+	c->ev.domid = (uint16_t)op->refs[0].domid;
+	c->ev.ref = op->refs[0].ref;
 	if (!op->count || op->count > gd->limit)
 		return caller_why(c, -EINVAL, "count %u is not 1 to %u", op->count, gd->limit);
 	return 0;
@@ -121,6 +124,7 @@ static int ioctl_map(struct gntdev *gd, struct caller *c)
 		return err;
 	}
 	op.index = first << ABI_PAGE_SHIFT;
+	c->ev.index = op.index;
 	/* Not under RCU: the client's memory may take its time (userfaultfd). */
 	err = caller_store(c, c->rq->arg, &op, sizeof(op));
 	if (err)
@@ -145,15 +149,24 @@ static bool told_about_preload(struct gntdev *gd, pid_t tid)
  * window: what libxengnttab does when the kernel has answered its mmap with ENODEV. The daemon
  * sees no other sign of that.
  */
-static void tell_about_preload(struct gntdev *gd, struct gnt_open *o, pid_t tid)
+static bool gave_up(struct gnt_open *o, const struct map *m)
 {
-	struct gntdev_open *go = open_user(o);
+	const struct gntdev_open *go = open_user(o);
 
-	if (__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED) || told_about_preload(gd, tid))
-		return;
-	log_warn("client %d mapped grants and gave up without mmap. The kernel has no mmap for "
-		 "CUSE devices (ENODEV): start the client as \"gntdev-run PROGRAM ARGS\"",
-		 (int)tid);
+	return map_phase(m) == MAP_FRESH && !__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED);
+}
+
+static void tell_about_preload(struct gntdev *gd, const struct request *rq)
+{
+	struct failure f = failure_of(FAILURE_PRELOAD, TRACE_MMAP, rq->tid, ENODEV);
+
+	f.uid = rq->uid;
+	if (told_about_preload(gd, rq->tid))
+		failure_silent(&f);
+	else
+		failure_report(&f, "it mapped grants and gave up without mmap. The kernel has no "
+				   "mmap for CUSE devices (ENODEV): start the client as "
+				   "\"gntdev-run PROGRAM ARGS\"");
 }
 
 /* Section 6. The low 12 bits of the index are ignored, count 0 matches any. */
@@ -163,7 +176,7 @@ static int ioctl_unmap(struct gntdev *gd, struct caller *c)
 	struct gnt_open *o;
 	struct map *m = NULL;
 	enum map_end end;
-	bool fresh;
+	bool without;
 	int err;
 
 	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
@@ -171,15 +184,19 @@ static int ioctl_unmap(struct gntdev *gd, struct caller *c)
 		err = caller_ready(c);
 	if (err)
 		return err;
+	c->ev.index = op.index;
+	c->ev.count = op.count;
 	table_read_lock();
 	o = get_open(gd, c->rq);
 	if (o)
 		m = map_find(o, op.index >> ABI_PAGE_SHIFT, op.count);
-	fresh = m && map_phase(m) == MAP_FRESH;
+	without = m && gave_up(o, m);
+	if (m)
+		c->ev.domid = (uint16_t)m->refs[0].domid;
 	end = m ? map_unlist(o, m) : MAP_LOST;
-	if (end != MAP_LOST && fresh)
-		tell_about_preload(gd, o, c->rq->tid);
 	table_read_unlock();
+	if (end != MAP_LOST && without)
+		tell_about_preload(gd, c->rq);
 	if (end == MAP_DEAD)
 		grant_finish(gd, m);
 	if (end == MAP_LOST)
@@ -265,6 +282,7 @@ static int ioctl_get_offset(struct gntdev *gd, struct caller *c)
 		err = caller_ready(c);
 	if (err)
 		return err;
+	c->ev.index = op.vaddr;
 	err = find_window(gd, c->rq, op.vaddr, &name);
 	if (!err) {
 		op.offset = name.index;
@@ -293,6 +311,7 @@ static int ioctl_notify(struct gntdev *gd, struct caller *c)
 		err = caller_ready(c);
 	if (err)
 		return err;
+	c->ev.index = op.index;
 	if (op.action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
 		return caller_why(c, -EINVAL, "action 0x%x has unknown bits", op.action);
 	event = op.action & UNMAP_NOTIFY_SEND_EVENT;
@@ -342,15 +361,15 @@ static void answer_preload(struct gntdev *gd, struct request *rq)
 
 struct handler {
 	uint32_t cmd;
-	const char *name;
+	enum trace_op op;
 	int (*fn)(struct gntdev *gd, struct caller *c);
 };
 
 static const struct handler handlers[] = {
-	{ IOCTL_GNTDEV_MAP_GRANT_REF, "MAP_GRANT_REF", ioctl_map },
-	{ IOCTL_GNTDEV_UNMAP_GRANT_REF, "UNMAP_GRANT_REF", ioctl_unmap },
-	{ IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, "GET_OFFSET_FOR_VADDR", ioctl_get_offset },
-	{ IOCTL_GNTDEV_SET_UNMAP_NOTIFY, "SET_UNMAP_NOTIFY", ioctl_notify },
+	{ IOCTL_GNTDEV_MAP_GRANT_REF, TRACE_MAP_GRANT_REF, ioctl_map },
+	{ IOCTL_GNTDEV_UNMAP_GRANT_REF, TRACE_UNMAP_GRANT_REF, ioctl_unmap },
+	{ IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, TRACE_GET_OFFSET_FOR_VADDR, ioctl_get_offset },
+	{ IOCTL_GNTDEV_SET_UNMAP_NOTIFY, TRACE_SET_UNMAP_NOTIFY, ioctl_notify },
 };
 
 /* What an errno means where the handler has not said more. */
@@ -374,32 +393,33 @@ static const char *reason(const struct caller *c, int err)
 
 static void run_handler(struct gntdev *gd, const struct handler *h, struct request *rq)
 {
-	pid_t tid = rq->tid;
 	uint64_t arg = rq->arg;
 	struct caller c;
 	int err;
 
-	caller_begin(&c, rq);
+	caller_begin(&c, rq, h->op);
 	err = h->fn(gd, &c);
 	caller_end(&c, err);
 	if (err < 0)
-		log_client(tid, "%s(0x%" PRIx64 "): %s (%s)", h->name, arg, reason(&c, err),
-			   strerrorname_np(-err));
+		caller_failed(&c, err, "%s(0x%" PRIx64 "): %s (%s)", trace_op_name(h->op), arg,
+			      reason(&c, err), strerrorname_np(-err));
 }
 
 /* Section 2: no compat ioctls, no SET_MAX_GRANTS, no dma-buf; the command word is matched whole. */
 static void not_implemented(struct request *rq)
 {
 	uint32_t cmd = rq->cmd;
-	pid_t tid = rq->tid;
 	bool compat = rq->compat;
+	struct caller c;
 
-	request_done(rq, -ENOTTY, NULL, 0);
+	caller_begin(&c, rq, TRACE_OTHER_IOCTL);
+	caller_end(&c, -ENOTTY);
 	if (compat)
-		log_client(tid, "ioctl 0x%08x from a 32-bit program: the driver has none (ENOTTY)",
-			   cmd);
+		caller_failed(&c, -ENOTTY,
+			      "ioctl 0x%08x from a 32-bit program: the driver has none (ENOTTY)",
+			      cmd);
 	else if (cmd != IOCTL_GNTDEV_SET_MAX_GRANTS)
-		log_client(tid, "ioctl 0x%08x: not one of this device (ENOTTY)", cmd);
+		caller_failed(&c, -ENOTTY, "ioctl 0x%08x: not one of this device (ENOTTY)", cmd);
 }
 
 static void gntdev_ioctl(struct device *dev, struct request *rq)
@@ -427,9 +447,13 @@ static void gntdev_ioctl(struct device *dev, struct request *rq)
 static int gntdev_open(struct device *dev, const struct opener *by, int flags, uint64_t *fh)
 {
 	struct gntdev *gd = to_gntdev(dev);
-	struct gntdev_open *go = calloc(1, sizeof(*go));
+	struct gntdev_open *go;
+	struct trace_event ev;
 	int err;
 
+	trace_client(by->tid, by->uid);
+	ev = trace_begin(TRACE_OPEN);
+	go = calloc(1, sizeof(*go));
 	if (!go)
 		return -ENOMEM;
 	who_read(&go->who, by);
@@ -443,6 +467,9 @@ static int gntdev_open(struct device *dev, const struct opener *by, int flags, u
 		free(go);
 	else
 		log_debug("client %d opened %s as %016" PRIx64, (int)by->tid, dev->name, *fh);
+	ev.open_id = err ? 0 : *fh;
+	ev.result = err;
+	trace_end(&ev);
 	return err;
 }
 
@@ -454,11 +481,19 @@ static void finish_dead(struct map *m, void *arg)
 static void gntdev_release(struct device *dev, uint64_t fh)
 {
 	struct gntdev *gd = to_gntdev(dev);
+	struct trace_event ev;
 	void *user;
 
+	/* Whoever closes it: the kernel does not say. */
+	trace_client(0, (uid_t)-1);
+	ev = trace_begin(TRACE_RELEASE);
+	ev.open_id = fh;
 	if (open_close(gd->table, fh, finish_dead, gd, &user))
 		return;
 	gd->hv->ops->open_gone(gd->hv, fh);
+	ev.tid = ((struct gntdev_open *)user)->who.pid;
+	ev.uid = ((struct gntdev_open *)user)->who.uid;
+	trace_end(&ev);
 	log_debug("open %016" PRIx64 " of %s released", fh, dev->name);
 	/* Readers reach it through the open, under RCU; open_close() has not waited for them. */
 	table_free_later(&((struct gntdev_open *)user)->garbage);

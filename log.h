@@ -2,11 +2,10 @@
 /*
  * log.h - what the daemon says, and how often
  *
- * One line per event on standard error; under systemd with the priority prefix that the journal
- * takes. Lines that a client can provoke are limited per client, so that none can flood the log
- * or hide another's failures.
+ * One line per event on standard error; if that is the journal, an entry of it, with fields. Lines that a
+ * client can provoke come through failure.h, which limits them.
  *
- * Any thread may call anything here at any time; a line is written by one write(2).
+ * Any thread may call anything here at any time; a line is written by one system call.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -18,7 +17,7 @@
  * log_init() - choose the form of the lines
  * @verbose: also print log_debug() lines
  *
- * Before any thread is started. Priority prefixes are used if standard error is the journal.
+ * Before any thread is started. 
  */
 void log_init(bool verbose);
 
@@ -27,16 +26,30 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Lines per client and interval before the rest of the interval is silent. */
-#define LOG_CLIENT_BURST      10
-#define LOG_CLIENT_INTERVAL_S 10
+#define LOG_FIELDS_MAX 16
+#define LOG_FIELD_SIZE 96
 
 /**
- * log_client() - a warning about what a client did, limited per client
- * @pid: the client's process or thread, 0 if it is not visible to us: part of the line
- *
- * The first line after a silence says how many were left out.
+ * struct log_fields - what an entry of the journal has beside its message
  */
-void log_client(pid_t pid, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct log_fields {
+	int prio;
+	unsigned int n;
+	char field[LOG_FIELDS_MAX][LOG_FIELD_SIZE];
+};
+
+/**
+ * log_fields_init() - begin an entry
+ * @prio: LOG_ERR and so on (syslog.h)
+ * @id:   MESSAGE_ID of entries of its kind, 32 hexadecimal digits
+ */
+void log_fields_init(struct log_fields *f, int prio, const char *id);
+
+/** log_field() - add "NAME=value" to it; a longer one is cut, one too many left out */
+void log_field(struct log_fields *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** log_with_fields() - its message, and out; outside the journal the message alone */
+void log_with_fields(const struct log_fields *f, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 #endif /* LOG_H */

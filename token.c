@@ -58,7 +58,7 @@ void token_answer(struct request *rq, const struct token *t, uint64_t open_id, c
 	struct caller c;
 	int err;
 
-	caller_begin(&c, rq);
+	caller_begin(&c, rq, TRACE_PRELOAD);
 	err = answer(&c, t, open_id, socket);
 	caller_end(&c, err);
 }

@@ -78,7 +78,7 @@ struct trace_event {
 	int32_t status;
 };
 
-/** trace_op_name() - such as "MAP_GRANT_REF", "mmap", "map" (the hypercall). Never NULL */
+/** trace_op_name() - such as "MAP_GRANT_REF", "mmap", "hypercall_map". Never NULL */
 const char *trace_op_name(enum trace_op op);
 
 enum trace_kind trace_op_kind(enum trace_op op);
@@ -96,9 +96,15 @@ static inline uint64_t trace_now(void)
 }
 
 /**
+ * trace_client() - for whom the calling thread works from now on
+ * @tid, @uid: as in struct trace_event
+ */
+void trace_client(pid_t tid, uid_t uid);
+
+/**
  * trace_begin() - an event of a kind begins now
  *
- * Return: one with its start and nothing known.
+ * Return: one with its start, and the client of trace_client(); nothing else is known.
  */
 struct trace_event trace_begin(enum trace_op op);
 

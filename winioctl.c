@@ -15,6 +15,7 @@
  * take time, so nothing is taken while another client holds up a worker (hands_off).
  */
 #include "winioctl.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <linux/kcmp.h>
@@ -101,5 +102,13 @@ static int take_over(struct request *rq, const struct token *t, uint64_t open_id
 
 void winioctl_mmap(struct request *rq, const struct token *t, uint64_t open_id, struct winsock *ws)
 {
-	request_done(rq, take_over(rq, t, open_id, ws), NULL, 0);
+	struct trace_event ev;
+
+	trace_client(rq->tid, rq->uid);
+	ev = trace_begin(TRACE_PRELOAD);
+	ev.open_id = open_id;
+	ev.index = rq->arg;
+	ev.result = take_over(rq, t, open_id, ws);
+	request_done(rq, ev.result, NULL, 0);
+	trace_end(&ev);
 }

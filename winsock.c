@@ -48,6 +48,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "failure.h"
 #include "log.h"
 #include "table.h"
 #include "wake.h"
@@ -151,6 +152,21 @@ struct winsock {
 
 	struct conn conn[CONNS];
 };
+
+static void tell_refused(const struct mmap_call *call, int error, const char *why)
+{
+	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, call->pid, error);
+
+	f.uid = call->uid;
+	failure_report(&f, "window request refused (%s): %s", strerror(error), why);
+}
+
+static void tell_no_accept(int error)
+{
+	struct failure f = failure_of(FAILURE_SYSTEM, TRACE_MMAP, 0, error);
+
+	failure_report(&f, "cannot accept window connections: %s", strerror(error));
+}
 
 /* A clock that is read without a system call everywhere, also under Xen; it lags by a tick. */
 static uint64_t now_ms(void)
@@ -366,7 +382,7 @@ static bool conn_ask(struct conn *c)
 	}
 	error = (msg.msg_flags & MSG_CTRUNC) ? EINVAL : winreply_check(&in.rq, (size_t)n, &why);
 	if (error)
-		log_client(c->call.pid, "window request refused (%s): %s", strerror(error), why);
+		tell_refused(&c->call, error, why);
 	else if (!begin_call(c->ws))
 		error = ENODEV;
 	if (error) {
@@ -463,7 +479,7 @@ static struct conn *accept_one(struct winsock *ws, int *fd)
 		if (ws->free && errno == EAGAIN)
 			resume(ws);
 		else if (ws->free && !ws->stopping)
-			log_client(0, "cannot accept window connections: %s", strerror(errno));
+			tell_no_accept(errno);
 	}
 	pthread_mutex_unlock(&ws->lock);
 	return c;
@@ -516,7 +532,7 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	c->call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
 	error = winreply_check(rq, sizeof(*rq), &why);
 	if (error) {
-		log_client(pid, "window request refused (%s): %s", strerror(error), why);
+		tell_refused(&c->call, error, why);
 		conn_refuse(c, error);
 	}
 	pthread_mutex_unlock(&c->lock);
