@@ -376,7 +376,8 @@ static void add_segment(struct copy_job *j, struct write_back *w, uint32_t i)
 	segment_t *s = &j->seg[i];
 
 	s->status = j->op[i].status;
-	if (s->status != GNTST_okay)
+	/* Where the hypercall itself has failed that is told with the call's end. */
+	if (s->status != GNTST_okay && j->c.failed.kind != FAILURE_SYSTEM)
 		tell_segment(j, i);
 	if (dest_is_local(s) && s->len && s->status == GNTST_okay)
 		add_write(w, i, (uintptr_t)s->dest.virt, j->bounce[i], s->len);

@@ -110,7 +110,7 @@ void grant_finish(struct gntdev *gd, struct map *m)
  * @retry: waiting to try again the grants whose status is GNTST_eagain
  * @mc:    the client's call, until it is answered
  * @tries: so far
- * @ev:    that call, until it is answered
+ * @ev:    that call; its client is whom all that follows is done for
  */
 struct mapping {
 	struct window_user user;
@@ -144,10 +144,11 @@ static void clear_byte(struct gntdev *gd, const struct mapping *mp)
 					byte & (ABI_PAGE_SIZE - 1));
 }
 
-static void tell_lost(const struct map *m, const struct hv_grant *g)
+static void tell_lost(const struct mapping *mp, const struct hv_grant *g)
 {
-	struct failure f = failure_of(FAILURE_GRANT, TRACE_HV_UNMAP, m->holder, 0);
+	struct failure f = failure_of(FAILURE_GRANT, TRACE_HV_UNMAP, mp->ev.tid, 0);
 
+	f.uid = mp->ev.uid;
 	f.domid = g->domid;
 	f.ref = g->ref;
 	f.status = g->status;
@@ -173,7 +174,7 @@ static void unmap_grants(struct gntdev *gd, struct mapping *mp)
 	for (uint32_t i = 0; failed > 0 && i < mp->map->count; i++) {
 		if (mp->g[i].status == HV_PENDING || mp->g[i].status == GNTST_okay)
 			continue;
-		tell_lost(mp->map, &mp->g[i]);
+		tell_lost(mp, &mp->g[i]);
 		failed--;
 	}
 }
@@ -208,12 +209,12 @@ static struct trace_event begin_event(enum trace_op op, const struct map *m)
 
 static void window_gone(struct window_user *user)
 {
-	const struct map *m = ((struct mapping *)user)->map;
+	struct mapping *mp = (struct mapping *)user;
 	struct trace_event ev;
 
-	trace_client(m->holder, (uid_t)-1);
-	ev = begin_event(TRACE_MUNMAP, m);
-	release((struct mapping *)user, true);
+	trace_client(mp->ev.tid, mp->ev.uid);
+	ev = begin_event(TRACE_MUNMAP, mp->map);
+	release(mp, true);
 	trace_end(&ev);
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "defer.h"
+#include "hvwatch.h"
 #include "window.h"
 
 struct rig rig;
@@ -100,7 +101,8 @@ static void start_sim(void)
 	sc.dirfd = windows_dirfd(rig.gd.windows);
 	ck_assert_int_eq(sim_new(&sc, &rig.sim, &why), 0);
 	ck_assert_int_eq(sim_domain_add(rig.sim, RIG_GRANTER), 0);
-	rig.gd.hv = sim_hypervisor(rig.sim);
+	rig.gd.hv = hvwatch_new(sim_hypervisor(rig.sim));
+	ck_assert_ptr_nonnull(rig.gd.hv);
 }
 
 void rig_setup(void)
