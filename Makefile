@@ -41,7 +41,7 @@ UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c))
 SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,$(wildcard tests/unit/*.c))
 TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
 CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/systemd/*.c))
-BENCH    := $(patsubst %.c,%,$(wildcard bench/*.c))
+BENCH    := $(filter-out bench/untraced,$(patsubst %.c,%,$(wildcard bench/*.c)))
 # Each source with a main() is a client, the others are what clients share.
 XEN_CLIENTS := $(patsubst tests/xen/%.c,%,$(shell grep -ls '^int main\>' tests/xen/*.c))
 XEN_SUPPORT := $(filter-out $(XEN_CLIENTS),$(patsubst tests/xen/%.c,%,$(wildcard tests/xen/*.c)))
@@ -53,7 +53,7 @@ PROGRAMS  = build/cuse_gntdev build/libgntdev-mmap.so build/gntdev-run $(EXAMPLE
 UNIT_BIN  = $(UNIT:%=build/asan/%)
 TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
-BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%)
+BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
 
 .PHONY: all help deps demo check bench bench-xen lint install clean
 .PHONY: check-unit check-cuse check-systemd check-xen
@@ -129,6 +129,10 @@ $1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/%.o $1/modules.a
 
 $1/gntdevctl: $(CTL:%.c=$1/%.o) $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(CTL_LIBS) -pthread
+
+# The daemon without what it traces and counts.
+$1/bench/untraced_gntdev: $1/cuse_gntdev.o $1/bench/untraced.o $1/modules.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -pthread
 
 $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/%.o
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread

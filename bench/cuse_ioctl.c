@@ -23,10 +23,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <xengnttab.h>
-#include <xen/sys/gntdev.h>
+
+#include "bench.h"
 
 #define ROUNDS	9
 #define WARM_UP 3
@@ -36,33 +36,6 @@ static int bare[2]; /* single-threaded, multi-threaded */
 static xengnttab_handle *gt;
 static char *granted;
 static uint32_t ref;
-
-static double now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double d = *(const double *)a - *(const double *)b;
-
-	return (d > 0) - (d < 0);
-}
-
-static double median(double *v, int n)
-{
-	qsort(v, (size_t)n, sizeof(*v), by_value);
-	return v[n / 2];
-}
 
 /* --- the rival --- */
 
@@ -142,40 +115,6 @@ static double empty_ioctls(int f, int n)
 	return (now_us() - start) / n;
 }
 
-/* MAP @n times; @index may be NULL. */
-static void map_many(int fd, uint64_t *index, int n)
-{
-	struct ioctl_gntdev_map_grant_ref op = { .count = 1, .refs = { { 1, ref } } };
-
-	for (int i = 0; i < n; i++) {
-		if (ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, &op))
-			die("MAP_GRANT_REF");
-		if (index)
-			index[i] = op.index;
-	}
-}
-
-static void unmap_many(int fd, const uint64_t *index, int n)
-{
-	for (int i = 0; i < n; i++) {
-		struct ioctl_gntdev_unmap_grant_ref op = { .index = index[i], .count = 1 };
-
-		if (ioctl(fd, IOCTL_GNTDEV_UNMAP_GRANT_REF, &op))
-			die("UNMAP_GRANT_REF");
-	}
-}
-
-static double map_ioctls(int fd, int n)
-{
-	uint64_t index[n];
-	double start = now_us(), us;
-
-	map_many(fd, index, n);
-	us = (now_us() - start) / n;
-	unmap_many(fd, index, n);
-	return us;
-}
-
 static double cycles(int n)
 {
 	double start = now_us();
@@ -234,7 +173,7 @@ static void bench_round_trips(void)
 		int at = r < 0 ? 0 : r;
 
 		one[at] = empty_ioctls(bare[0], N);
-		map[at] = map_ioctls(gntdev, N);
+		map[at] = map_ioctls(gntdev, ref, N);
 		many[at] = empty_ioctls(bare[1], N);
 		ratio[at] = map[at] / one[at];
 	}
@@ -254,14 +193,14 @@ static void bench_live_maps(void)
 	for (int i = 0; i < 3; i++) {
 		before = daemon_bytes();
 		fd[i] = open("/dev/xen/gntdev", O_RDWR);
-		map_many(fd[i], NULL, live[i]);
+		map_many(fd[i], ref, NULL, live[i]);
 	}
 	printf("daemon_bytes_per_live_map %.0f bytes\n", (daemon_bytes() - before) / live[2]);
 	for (int r = -WARM_UP; r < ROUNDS; r++) {
 		int at = r < 0 ? 0 : r;
 
 		for (int i = 0; i < 3; i++)
-			map[i][at] = map_ioctls(fd[i], N);
+			map[i][at] = map_ioctls(fd[i], ref, N);
 		ratio[at] = map[2][at] / map[0][at];
 	}
 	for (int i = 0; i < 3; i++)

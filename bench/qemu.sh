@@ -46,11 +46,11 @@ make_root()
 {
 	rm -rf "$dir/guest"
 	mkdir -p "$dir"/guest/{bin,dev,proc,sys,run,mod}
-	cp build/cuse_gntdev build/libgntdev-mmap.so build/bench/cuse_ioctl "$dir/guest/bin"
+	cp build/cuse_gntdev build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_trace,untraced_gntdev} "$dir/guest/bin"
 	cp "$(command -v busybox)" "$dir/guest/bin/busybox"
 	cp $cache/*.ko "$dir/guest/mod"
 	# shellcheck disable=SC2046 # paths of libraries have no spaces
-	add_file $(ldd "$dir"/guest/bin/{cuse_gntdev,cuse_ioctl} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
+	add_file $(ldd "$dir"/guest/bin/{cuse_gntdev,gntdevctl,cuse_ioctl} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
 	# pthread_cancel(), which libfuse's own threads need, loads it by name.
 	add_file "$(ldconfig -p | sed -n 's/.*libgcc_s.so.1 (libc6,x86-64) => //p' | head -n 1)"
 	cat >"$dir/guest/init" <<-'EOF'
@@ -64,7 +64,14 @@ make_root()
 		/bin/cuse_gntdev --sim 2>/run/log &
 		until [ -S /run/cuse-gntdev/xen-gntalloc.sock ]; do $b usleep 100000; done
 		$b sleep 1
-		LD_PRELOAD=/bin/libgntdev-mmap.so /bin/cuse_ioctl || $b cat /run/log
+		if $b grep -q cuse_trace /proc/cmdline; then
+			/bin/untraced_gntdev --sim --name=xen/untraced --run-dir=/run/untraced --granter=none 2>/run/log2 &
+			until [ -S /run/untraced/xen-untraced.sock ]; do $b usleep 100000; done
+			$b sleep 1
+			/bin/cuse_trace || $b cat /run/log /run/log2
+		else
+			LD_PRELOAD=/bin/libgntdev-mmap.so /bin/cuse_ioctl || $b cat /run/log
+		fi
 		$b poweroff -f
 	EOF
 	chmod 755 "$dir/guest/init"
@@ -72,9 +79,18 @@ make_root()
 }
 
 get_kernel && make_root || exit 1
-echo "# QEMU without hardware virtualisation, one virtual CPU, $(cat $cache/name): compare, look at ratios"
-timeout 400 qemu-system-x86_64 -M q35 -cpu max -m 512 -smp 1 -nographic -no-reboot -kernel $cache/vmlinuz \
-	-initrd "$dir/initrd" -append "console=ttyS0 quiet panic=-1" </dev/null >"$dir/log" 2>&1
-# The first line has the firmware's control sequences in front.
-grep -aoE '[a-z0-9_]+ [0-9.]+ (us|ratio|bytes)' "$dir/log" | tee "$dir/figures"
-[ "$(wc -l <"$dir/figures")" -ge 11 ] || { tail -n 20 "$dir/log" >&2; exit 1; }
+
+# measure CPUS FIGURES PROGRAM: boot with so many processors, run PROGRAM, which prints so many figures
+measure()
+{
+	echo "# QEMU without hardware virtualisation, $1 virtual CPU(s), $(cat $cache/name): compare, look at ratios"
+	timeout 400 qemu-system-x86_64 -M q35 -cpu max -m 512 -smp "$1" -nographic -no-reboot -kernel $cache/vmlinuz \
+		-initrd "$dir/initrd" -append "console=ttyS0 quiet panic=-1 $3" </dev/null >"$dir/log" 2>&1
+	# The first line has the firmware's control sequences in front.
+	grep -aoE '[a-z0-9_]+ [0-9.]+ (us|ratio|bytes)' "$dir/log" | tee "$dir/figures"
+	[ "$(wc -l <"$dir/figures")" -ge "$2" ] || { tail -n 20 "$dir/log" >&2; return 1; }
+}
+
+measure 1 11 cuse_ioctl || exit 1
+# Who reads the trace is another process, that has a processor of its own.
+measure 2 4 cuse_trace || exit 1
