@@ -23,13 +23,6 @@ enum policy_action {
 	POLICY_DENY,
 };
 
-/* Who may hold a descriptor that gives it all of a PV domain's memory. */
-enum policy_pv {
-	POLICY_PV_ROOT, /* the default: only user 0 */
-	POLICY_PV_YES,
-	POLICY_PV_NO,
-};
-
 /**
  * struct policy_limits - 0: no limit
  */
@@ -60,15 +53,56 @@ struct policy_verdict {
 };
 
 /**
- * policy_decide() - the first rule that matches decides
+ * policy_decide() - the first rule that matches decides; with none, all is allowed
+ * @domid: the granter
  *
- * Any thread. A rule that asks for what is not known of the process (see who.h) does not match, but if it
- * would deny or restrict, it does.
+ * Any thread. Of a rule that asks for what is not known of the process (see who.h) nobody can say whether
+ * it matches: the verdict is the stricter one of both cases.
  */
 void policy_decide(const struct policy *p, const struct who *who, uint16_t domid,
 		   struct policy_verdict *v);
 
+/* More rules than anybody writes. */
+#define POLICY_RULES_MAX 256
+
+/**
+ * struct policy_view - which rules are about a process, whatever the domain
+ *
+ * For who asks about many domains: what costs time of a rule is found out once.
+ */
+struct policy_view {
+	const struct policy *p;
+	const struct who *who;
+	uint64_t match[POLICY_RULES_MAX / 64];
+	uint64_t maybe[POLICY_RULES_MAX / 64]; /* not known */
+};
+
+/** policy_view() - look at a process; @p and @who are kept */
+void policy_view(const struct policy *p, const struct who *who, struct policy_view *view);
+
+/** policy_view_decide() - as policy_decide() */
+void policy_view_decide(const struct policy_view *view, uint16_t domid, struct policy_verdict *v);
+
+/** policy_has_rules() - whether it ever says anything else than "allow". Any thread */
+bool policy_has_rules(const struct policy *p);
+
+/** policy_limits() - as long as the policy */
 const struct policy_limits *policy_limits(const struct policy *p);
+
+/** policy_n_rules() - how many there are */
+unsigned int policy_n_rules(const struct policy *p);
+
+/** policy_for_each_file() - the files that were read, in that order */
+void policy_for_each_file(const struct policy *p, void (*fn)(const char *file, void *arg),
+			  void *arg);
+
+/**
+ * policy_for_each_warning() - what is right, but hardly what was meant
+ *
+ * Such as a rule that can never decide anything. @text: "FILE:LINE: ..."
+ */
+void policy_for_each_warning(const struct policy *p, void (*fn)(const char *text, void *arg),
+			     void *arg);
 
 /**
  * policy_default() - the policy of empty files: whoever may open the device may map, without limits
@@ -77,15 +111,30 @@ const struct policy_limits *policy_limits(const struct policy *p);
  */
 struct policy *policy_default(void);
 
+/* Longest message of what is wrong with a policy. */
+#define POLICY_WHY_SIZE 512
+
 /**
  * policy_load() - read a policy
- * @file: its main file, then all *.conf of the directory "@file.d", by name; a file that does not exist is
- *        like an empty one
+ * @file: its main file, then all *.conf of the directory "@file.d", by name (in byte order); a file that does
+ *        not exist is like an empty one
  * @why:  a buffer of @size bytes for a message on failure: file, line, what is wrong
  *
- * One thread at a time. Return: 0 and *@out; -EINVAL; -ENOMEM; -errno of reading.
+ * Names of users and groups are looked up now. Whoever may write to a file of a policy makes it, so files
+ * of others than root and ourselves, or that others may write to, are refused.
+ *
+ * One thread at a time. Return: 0 and *@out; -EINVAL for what is in the files; -EPERM for whose they
+ * are; -ENOMEM; -errno of reading.
  */
 int policy_load(const char *file, struct policy **out, char *why, size_t size);
+
+/**
+ * policy_parse() - the same of one file that was read already
+ * @name: what messages call it
+ * @text: @len bytes, whatever they are
+ */
+int policy_parse(const char *name, const char *text, size_t len, struct policy **out, char *why,
+		 size_t size);
 
 /** policy_free() - of a policy that nobody uses any more */
 void policy_free(struct policy *p);

@@ -25,6 +25,7 @@
 
 struct table;
 struct gnt_open;
+struct quota_user;
 
 /* One page of a MAP_GRANT_REF, as the client gave it: the layout is that of the ioctl. */
 struct table_ref {
@@ -72,7 +73,7 @@ struct map {
 	uint64_t told;	  /* order in which maps were made, and then said their `vaddr` */
 	uint64_t born;	  /* trace_now() of its MAP_GRANT_REF */
 	pid_t holder;	  /* who mmapped it; 0 not visible */
-	uint32_t account; /* whose quota it counts against, see quota.h */
+	struct quota_user *account; /* whose quota it counts against, see quota.h */
 	struct table_ref refs[];
 };
 
