@@ -13,6 +13,7 @@ UNITDIR  = $(PREFIX)/lib/systemd/system
 UDEVDIR  = $(PREFIX)/lib/udev/rules.d
 CONFDIR  = $(PREFIX)/lib
 TORTURE_SECONDS ?= 8
+FUZZ_SECONDS ?= 600
 
 CFLAGS   ?= -O2 -g
 WARNINGS  = -Wall -Wextra -Wshadow
@@ -22,6 +23,8 @@ HARDEN    = -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 HARDEN_LD = -pie -Wl,-z,relro,-z,now
 ASAN      = -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TSAN      = -fPIE -fsanitize=thread
+# What the fuzzer is to see of the sources; clang's.
+FUZZED    = $(ASAN) -fsanitize=fuzzer-no-link
 
 # Asked once, and only when something is compiled: the packages may come by this very run of make.
 memo = $(eval $1 := $$(shell $2))$($1)
@@ -40,6 +43,7 @@ EXAMPLES := $(patsubst %.c,%,$(wildcard examples/*.c))
 UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c))
 SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,$(wildcard tests/unit/*.c))
 TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
+FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/systemd/*.c))
 BENCH    := $(filter-out bench/untraced,$(patsubst %.c,%,$(wildcard bench/*.c)))
 # Each source with a main() is a client, the others are what clients share.
@@ -52,10 +56,11 @@ BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
 PROGRAMS  = build/cuse_gntdev build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
 UNIT_BIN  = $(UNIT:%=build/asan/%)
 TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
+REPLAY_BIN = $(FUZZ:%=build/asan/tests/fuzz/replay_%)
 CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
 
-.PHONY: all help deps demo check bench bench-xen lint install clean
+.PHONY: all help deps demo check bench bench-xen fuzz lint install clean
 .PHONY: check-unit check-cuse check-systemd check-xen
 .PHONY: run-lint run-unit run-cuse run-systemd run-xen
 .DELETE_ON_ERROR:
@@ -74,6 +79,7 @@ help:
 	@echo "                    debian12-pvh, debian13-pv, debian13-pvh (CASES=\"name ...\": only these cases)"
 	@echo "make bench          measure: lines of name, value, unit"
 	@echo "make bench-xen      the same on a real Xen, next to the kernel's driver (ONE=debian12-pvh: only there)"
+	@echo "make fuzz           look for input that breaks a parser, each for FUZZ_SECONDS=$(FUZZ_SECONDS) (ONE=name: only this one)"
 	@echo "make lint           style, warnings of two compilers, static analysis"
 	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
 	@echo "make deps           install the packages of packages.list (as root)"
@@ -91,7 +97,7 @@ deps:
 	@echo "deps: all packages are there"
 
 # all and install take the system as it is; everything that runs tests sees to its packages first.
-ifneq ($(filter demo bench% lint check% run-%,$(MAKECMDGOALS)),)
+ifneq ($(filter demo bench% fuzz lint check% run-%,$(MAKECMDGOALS)),)
 PACKAGES = $(addprefix build/packages/,$1)
 endif
 
@@ -136,11 +142,21 @@ $1/bench/untraced_gntdev: $1/cuse_gntdev.o $1/bench/untraced.o $1/modules.a
 
 $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/%.o
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread
+
+$(FUZZ:%=$1/tests/fuzz/replay_%): $1/tests/fuzz/replay_%: $1/tests/fuzz/fuzz_%.o $1/tests/fuzz/replay.o \
+		$1/modules.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -pthread
 endef
 
 $(eval $(call variant,build,$(HARDEN),$(HARDEN_LD)))
 $(eval $(call variant,build/asan,$(ASAN),-pie))
 $(eval $(call variant,build/tsan,$(TSAN),-pie))
+$(eval $(call variant,build/fuzz,$(FUZZED),-pie))
+
+build/fuzz/%: CC = clang
+$(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/modules.a \
+		| $(call PACKAGES,fuzz)
+	$(call Q,LD)$(CC) $(ASAN) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -pthread
 
 build/libgntdev-mmap.so: preload.c Makefile | $(call PACKAGES,build)
 	@mkdir -p $(@D)
@@ -188,7 +204,7 @@ build/xen/tools/%: tests/xen/guest/%.c Makefile | $(call PACKAGES,build)
 	$(call Q,LD)$(CC) $(COMPILE) $(LDFLAGS) -o $@ $< $(XEN_TOOL)
 
 -include $(wildcard build/xen/*/*.d)
--include $(foreach v,build build/asan build/tsan,$(wildcard $v/*.d $v/*/*.d $v/tests/*/*.d))
+-include $(foreach v,build build/asan build/tsan build/fuzz,$(wildcard $v/*.d $v/*/*.d $v/tests/*/*.d))
 
 # --- tests --------------------------------------------------------------------------------------
 #
@@ -217,7 +233,7 @@ lint: $(call PACKAGES,build unit lint)
 	@tests/stage.sh run lint tests/lint.sh all || true
 	@tests/stage.sh sum lint
 
-run-unit: $(UNIT_BIN) $(TORTURE_BIN)
+run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN)
 	@tests/unit/run.sh $(TORTURE_SECONDS) $^
 
 run-cuse: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
@@ -233,6 +249,16 @@ XEN_NEEDS  = $(sort $(foreach c,$(XEN_RUN),$(firstword $(subst -, ,$c))))
 run-xen: $(CUSE_BIN) build/asan/cuse_gntdev $(XEN_TOOLS) $(call PACKAGES,xen) \
 		$(foreach t,$(XEN_NEEDS),.cache/xen/$t/stamp $(XEN_CLIENTS:%=build/xen/$t/%))
 	@tests/xen/check.sh "$(XEN_RUN)" $(CASES)
+
+# What it finds on the way stays in .cache/fuzz. To keep of that what reaches something new, run the fuzzer
+# with -merge=1, tests/fuzz/corpus/NAME and .cache/fuzz/NAME.
+fuzz: $(patsubst %,build/fuzz/fuzz_%,$(or $(ONE),$(FUZZ)))
+	@for f in $^; do name=$${f##*/fuzz_}; mkdir -p .cache/fuzz/$$name; echo "# $$name"; \
+		dict=tests/fuzz/$$name.dict; set --; [ ! -f $$dict ] || set -- -dict=$$dict; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+			-artifact_prefix=.cache/fuzz/$$name- "$$@" \
+			.cache/fuzz/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
 
 demo: $(PROGRAMS) build/uml-xstate.so $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
 	@if [ -c /dev/cuse ] && [ "$$(id -u)" -eq 0 ]; then examples/demo.sh; \

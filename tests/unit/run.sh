@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh SECONDS PROGRAM...  run the suites (they print TAP themselves) and, for SECONDS each,
-# the torture tests (which tell by their exit status)
+# run.sh SECONDS PROGRAM...  run the suites (they print TAP themselves); for SECONDS each the torture tests
+# (which tell by their exit status); and fuzzers' functions over what is kept of their inputs
 set -u
 seconds=$1
 shift
@@ -39,9 +39,25 @@ torture()
 	return 1
 }
 
+replay()
+{
+	local name=${1##*/replay_} out result
+
+	out=$("$1" tests/fuzz/corpus/"$name"/* 2>&1)
+	result=$?
+	if [ $result -eq 0 ]; then
+		echo "ok fuzz: $(wc -l <<<"$out") inputs of $name"
+		return 0
+	fi
+	tail -n 60 <<<"$out" | sed 's/^/#   /'
+	echo "not ok fuzz: inputs of $name - ended with status $result"
+	return 1
+}
+
 for program in "$@"; do
 	case $program in
 	*/torture_*) torture "$program" ;;
+	*/replay_*) replay "$program" ;;
 	*) suite "$program" ;;
 	esac || status=1
 done
