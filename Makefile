@@ -12,6 +12,8 @@ LIBDIR   = $(PREFIX)/lib/cuse-gntdev
 UNITDIR  = $(PREFIX)/lib/systemd/system
 UDEVDIR  = $(PREFIX)/lib/udev/rules.d
 CONFDIR  = $(PREFIX)/lib
+MANDIR   = $(PREFIX)/share/man
+DOCDIR   = $(PREFIX)/share/doc/cuse-gntdev
 TORTURE_SECONDS ?= 8
 FUZZ_SECONDS ?= 600
 
@@ -59,8 +61,9 @@ TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 REPLAY_BIN = $(FUZZ:%=build/asan/tests/fuzz/replay_%)
 CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
+MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
-.PHONY: all help deps demo check bench bench-xen fuzz lint install clean
+.PHONY: all man help deps demo check bench bench-xen fuzz lint install clean
 .PHONY: check-unit check-cuse check-systemd check-xen
 .PHONY: run-lint run-unit run-cuse run-systemd run-xen
 .DELETE_ON_ERROR:
@@ -68,11 +71,13 @@ MAKEFLAGS += --no-builtin-rules
 %: %.o
 .SECONDARY:
 
-all: $(PROGRAMS)
+all: $(PROGRAMS) man
 	@echo "built: $(PROGRAMS)"
 
+man: $(MAN)
+
 help:
-	@echo "make all            the daemon, the preload object, the examples, in build/"
+	@echo "make all            the daemon, the preload object, the examples, the man pages, in build/"
 	@echo "make demo           show unchanged clients at work (in User-Mode Linux if need be)"
 	@echo "make check          all tests; the parts are check-unit, check-cuse, check-systemd, check-xen"
 	@echo "     ONE=name       only this case of check-cuse, or this one of check-xen: debian12-pv,"
@@ -171,6 +176,10 @@ build/uml-xstate.so: tests/uml/host/xstate.c Makefile | $(call PACKAGES,build)
 build/gntdev-run: gntdev-run
 	@mkdir -p $(@D)
 	@cp $< $@
+
+build/man/%: man/%.scd Makefile | $(call PACKAGES,build)
+	@mkdir -p $(@D)
+	$(call Q,MAN)scdoc <$< >$@
 
 # Clients that run on a real Xen: with that Xen's headers (its management interface is another in
 # each release) and this machine's libraries (whose interface is stable).
@@ -280,9 +289,9 @@ bench-xen: $(PROGRAMS) $(XEN_TOOLS) $(call PACKAGES,xen) \
 
 # --- install ------------------------------------------------------------------------------------
 
-SUBST = sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g'
+SUBST = sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@DOCDIR@|$(DOCDIR)|g'
 
-install: $(PROGRAMS)
+install: $(PROGRAMS) $(MAN)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(UDEVDIR) $(addprefix $(DESTDIR)$(CONFDIR)/,modprobe.d sysusers.d)
 	install -m 755 build/cuse_gntdev $(DESTDIR)$(SBINDIR)
@@ -292,7 +301,11 @@ install: $(PROGRAMS)
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)
-	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/cuse-gntdev/README.md
+	install -D -m 644 README.md $(DESTDIR)$(DOCDIR)/README.md
+	@set -e; for page in $(MAN); do \
+		to=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
+		install -d $$to; $(SUBST) $$page > $$to/$${page##*/}; chmod 644 $$to/$${page##*/}; \
+	done
 	install -m 644 systemd/70-cuse-gntdev.rules $(DESTDIR)$(UDEVDIR)
 	install -m 644 systemd/cuse-gntdev.modprobe $(DESTDIR)$(CONFDIR)/modprobe.d/cuse-gntdev.conf
 	install -m 644 systemd/cuse-gntdev.sysusers $(DESTDIR)$(CONFDIR)/sysusers.d/cuse-gntdev.conf

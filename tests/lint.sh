@@ -93,6 +93,22 @@ local_paths()
 	return 0
 }
 
+# scdoc ends a list by an empty paragraph and begins a section with one: nothing to be seen.
+man_pages()
+{
+	local page out=build/lint-man
+
+	mkdir -p "$out"
+	for page in man/*.scd; do
+		page=${page##*/}
+		page=${page%.scd}
+		scdoc <"man/$page.scd" >"$out/$page" || { echo "man/$page.scd: see above" && continue; }
+		mandoc -T lint -W warning "$out/$page"
+	done 2>&1 | grep -Ev 'WARNING: skipping paragraph macro: PP (empty|after S[HS])$'
+	rm -rf "$out"
+	return 0
+}
+
 # A report, not a rule.
 long_functions()
 {
@@ -139,6 +155,7 @@ rule shellcheck shellcheck -x -e SC2317 "${scripts[@]}"
 rule "no file over $max_file lines" lengths
 rule "licence in each source" spdx
 rule "no local paths" local_paths
+rule "man pages" man_pages
 if [ "${1-}" = all ]; then
 	rule clang-tidy tidy
 	rule cppcheck check_source
