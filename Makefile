@@ -5,6 +5,7 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
+SYSCONFDIR ?= /etc
 SBINDIR  = $(PREFIX)/sbin
 BINDIR   = $(PREFIX)/bin
 # Where the preload object lives: the same path on every architecture.
@@ -14,6 +15,7 @@ UDEVDIR  = $(PREFIX)/lib/udev/rules.d
 CONFDIR  = $(PREFIX)/lib
 MANDIR   = $(PREFIX)/share/man
 DOCDIR   = $(PREFIX)/share/doc/cuse-gntdev
+COMPLETIONS = $(PREFIX)/share/bash-completion/completions
 TORTURE_SECONDS ?= 8
 FUZZ_SECONDS ?= 600
 
@@ -55,7 +57,8 @@ XEN_TOOLS   := $(patsubst tests/xen/guest/%.c,build/xen/tools/%,$(wildcard tests
 # Those that need a CUSE device are started by bench/qemu.sh.
 BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
 
-PROGRAMS  = build/cuse_gntdev build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
+PROGRAMS  = build/cuse_gntdev build/libgntdev-mmap.so build/gntdev-run $(CTL_BIN) $(EXAMPLES:%=build/%)
+CTL_BIN   = $(patsubst %.c,build/%,$(wildcard gntdevctl.c))
 UNIT_BIN  = $(UNIT:%=build/asan/%)
 TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 REPLAY_BIN = $(FUZZ:%=build/asan/tests/fuzz/replay_%)
@@ -63,7 +66,7 @@ CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
 MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
-.PHONY: all man help deps demo check bench bench-xen fuzz lint install clean
+.PHONY: all man help deps demo check bench bench-xen fuzz lint install deb clean
 .PHONY: check-unit check-cuse check-systemd check-xen
 .PHONY: run-lint run-unit run-cuse run-systemd run-xen
 .DELETE_ON_ERROR:
@@ -87,6 +90,7 @@ help:
 	@echo "make fuzz           look for input that breaks a parser, each for FUZZ_SECONDS=$(FUZZ_SECONDS) (ONE=name: only this one)"
 	@echo "make lint           style, warnings of two compilers, static analysis"
 	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
+	@echo "make deb            the Debian package for this machine's release, in build/deb/"
 	@echo "make deps           install the packages of packages.list (as root)"
 	@echo "make clean          remove build/ (downloads stay in .cache/)"
 
@@ -102,7 +106,7 @@ deps:
 	@echo "deps: all packages are there"
 
 # all and install take the system as it is; everything that runs tests sees to its packages first.
-ifneq ($(filter demo bench% fuzz lint check% run-%,$(MAKECMDGOALS)),)
+ifneq ($(filter demo deb bench% fuzz lint check% run-%,$(MAKECMDGOALS)),)
 PACKAGES = $(addprefix build/packages/,$1)
 endif
 
@@ -298,6 +302,7 @@ install: $(PROGRAMS) $(MAN)
 	install -m 644 build/libgntdev-mmap.so $(DESTDIR)$(LIBDIR)
 	$(SUBST) gntdev-run > $(DESTDIR)$(BINDIR)/gntdev-run
 	chmod 755 $(DESTDIR)$(BINDIR)/gntdev-run
+	$(if $(CTL_BIN),install -m 755 $(CTL_BIN) $(DESTDIR)$(BINDIR))
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)
@@ -306,10 +311,18 @@ install: $(PROGRAMS) $(MAN)
 		to=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
 		install -d $$to; $(SUBST) $$page > $$to/$${page##*/}; chmod 644 $$to/$${page##*/}; \
 	done
+	$(if $(wildcard systemd/cuse-gntdev.conf),install -D -m 644 systemd/cuse-gntdev.conf \
+		$(DESTDIR)$(SYSCONFDIR)/cuse-gntdev.conf)
+	$(if $(wildcard completion/gntdevctl),install -D -m 644 completion/gntdevctl \
+		$(DESTDIR)$(COMPLETIONS)/gntdevctl)
 	install -m 644 systemd/70-cuse-gntdev.rules $(DESTDIR)$(UDEVDIR)
 	install -m 644 systemd/cuse-gntdev.modprobe $(DESTDIR)$(CONFDIR)/modprobe.d/cuse-gntdev.conf
 	install -m 644 systemd/cuse-gntdev.sysusers $(DESTDIR)$(CONFDIR)/sysusers.d/cuse-gntdev.conf
 	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+# The Debian package, and lintian's opinion of it.
+deb: $(call PACKAGES,build deb)
+	@./deb.sh build/deb
 
 clean:
 	rm -rf build

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VERSION "0.1"
+#define VERSION "0.2"
 
 #define DAEMON_GRANTERS_MAX 16
 #define DAEMON_PORTS_MAX    64

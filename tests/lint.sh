@@ -109,6 +109,27 @@ man_pages()
 	return 0
 }
 
+# same WHAT THIS THAT: two lists that have to be the same, one item a line
+same()
+{
+	diff <(sort -u <<<"$2") <(sort -u <<<"$3") | sed -n "s|^<|$1: only the former:|p; s|^>|$1: only the latter:|p"
+}
+
+# A compiler, make and the C library are what any build has; debhelper is of purpose "deb".
+build_dependencies()
+{
+	same "packages.list and debian/control" \
+		"$(sed -n 's/^build\t//p' packages.list | grep -vxE 'gcc|libc6-dev|make')" \
+		"$(sed -n '/^Build-Depends:/,/^[^ ]*:/p' debian/control | sed -n 's/^\(Build-Depends:\)\? \+//p' |
+			sed 's/[ ,].*//' | grep -vE '^(debhelper-compat$|dh-sequence-|Standards)')"
+}
+
+versions()
+{
+	same "daemon.h and debian/changelog" "$(sed -n 's/^#define VERSION "\(.*\)"$/\1/p' daemon.h)" \
+		"$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)"
+}
+
 # A report, not a rule.
 long_functions()
 {
@@ -156,6 +177,8 @@ rule "no file over $max_file lines" lengths
 rule "licence in each source" spdx
 rule "no local paths" local_paths
 rule "man pages" man_pages
+rule "packages to build with are named alike" build_dependencies
+rule "one version" versions
 if [ "${1-}" = all ]; then
 	rule clang-tidy tidy
 	rule cppcheck check_source

@@ -57,6 +57,8 @@ make_root()
 	mkdir -p "$root/test"
 	tar -C "$root" -xf "$tarball"
 	env -u MAKEFLAGS make --no-print-directory -s install DESTDIR="$root" PREFIX=/usr >/dev/null
+	install -d "$root/etc/default"
+	echo 'OPTIONS="--sim"' > "$root/etc/default/cuse-gntdev"
 	cp -a build/tests/systemd/client tests/systemd/inside.sh "$root/test"
 	cp tests/systemd/gntdev-test.service "$root/etc/systemd/system"
 	add_libraries build/cuse_gntdev build/tests/systemd/client
