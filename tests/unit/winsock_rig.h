@@ -288,14 +288,6 @@ static inline int open_descriptors(void)
 	return n;
 }
 
-static inline void wait_descriptors(int n)
-{
-	/* Longer than a client that says nothing is waited for. */
-	for (int ms = 0; open_descriptors() != n && ms < 2 * WINSOCK_TIMEOUT_MS; ms++)
-		usleep(1000);
-	ck_assert_int_eq(open_descriptors(), n);
-}
-
 /* --- requests that are none ------------------------------------------------------------------ */
 
 static const struct {
@@ -330,6 +322,29 @@ static inline struct window_request bad_request(int i)
 
 	memcpy((char *)&rq + bad[i].at, &bad[i].value, (size_t)bad[i].size);
 	return rq;
+}
+
+/* --- the end of connections -------------------------------------------------------------------- */
+
+/*
+ * The server has closed all that it has accepted. Who is still in the queue of the listening socket
+ * counts for nothing, and for one when it is accepted: that is over when a last one is answered. That
+ * a client has gone is to be seen, not waited out.
+ */
+static inline void wait_descriptors(int n)
+{
+	struct window_request rq = bad_request(0);
+	int sock = client();
+	int64_t end;
+	int have;
+
+	ck_assert_int_eq(send(sock, &rq, sizeof(rq), MSG_NOSIGNAL), sizeof(rq));
+	expect_refusal(sock, bad[0].error);
+	close(sock);
+	end = now_ms() + WINSOCK_TIMEOUT_MS / 2;
+	while ((have = open_descriptors()) != n && now_ms() < end)
+		usleep(1000);
+	ck_assert_int_eq(have, n);
 }
 
 #endif /* WINSOCK_RIG_H */
