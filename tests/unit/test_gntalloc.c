@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gntalloc_rig.h"
+#include "suite.h"
 
 /* --- ALLOC_GREF -------------------------------------------------------------------------------------- */
 
@@ -460,13 +461,6 @@ Suite *gntalloc_suite(void)
 		threads,
 		bad_domain,
 	};
-	Suite *s = suite_create("gntalloc");
-	TCase *tc = tcase_create("gntalloc");
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tc, tests[i]);
-	suite_add_tcase(s, tc);
-	return s;
+	return suite_of("gntalloc", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }

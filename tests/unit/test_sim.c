@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sim_rig.h"
+#include "suite.h"
 
 /* --- statuses ---------------------------------------------------------------------------------- */
 
@@ -548,13 +549,6 @@ Suite *sim_suite(void)
 		copy_later_ones_although_one_failed,
 		clear_byte,
 	};
-	Suite *s = suite_create("sim");
-	TCase *tc = tcase_create("sim");
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tc, tests[i]);
-	suite_add_tcase(s, tc);
-	return s;
+	return suite_of("sim", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }

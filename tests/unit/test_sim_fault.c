@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "sim_rig.h"
+#include "suite.h"
 
 static void fault(const char *spec)
 {
@@ -268,13 +269,6 @@ Suite *sim_fault_suite(void)
 		unmap_fails,	  send_and_window,
 		delays,
 	};
-	Suite *s = suite_create("sim_fault");
-	TCase *tc = tcase_create("sim_fault");
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tc, tests[i]);
-	suite_add_tcase(s, tc);
-	return s;
+	return suite_of("sim_fault", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sim_rig.h"
+#include "suite.h"
 
 /* --- domains and memory ------------------------------------------------------------------------ */
 
@@ -441,13 +442,6 @@ Suite *sim_machine_suite(void)
 		port_keeps_dying_domain,
 		events_are_logged,
 	};
-	Suite *s = suite_create("sim_machine");
-	TCase *tc = tcase_create("sim_machine");
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tc, tests[i]);
-	suite_add_tcase(s, tc);
-	return s;
+	return suite_of("sim_machine", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }

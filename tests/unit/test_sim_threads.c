@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sim_rig.h"
+#include "suite.h"
 
 #define THREADS 4
 #define ROUNDS	4000
@@ -182,13 +183,6 @@ Suite *sim_threads_suite(void)
 		one_unmap_wins,
 		domain_comes_and_goes,
 	};
-	Suite *s = suite_create("sim_threads");
-	TCase *tc = tcase_create("sim_threads");
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_test(tc, tests[i]);
-	suite_add_tcase(s, tc);
-	return s;
+	return suite_of("sim_threads", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite.h"
+
 /* Memory runs out at the allocation whose turn it is: the sources are compiled in for that. */
 static int allocations_left = -1;
 
@@ -39,13 +41,6 @@ static void *scarce_calloc(size_t n, size_t size)
 /* NOLINTEND(bugprone-suspicious-include) */
 #undef malloc
 #undef calloc
-
-/* For inner loops: each ck_assert() is a system call, whether it fails or not. */
-#define assert_each(expr)                          \
-	do {                                       \
-		if (!(expr))                       \
-			ck_abort_msg("%s", #expr); \
-	} while (0)
 
 static struct table *table;
 static struct gnt_open *open_;

@@ -7,13 +7,7 @@
 #include <string.h>
 
 #include "../../table.h"
-
-/* For inner loops: each ck_assert() is a system call, whether it fails or not. */
-#define assert_each(expr)                          \
-	do {                                       \
-		if (!(expr))                       \
-			ck_abort_msg("%s", #expr); \
-	} while (0)
+#include "suite.h"
 
 static struct table *table;
 static struct gnt_open *open_;
