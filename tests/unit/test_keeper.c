@@ -93,8 +93,8 @@ static void check_undone(uint64_t k)
 	ck_assert_uint_eq(fake->reservation, FAKE_FRAMES);
 }
 
-/* As if this process had just started: the dead one had its slots, files and pins. */
-static void forget(void)
+/* The files of a dead one's windows. */
+static void remove_files(void)
 {
 	int pages = openat(dirfd_, "pages", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char name[8];
@@ -104,6 +104,12 @@ static void forget(void)
 		unlinkat(pages, name, 0);
 	}
 	close(pages);
+}
+
+/* As if this process had just started: the dead one had its slots, files and pins. */
+static void forget(void)
+{
+	remove_files();
 	memset(fake->pfn, 0, sizeof(fake->pfn));
 	fake->pins = fake->pinned_pages = fake->tables = 0;
 	fake->batches = (1U << JOURNAL_BATCHES) - 1;
@@ -134,9 +140,7 @@ static void killed_everywhere(void (*what)(void))
 	} while (killed);
 	ck_assert_uint_gt(k, 25);
 	hv->ops->destroy(hv);
-	fake_check_clean();
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 
 START_TEST(killed_pvh)
@@ -171,9 +175,7 @@ START_TEST(killed_in_large_batches)
 		forget();
 	}
 	hv->ops->destroy(hv);
-	fake_check_clean();
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 END_TEST
 
@@ -200,9 +202,7 @@ START_TEST(recovers_bit_by_bit)
 	check_undone(0);
 	forget();
 	hv->ops->destroy(hv);
-	fake_check_clean();
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 END_TEST
 
@@ -285,15 +285,8 @@ START_TEST(keeper_cleans_up)
 		wait_for_keeper();
 		check_undone(k);
 		fake_free();
-		/* The files of its windows: forget() wants a layer, so by hand. */
-		int pages = openat(dirfd_, "pages", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		char name[8];
-
-		for (int i = 0; i < 32; i++) {
-			snprintf(name, sizeof(name), "%x", i);
-			unlinkat(pages, name, 0);
-		}
-		close(pages);
+		/* There is no layer here to forget(). */
+		remove_files();
 	}
 	remove_dir();
 }

@@ -46,17 +46,7 @@ END_TEST
 
 START_TEST(map_readonly)
 {
-	struct hv_grant *g = grants(FAKE_FIRST, 100, 3);
-
-	fake_readonly(FAKE_FIRST, 101);
-	ck_assert_int_eq(map(g, 3, &writable), 0);
-	ck_assert_int_eq(g[1].status, GNTST_general_error);
-	unmap_all(g, 3);
-	free(g);
-	g = map_ok(100, 3, &readonly);
-	for (int i = 0; i < 3; i++)
-		ck_assert(fake->handle[g[i].handle - FAKE_HANDLE_0].readonly);
-	unmap_ok(g, 3);
+	assert_readonly_grants();
 }
 END_TEST
 
@@ -235,18 +225,12 @@ END_TEST
 
 START_TEST(no_slots)
 {
-	uint32_t n = JOURNAL_SLOTS - 1 - 4, *slot = malloc(n * sizeof(*slot));
 	struct hv_grant *g = grants(FAKE_FIRST, 0, 5);
 
-	ck_assert_int_eq(slots_get(x->slots, n, slot), 0);
-	ck_assert_int_eq(map(g, 5, &writable), -ENOMEM);
-	ck_assert_int_eq(map(g, 4, &writable), 0);
-	ck_assert_int_eq(unmap_all(g, 4), 0);
-	ck_assert_int_eq(map(g, 1, &writable), -ENOMEM);
-	slots_put(x->slots, n, slot);
+	/* The window is kept for the same open, with its slots. */
+	map_with_four_slots(g, -ENOMEM);
 	ck_assert_int_eq(map(g, 5, &writable), 0);
 	unmap_ok(g, 5);
-	free(slot);
 }
 END_TEST
 
@@ -297,6 +281,14 @@ END_TEST
 
 /* --- quarantine --------------------------------------------------------------------------------- */
 
+/* Pages in quarantine, after it was tried again. */
+static void tend_leaves(uint64_t pages)
+{
+	ck_assert_ptr_null(hv->ops->tend(hv));
+	check_all();
+	ck_assert_uint_eq(counts().quarantined, pages);
+}
+
 START_TEST(refused_once)
 {
 	struct hv_grant *g = map_ok(0, 600, &writable);
@@ -324,22 +316,16 @@ START_TEST(refused_for_long)
 	ck_assert_uint_eq(counts().away, 80);
 	ck_assert_uint_eq(counts().handles, 80);
 	for (int i = 0; i < 3; i++) {
-		ck_assert_ptr_null(hv->ops->tend(hv));
-		check_all();
-		ck_assert_uint_eq(counts().quarantined, 80);
+		tend_leaves(80);
 	}
 	/* It is nobody's window any more. */
 	g = map_ok(0, 600, &writable);
 	ck_assert_uint_eq(counts().handles, 680);
 	fake_heal();
 	fake_refuse(FAKE_UNMAP, 10, 70, GNTST_general_error);
-	ck_assert_ptr_null(hv->ops->tend(hv));
-	check_all();
-	ck_assert_uint_eq(counts().quarantined, 70);
+	tend_leaves(70);
 	fake_heal();
-	ck_assert_ptr_null(hv->ops->tend(hv));
-	check_all();
-	ck_assert_uint_eq(counts().quarantined, 0);
+	tend_leaves(0);
 	ck_assert_uint_eq(counts().handles, 600);
 	ck_assert_uint_eq(counts().away, 600);
 	unmap_ok(g, 600);
@@ -404,13 +390,9 @@ START_TEST(no_frames)
 	check_all();
 	ck_assert_uint_eq(counts().quarantined, 800);
 	ck_assert_uint_eq(counts().away, 800);
-	ck_assert_ptr_null(hv->ops->tend(hv));
-	check_all();
-	ck_assert_uint_eq(counts().quarantined, 800);
+	tend_leaves(800);
 	fake->frames = 100;
-	ck_assert_ptr_null(hv->ops->tend(hv));
-	check_all();
-	ck_assert_uint_eq(counts().quarantined, 700);
+	tend_leaves(700);
 	/* A hypercall that fails is no reason to believe anything. */
 	fake->frames = FAKE_FRAMES;
 	fake_break(FAKE_POPULATE, 0, -EPERM);
@@ -440,9 +422,7 @@ START_TEST(many_in_quarantine)
 	for (uint32_t left = 128; left > 0; left -= 8) {
 		fake_refuse(FAKE_UNMAP, 0, 0, 0);
 		fake->frames = 8;
-		ck_assert_ptr_null(hv->ops->tend(hv));
-		check_all();
-		ck_assert_uint_eq(counts().quarantined, left - 8);
+		tend_leaves(left - 8);
 	}
 }
 END_TEST
@@ -493,9 +473,7 @@ START_TEST(tend_misses_the_keeper)
 	/* The daemon ends in order then. */
 	unmap_ok(g, 3);
 	hv->ops->destroy(hv);
-	fake_check_clean();
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 END_TEST
 
@@ -555,9 +533,7 @@ START_TEST(cannot_start)
 	ck_assert_ptr_null(none);
 	ck_assert(!fake_pins_held());
 	fake->batches = (1U << JOURNAL_BATCHES) - 1;
-	fake_check_clean();
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 END_TEST
 

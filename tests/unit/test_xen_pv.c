@@ -49,16 +49,7 @@ END_TEST
 
 START_TEST(map_readonly)
 {
-	struct hv_grant *g = grants(FAKE_FIRST, 100, 3);
-
-	fake_readonly(FAKE_FIRST, 101);
-	ck_assert_int_eq(map(g, 3, &writable), 0);
-	ck_assert_int_eq(g[1].status, GNTST_general_error);
-	ck_assert_int_eq(unmap_all(g, 3), 0);
-	free(g);
-	g = map_ok(100, 3, &readonly);
-	ck_assert(fake->handle[g[1].handle - FAKE_HANDLE_0].readonly);
-	unmap_ok(g, 3);
+	assert_readonly_grants();
 }
 END_TEST
 
@@ -224,9 +215,7 @@ static void end_with_keeper(void)
 		ck_assert_int_lt(ms, 10000);
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	}
-	fake_check_clean();
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 
 START_TEST(unmap_refused)
@@ -265,15 +254,9 @@ END_TEST
 
 START_TEST(no_slots)
 {
-	uint32_t n = JOURNAL_SLOTS - 1 - 4, *slot = malloc(n * sizeof(*slot));
 	struct hv_grant *g = grants(FAKE_FIRST, 0, 5);
 
-	ck_assert_int_eq(slots_get(x->slots, n, slot), 0);
-	ck_assert_int_eq(map(g, 5, &writable), -ENOMEM);
-	ck_assert_int_eq(map(g, 4, &writable), 0);
-	ck_assert_int_eq(unmap_all(g, 4), 0);
-	slots_put(x->slots, n, slot);
-	free(slot);
+	map_with_four_slots(g, 0);
 	free(g);
 }
 END_TEST

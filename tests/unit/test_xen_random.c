@@ -222,9 +222,7 @@ START_TEST(random_pv)
 	ck_assert_uint_eq(counts().quarantined, fake->handles);
 	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), false), 0);
 	hv->ops->destroy(hv);
-	fake_check_clean();
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 END_TEST
 

@@ -51,6 +51,14 @@ static inline void remove_dir(void)
 	close(dirfd_);
 }
 
+/* The layer has ended, and left nothing. */
+static inline void end_machine(void)
+{
+	fake_check_clean();
+	fake_free();
+	remove_dir();
+}
+
 static inline void start(const struct xen_mode *mode)
 {
 	const char *why = NULL;
@@ -123,10 +131,8 @@ static inline void teardown(void)
 	ck_assert_uint_eq(counts().away, 0);
 	check_slots();
 	hv->ops->destroy(hv);
-	fake_check_clean();
 	ck_assert(!fake_pins_held());
-	fake_free();
-	remove_dir();
+	end_machine();
 }
 
 /* --- grants ------------------------------------------------------------------------------------- */
@@ -194,6 +200,37 @@ static inline void unmap_ok(struct hv_grant *g, size_t n)
 	ck_assert_int_eq(unmap_all(g, n), 0);
 	ck_assert_uint_eq(count_status(g, n, HV_PENDING), n);
 	free(g);
+}
+
+/* What is granted to be read cannot be mapped to be written, and is mapped as it is asked for. */
+static inline void assert_readonly_grants(void)
+{
+	struct hv_grant *g = grants(FAKE_FIRST, 100, 3);
+
+	fake_readonly(FAKE_FIRST, 101);
+	ck_assert_int_eq(map(g, 3, &writable), 0);
+	ck_assert_int_eq(g[1].status, GNTST_general_error);
+	ck_assert_int_eq(unmap_all(g, 3), 0);
+	free(g);
+	g = map_ok(100, 3, &readonly);
+	for (int i = 0; i < 3; i++)
+		ck_assert(fake->handle[g[i].handle - FAKE_HANDLE_0].readonly);
+	unmap_ok(g, 3);
+}
+
+/* Five grants do not fit in, four do. @again: what comes of one more, when those have been unmapped. */
+static inline void map_with_four_slots(struct hv_grant *g, int again)
+{
+	uint32_t n = JOURNAL_SLOTS - 1 - 4, *slot = malloc(n * sizeof(*slot));
+
+	ck_assert_int_eq(slots_get(x->slots, n, slot), 0);
+	ck_assert_int_eq(map(g, 5, &writable), -ENOMEM);
+	ck_assert_int_eq(map(g, 4, &writable), 0);
+	ck_assert_int_eq(unmap_all(g, 4), 0);
+	ck_assert_int_eq(map(g, 1, &writable), again);
+	ck_assert_int_eq(unmap_all(g, 1), 0);
+	slots_put(x->slots, n, slot);
+	free(slot);
 }
 
 #endif /* XEN_RIG_H */
