@@ -9,7 +9,6 @@
 #define PRELOAD_DAEMON_H
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,8 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "descriptors.h"
 
 static long faked_syscall(long nr, ...);
 
@@ -457,16 +459,8 @@ static inline void send_read_only(void)
 /* Ours and the daemon's, after it has done with every connection. */
 static inline int descriptors(void)
 {
-	DIR *dir;
-	int n = 0;
-
 	daemon_is_idle();
-	dir = opendir("/proc/self/fd");
-	ck_assert_ptr_nonnull(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
+	return open_descriptors();
 }
 
 /* Mappings of the window file. */
@@ -575,6 +569,55 @@ static inline void assert_pages(const char *p, const uint32_t *page, int n)
 		memcpy(&number, p + i * PAGE, sizeof(number));
 		ck_assert_uint_eq(number, page[i]);
 	}
+}
+
+/* Windows of three pages go where the caller would like them to be. */
+static inline void assert_wishes_count(void)
+{
+	void *hint = (void *)0x123456789000;
+	char *p = try_map(hint, 3 * PAGE, RW, MAP_SHARED);
+
+	ck_assert_ptr_eq(p, hint);
+	munmap(p, 3 * PAGE);
+	p = map(3 * PAGE, RW, MAP_SHARED | MAP_32BIT);
+	ck_assert_uint_lt((uintptr_t)p, 1UL << 32);
+	munmap(p, 3 * PAGE);
+}
+
+/* @at is page @page of the file. */
+static inline void assert_written_through(char *at, uint32_t page)
+{
+	uint32_t number = 77;
+
+	memcpy(at, &number, sizeof(number));
+	number = 0;
+	ck_assert_int_eq(pread(daemon_.file, &number, sizeof(number), page * PAGE), sizeof(number));
+	ck_assert_uint_eq(number, 77);
+}
+
+/* The same, but it is only read: it shows what others write. */
+static inline void assert_live(char *at, uint32_t page)
+{
+	uint32_t number = 42;
+
+	ck_assert_int_eq(pwrite(daemon_.file, &number, sizeof(number), page * PAGE),
+			 sizeof(number));
+	assert_pages(at, &number, 1);
+	ck_assert_int_eq(mprotect(at, PAGE, RW), -1);
+	ck_assert_int_eq(errno, EACCES);
+}
+
+/* From now on none is opened whose number is @n or more. */
+static inline void limit_descriptors(int n)
+{
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = n, .rlim_max = 1024 });
+}
+
+/* There is none to be had. */
+static inline void assert_no_descriptor(void)
+{
+	ck_assert_ptr_eq(try_map(NULL, 3 * PAGE, RW, MAP_SHARED), MAP_FAILED);
+	ck_assert_int_eq(errno, EMFILE);
 }
 
 /* --- failure ------------------------------------------------------------------------------ */

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -163,15 +162,12 @@ START_TEST(a_window_of_one_piece)
 	const uint64_t mask = signal_mask();
 	const struct window_token none = { .magic = 0 };
 	const struct window_token *told = mmap_error ? &token : &none;
-	uint32_t number = 77;
 	char *p;
 
 	p = map(3 * PAGE - 100, RW, MAP_SHARED);
 	ck_assert_int_eq(errno, 0);
 	assert_pages(p, one_piece_pages, 3);
-	memcpy(p + PAGE, &number, sizeof(number));
-	ck_assert_int_eq(pread(daemon_.file, &number, sizeof(number), 6 * PAGE), sizeof(number));
-	ck_assert_uint_eq(number, 77);
+	assert_written_through(p + PAGE, 6);
 	ck_assert_uint_eq(daemon_.rq.magic, WINDOW_MAGIC);
 	ck_assert_uint_eq(daemon_.rq.version, WINDOW_VERSION);
 	ck_assert_uint_eq(daemon_.rq.prot, RW);
@@ -287,16 +283,8 @@ END_TEST
 
 START_TEST(wishes_for_an_address)
 {
-	void *hint = (void *)0x123456789000;
-	char *p;
-
 	daemon_.said[0] = _i ? three_pieces : one_piece;
-	p = try_map(hint, 3 * PAGE, RW, MAP_SHARED);
-	ck_assert_ptr_eq(p, hint);
-	munmap(p, 3 * PAGE);
-	p = map(3 * PAGE, RW, MAP_SHARED | MAP_32BIT);
-	ck_assert_uint_lt((uintptr_t)p, 1UL << 32);
-	munmap(p, 3 * PAGE);
+	assert_wishes_count();
 }
 END_TEST
 
@@ -318,17 +306,13 @@ END_TEST
 
 START_TEST(private_mappings_that_only_read_are_live)
 {
-	uint32_t number = 42;
 	char *p;
 
 	send_read_only();
 	daemon_.said[0] = _i ? three_pieces : one_piece;
 	p = map(3 * PAGE, PROT_READ, MAP_PRIVATE);
 	ck_assert_uint_eq(daemon_.rq.flags, MAP_PRIVATE);
-	ck_assert_int_eq(pwrite(daemon_.file, &number, sizeof(number), 7 * PAGE), sizeof(number));
-	assert_pages(p + 2 * PAGE, &number, 1);
-	ck_assert_int_eq(mprotect(p, PAGE, RW), -1);
-	ck_assert_int_eq(errno, EACCES);
+	assert_live(p + 2 * PAGE, 7);
 	munmap(p, 3 * PAGE);
 }
 END_TEST
@@ -501,7 +485,7 @@ static void no_more_descriptors(void)
 	const int next = dup(device);
 
 	close(next);
-	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = next, .rlim_max = 1024 });
+	limit_descriptors(next);
 }
 
 START_TEST(no_descriptor_is_left)
@@ -509,14 +493,12 @@ START_TEST(no_descriptor_is_left)
 	const int fds = descriptors();
 
 	daemon_.before = no_more_descriptors;
-	ck_assert_ptr_eq(try_map(NULL, 3 * PAGE, RW, MAP_SHARED), MAP_FAILED);
-	ck_assert_int_eq(errno, EMFILE);
+	assert_no_descriptor();
 	/* Not even one for the connection. */
-	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = 3, .rlim_max = 1024 });
-	ck_assert_ptr_eq(try_map(NULL, 3 * PAGE, RW, MAP_SHARED), MAP_FAILED);
-	ck_assert_int_eq(errno, EMFILE);
+	limit_descriptors(3);
+	assert_no_descriptor();
 	ck_assert_int_eq(daemon_.asked, 1);
-	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = 1024, .rlim_max = 1024 });
+	limit_descriptors(1024);
 	ck_assert_int_eq(descriptors(), fds);
 	ck_assert_int_eq(windows(), 0);
 }

@@ -82,7 +82,6 @@ START_TEST(a_window_of_one_run)
 {
 	const int fds = descriptors();
 	const uint64_t mask = signal_mask();
-	uint32_t number = 77;
 	char *p;
 
 	daemon_.said[0] = one_run;
@@ -91,9 +90,7 @@ START_TEST(a_window_of_one_run)
 	assert_pages(p, one_piece_pages, 3);
 	assert_filled(p, 3, MAP_SHARED);
 	ck_assert_int_eq(privcmd.prot, RW);
-	memcpy(p + PAGE, &number, sizeof(number));
-	ck_assert_int_eq(pread(daemon_.file, &number, sizeof(number), 6 * PAGE), sizeof(number));
-	ck_assert_uint_eq(number, 77);
+	assert_written_through(p + PAGE, 6);
 	ck_assert_int_eq(descriptors(), fds);
 	ck_assert(signal_mask() == mask);
 	munmap(p, 3 * PAGE);
@@ -178,16 +175,8 @@ END_TEST
 
 START_TEST(wishes_for_an_address_of_frames)
 {
-	void *hint = (void *)0x123456789000;
-	char *p;
-
 	daemon_.said[0] = three_runs;
-	p = try_map(hint, 3 * PAGE, RW, MAP_SHARED);
-	ck_assert_ptr_eq(p, hint);
-	munmap(p, 3 * PAGE);
-	p = map(3 * PAGE, RW, MAP_SHARED | MAP_32BIT);
-	ck_assert_uint_lt((uintptr_t)p, 1UL << 32);
-	munmap(p, 3 * PAGE);
+	assert_wishes_count();
 }
 END_TEST
 
@@ -221,7 +210,6 @@ END_TEST
 
 START_TEST(frames_that_are_only_read)
 {
-	uint32_t number = 42;
 	char *p;
 
 	send_read_only();
@@ -229,10 +217,7 @@ START_TEST(frames_that_are_only_read)
 	p = map(3 * PAGE, PROT_READ, _i ? MAP_PRIVATE : MAP_SHARED);
 	assert_filled(p, 3, MAP_SHARED);
 	ck_assert_int_eq(privcmd.prot, PROT_READ);
-	ck_assert_int_eq(pwrite(daemon_.file, &number, sizeof(number), 7 * PAGE), sizeof(number));
-	assert_pages(p + 2 * PAGE, &number, 1);
-	ck_assert_int_eq(mprotect(p, PAGE, RW), -1);
-	ck_assert_int_eq(errno, EACCES);
+	assert_live(p + 2 * PAGE, 7);
 	munmap(p, 3 * PAGE);
 }
 END_TEST

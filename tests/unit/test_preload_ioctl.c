@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,7 +104,7 @@ END_TEST
 
 static void no_more_descriptors(void)
 {
-	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = 3, .rlim_max = 1024 });
+	limit_descriptors(3);
 }
 
 START_TEST(no_descriptor_is_left)
@@ -113,13 +112,11 @@ START_TEST(no_descriptor_is_left)
 	const int fds = descriptors();
 
 	daemon_.before = no_more_descriptors;
-	ck_assert_ptr_eq(try_map(NULL, 3 * PAGE, RW, MAP_SHARED), MAP_FAILED);
-	ck_assert_int_eq(errno, EMFILE);
+	assert_no_descriptor();
 	/* Now not even for the pair. */
-	ck_assert_ptr_eq(try_map(NULL, 3 * PAGE, RW, MAP_SHARED), MAP_FAILED);
-	ck_assert_int_eq(errno, EMFILE);
+	assert_no_descriptor();
 	ck_assert_int_eq(daemon_.asked, 1);
-	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ .rlim_cur = 1024, .rlim_max = 1024 });
+	limit_descriptors(1024);
 	ck_assert_int_eq(descriptors(), fds);
 	ck_assert_int_eq(windows(), 0);
 }

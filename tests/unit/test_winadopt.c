@@ -13,8 +13,6 @@
 
 #include "winsock_rig.h"
 
-/* More than the server has slots. */
-#define CROWD 1000
 /* What epoll watches when nobody is there: the socket, a timer, an event. */
 #define WATCHED 3
 

@@ -127,6 +127,15 @@ START_TEST(find_in_a_gap)
 }
 END_TEST
 
+/* _i: the mapping as a whole, or any byte of it. */
+static int find_kind(int i, pid_t tid, const void *p, enum window_kind kind,
+		     struct window_name *name)
+{
+	if (i)
+		return window_find_exact(windows, tid, (uintptr_t)p, PAGES, kind, name);
+	return window_find(windows, tid, (uintptr_t)p, kind, name);
+}
+
 START_TEST(find_is_of_a_kind)
 {
 	struct window_name name;
@@ -134,9 +143,8 @@ START_TEST(find_is_of_a_kind)
 	int fd = make_at(&u, 0, false, WINDOW_OF_GNTALLOC);
 	char *p = map_window(fd, PROT_READ);
 
-	ck_assert_int_eq(find(getpid(), p, &name), -EINVAL);
-	ck_assert_int_eq(window_find(windows, getpid(), (uintptr_t)p, WINDOW_OF_GNTALLOC, &name),
-			 0);
+	ck_assert_int_eq(find_kind(_i, getpid(), p, WINDOW_OF_GNTDEV, &name), -EINVAL);
+	ck_assert_int_eq(find_kind(_i, getpid(), p, WINDOW_OF_GNTALLOC, &name), 0);
 	close(fd);
 	munmap(p, PAGES * PAGE);
 }
@@ -161,33 +169,45 @@ START_TEST(find_nobody)
 }
 END_TEST
 
+struct finder {
+	const void *p;
+	int i;
+};
+
 static void *find_from_thread(void *arg)
 {
+	const struct finder *f = arg;
 	struct window_name name;
 
 	table_thread_enter();
-	ck_assert_int_eq(find((pid_t)syscall(SYS_gettid), arg, &name), 0);
+	ck_assert_int_eq(find_kind(f->i, gettid(), f->p, WINDOW_OF_GNTDEV, &name), 0);
 	table_thread_leave();
 	return NULL;
 }
 
 START_TEST(find_from_threads_and_children)
 {
+	const int nobody = _i ? -EINVAL : -EPERM;
 	struct window_name name;
 	static struct user u;
 	int fd = make(&u);
 	char *p = map_window(fd, PROT_READ);
 	struct client c = client_new(fd);
+	struct finder f = { p, _i };
 	pthread_t t;
 
-	ck_assert_int_eq(pthread_create(&t, NULL, find_from_thread, p), 0);
+	ck_assert_int_eq(pthread_create(&t, NULL, find_from_thread, &f), 0);
 	pthread_join(t, NULL);
 	munmap(p, PAGES * PAGE);
-	ck_assert_int_eq(find(getpid(), p, &name), -EINVAL);
+	ck_assert_int_eq(find_kind(_i, getpid(), p, WINDOW_OF_GNTDEV, &name), -EINVAL);
 	/* The child was forked with the mapping, and keeps it. */
-	ck_assert_int_eq(find(c.pid, p, &name), 0);
+	ck_assert_int_eq(find_kind(_i, c.pid, p, WINDOW_OF_GNTDEV, &name), 0);
+	ck_assert_uint_eq(name.id, u.id);
 	assert_same(c.pid, p);
 	end_client(&c, 'k');
+	ck_assert_int_eq(find_kind(_i, c.pid, p, WINDOW_OF_GNTDEV, &name), nobody);
+	ck_assert_int_eq(find_kind(_i, 0, p, WINDOW_OF_GNTDEV, &name), nobody);
+	ck_assert_int_eq(find_kind(_i, -1, p, WINDOW_OF_GNTDEV, &name), nobody);
 	assert_gone_promptly(&u);
 }
 END_TEST
@@ -230,55 +250,6 @@ START_TEST(find_exact_mapping)
 		ck_assert_int_eq(find_exact(getpid(), q, count, &name), -EINVAL);
 	ck_assert_int_eq(find(getpid(), q, &name), 0);
 	munmap(q, PAGE);
-}
-END_TEST
-
-START_TEST(find_exact_is_of_a_kind)
-{
-	struct window_name name;
-	static struct user u;
-	int fd = make_at(&u, 0, false, WINDOW_OF_GNTALLOC);
-	char *p = map_window(fd, PROT_READ);
-
-	ck_assert_int_eq(find_exact(getpid(), p, PAGES, &name), -EINVAL);
-	ck_assert_int_eq(window_find_exact(windows, getpid(), (uintptr_t)p, PAGES,
-					   WINDOW_OF_GNTALLOC, &name),
-			 0);
-	close(fd);
-	munmap(p, PAGES * PAGE);
-}
-END_TEST
-
-static void *find_exact_from_thread(void *arg)
-{
-	struct window_name name;
-
-	table_thread_enter();
-	ck_assert_int_eq(find_exact((pid_t)syscall(SYS_gettid), arg, PAGES, &name), 0);
-	table_thread_leave();
-	return NULL;
-}
-
-START_TEST(find_exact_in_others)
-{
-	struct window_name name;
-	static struct user u;
-	int fd = make(&u);
-	char *p = map_window(fd, PROT_READ);
-	struct client c = client_new(fd);
-	pthread_t t;
-
-	ck_assert_int_eq(pthread_create(&t, NULL, find_exact_from_thread, p), 0);
-	pthread_join(t, NULL);
-	munmap(p, PAGES * PAGE);
-	ck_assert_int_eq(find_exact(getpid(), p, PAGES, &name), -EINVAL);
-	ck_assert_int_eq(find_exact(c.pid, p, PAGES, &name), 0);
-	ck_assert_uint_eq(name.id, u.id);
-	end_client(&c, 'k');
-	ck_assert_int_eq(find_exact(c.pid, p, PAGES, &name), -EINVAL);
-	ck_assert_int_eq(find_exact(0, p, PAGES, &name), -EINVAL);
-	ck_assert_int_eq(find_exact(-1, p, PAGES, &name), -EINVAL);
-	assert_gone_promptly(&u);
 }
 END_TEST
 
@@ -452,12 +423,10 @@ Suite *window_find_suite(void)
 
 	tc = add_case(s, "find", setup);
 	tcase_add_test(tc, find_in_a_gap);
-	tcase_add_test(tc, find_is_of_a_kind);
+	tcase_add_loop_test(tc, find_is_of_a_kind, 0, 2);
 	tcase_add_test(tc, find_nobody);
-	tcase_add_test(tc, find_from_threads_and_children);
+	tcase_add_loop_test(tc, find_from_threads_and_children, 0, 2);
 	tcase_add_test(tc, find_exact_mapping);
-	tcase_add_test(tc, find_exact_is_of_a_kind);
-	tcase_add_test(tc, find_exact_in_others);
 	tcase_add_loop_test(tc, find_hostile_names, 0, 2);
 
 	tc = add_case(s, "directory", setup);

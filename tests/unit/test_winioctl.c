@@ -7,7 +7,6 @@
  * the other end of what it is given.
  */
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/sched.h>
 #include <pthread.h>
@@ -21,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "double.h"
 #include "winioctl.h"
 
@@ -59,17 +59,6 @@ static void device_ioctl(struct device *dev, struct request *rq)
 }
 
 static struct device device = { .name = "double", .ioctl = device_ioctl };
-
-static int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* --- clients --------------------------------------------------------------------------------- */
 

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "winlisten.h"
 
 static char path[64], other[80];
@@ -49,28 +49,6 @@ static int try_start(const char *to, int fd)
 	if (!err)
 		winlisten_close(&l);
 	return err;
-}
-
-static int bound(int type, const char *to)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, type, 0);
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", to);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
-
-static int try_connect(const char *to)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", to);
-	if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return fd;
-	close(fd);
-	return -errno;
 }
 
 START_TEST(a_path)

@@ -12,13 +12,9 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "winsock_rig.h"
-
-/* More than the server has slots. */
-#define CROWD 1000
 
 /* --- answers --------------------------------------------------------------------------------- */
 
@@ -365,16 +361,6 @@ START_TEST(stop_lets_answer)
 	close(idle);
 }
 END_TEST
-
-static int bound(int type, const char *to)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, type, 0);
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", to);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	return fd;
-}
 
 START_TEST(handed_in)
 {

@@ -9,7 +9,6 @@
 #define WINSOCK_RIG_H
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -19,10 +18,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "table.h"
 #include "window.h"
 #include "winsock.h"
@@ -31,6 +30,8 @@
 #define WINDOW_ID 0x1234567
 #define GRANTER	  0x7123
 #define MANY	  10000
+/* More than the server has slots. */
+#define CROWD 1000
 
 static char path[64];
 static struct winsock *ws;
@@ -130,19 +131,6 @@ static inline void teardown(void)
 }
 
 /* --- clients --------------------------------------------------------------------------------- */
-
-static inline int try_connect(const char *to)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_ge(fd, 0);
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", to);
-	if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return fd;
-	close(fd);
-	return -errno;
-}
 
 static inline int client(void)
 {
@@ -275,17 +263,6 @@ static inline int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static inline int open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 /* --- requests that are none ------------------------------------------------------------------ */
