@@ -7,6 +7,7 @@
 set -u
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 export TOP CASE CASE_DIR
+. "$TOP/tests/judge.sh"
 cases=$TOP/tests/uml/cases
 # A case that hangs costs this much, not the whole run.
 limit=${CASE_SECONDS:-240}
@@ -30,13 +31,7 @@ run_case()
 	wait $pid
 	status=$?
 	kill -KILL -- -$pid 2>/dev/null && echo "# case $CASE left processes behind"
-	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$out"; then
-		echo "not ok $CASE: ended with status $status"
-	elif ! grep -Eq '^(not )?ok ' "$out"; then
-		echo "not ok $CASE: checked nothing"
-	fi
-	grep -q '^not ok' "$out" && [ -f daemon.log ] && tail -n 30 daemon.log | sed 's/^/#   daemon: /'
-	echo "# case $CASE: $((SECONDS - start)) s"
+	judge "$status" "$out" $((SECONDS - start))
 }
 
 [ $# -gt 0 ] || set -- "$cases"/*.sh

@@ -10,6 +10,7 @@
 
 unset BASH_ENV # it is how this file came to be read
 BUILD=${BUILD:-$TOP/build}
+HYPERVISOR=${HYPERVISOR:---sim}
 declare -A daemon_node daemon_run_dir
 
 # ok NAME, fail NAME WHY: one result
@@ -92,9 +93,9 @@ daemon_has_settled()
 	daemon_is_ready "$1" || daemon_has_ended "$1"
 }
 
-# start_daemon [OPTION...]: with --sim; sets $DAEMON to its process id and returns when its device
-# and its socket are there. Its log is $CASE_DIR/daemon.log.
-
+# start_daemon [OPTION...]: on $HYPERVISOR, the one with sanitizers if $ASAN is set (not in User-Mode
+# Linux: its address space is too small for them); sets $DAEMON to its process id and returns when its
+# device and its socket are there. Its log is $CASE_DIR/daemon.log.
 start_daemon()
 {
 	local option node=xen/gntdev run_dir=/run/cuse-gntdev
@@ -105,7 +106,7 @@ start_daemon()
 		--run-dir=*) run_dir=${option#*=} ;;
 		esac
 	done
-	"$BUILD/cuse_gntdev" --sim "$@" >>"$CASE_DIR/daemon.log" 2>&1 &
+	"$BUILD/${ASAN:+asan/}cuse_gntdev" "$HYPERVISOR" "$@" >>"$CASE_DIR/daemon.log" 2>&1 &
 	DAEMON=$!
 	daemon_node[$DAEMON]=$node
 	daemon_run_dir[$DAEMON]=$run_dir

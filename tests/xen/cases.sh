@@ -6,6 +6,7 @@
 # Directories of the cases, with their logs, come back as $CASE in run.sh's results.
 set -u
 export CASE CASE_DIR
+. "$TOP/tests/judge.sh"
 cases=$TOP/tests/xen/cases
 # A case that hangs costs this much, not the whole run.
 limit=${XEN_TEST_SECONDS:-300}
@@ -34,13 +35,7 @@ run_case()
 	# What has left the session may keep it from ending.
 	(usleep 500000 && kill $tee) 2>/dev/null
 	wait $tee
-	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$out"; then
-		echo "not ok $CASE: ended with status $status"
-	elif ! grep -Eq '^(not )?ok ' "$out"; then
-		echo "not ok $CASE: checked nothing"
-	fi
-	grep -q '^not ok' "$out" && [ -f daemon.log ] && tail -n 30 daemon.log | sed 's/^/#   daemon: /'
-	echo "# case $CASE: $((SECONDS - start)) s"
+	judge "$status" "$out" $((SECONDS - start))
 }
 
 [ $# -gt 0 ] || set -- "$cases"/*.sh

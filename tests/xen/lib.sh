@@ -6,6 +6,7 @@
 # $COMBO is the name of the run, $TARGET the release that Xen and the kernel are of, $GUEST_TYPE what
 # dom0 is (PV or PVH), $CLIENTS where the programs of tests/xen are, compiled for that Xen.
 
+HYPERVISOR=--xen
 . "$TOP/tests/uml/lib.sh"
 
 CLIENTS=$BUILD/xen/$TARGET
@@ -47,25 +48,6 @@ kernel_driver_on()
 kernel_driver_off()
 {
 	unload_module xen-gntdev || bail "the kernel's xen-gntdev is in use"
-}
-
-# start_daemon [OPTION...]: as tests/uml's, on the real Xen; the one with sanitizers if $ASAN is set
-start_daemon()
-{
-	local option node=xen/gntdev run_dir=/run/cuse-gntdev
-
-	for option in "$@"; do
-		case $option in
-		--name=*) node=${option#*=} ;;
-		--run-dir=*) run_dir=${option#*=} ;;
-		esac
-	done
-	"$BUILD/${ASAN:+asan/}cuse_gntdev" --xen "$@" >>"$CASE_DIR/daemon.log" 2>&1 &
-	DAEMON=$!
-	daemon_node[$DAEMON]=$node
-	daemon_run_dir[$DAEMON]=$run_dir
-	wait_for 20 daemon_has_settled $DAEMON
-	daemon_is_ready $DAEMON || bail "the daemon has ended, or is not ready after 20 s"
 }
 
 # toolstack COMMAND...: a program of the target's own, in its root file system
