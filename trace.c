@@ -242,31 +242,35 @@ static void record(struct track *t, const struct trace_event *ev)
 	__atomic_store_n(&r->head, n + 1, __ATOMIC_RELEASE);
 }
 
-/* A nop each, until somebody patches it. All have the same arguments, in docs/trace.bt's order. */
-#define PROBE(probe, ev)                                                                           \
-	STAP_PROBE9(cuse_gntdev, probe, op_names[(ev)->op], (ev)->tid, (ev)->open_id, (ev)->index, \
-		    (ev)->count, (ev)->domid, (ev)->ref, (ev)->result, (ev)->end - (ev)->start)
+/*
+ * A nop each, until somebody patches it. All have the same arguments (docs/trace.bt lists them), six, as
+ * bpftrace takes no more; the rest is in the event.
+ */
+#define PROBE(probe) STAP_PROBE6(cuse_gntdev, probe, name, ev->tid, ev->domid, ev->result, ns, ev)
 
 static void fire(const struct trace_event *ev)
 {
+	const char *name = op_names[ev->op];
+	uint64_t ns = ev->end - ev->start;
+
 	switch (trace_op_kind(ev->op)) {
 	case TRACE_KIND_OPEN:
-		PROBE(open, ev);
+		PROBE(open);
 		break;
 	case TRACE_KIND_RELEASE:
-		PROBE(release, ev);
+		PROBE(release);
 		break;
 	case TRACE_KIND_IOCTL:
-		PROBE(ioctl, ev);
+		PROBE(ioctl);
 		break;
 	case TRACE_KIND_MMAP:
-		PROBE(mmap, ev);
+		PROBE(mmap);
 		break;
 	case TRACE_KIND_MUNMAP:
-		PROBE(munmap, ev);
+		PROBE(munmap);
 		break;
 	case TRACE_KIND_HYPERCALL:
-		PROBE(hypercall, ev);
+		PROBE(hypercall);
 		break;
 	}
 }
