@@ -127,16 +127,24 @@ void *ids_remove(struct ids *s, uint64_t id)
 	return (void *)(uintptr_t)obj;
 }
 
-void ids_for_each(struct ids *s, void (*fn)(uint64_t id, void *obj, void *arg), void *arg)
+bool ids_next(struct ids *s, uint64_t *cursor, uint64_t *work, uint64_t *id, void **obj)
 {
 	uint64_t end = word_load(&s->end);
 
-	for (uint64_t slot = 0; slot < end; slot++) {
-		uint64_t *word = radix_find(&s->words, 2 * slot);
-		uint64_t id = id_of(slot, word_load(&word[1]));
-		void *obj = ids_get(s, id);
+	for (*obj = NULL; *cursor < end && *work && !*obj; ++*cursor, --*work) {
+		uint64_t *word = radix_find(&s->words, 2 * *cursor);
 
-		if (obj)
-			fn(id, obj, arg);
+		*id = id_of(*cursor, word_load(&word[1]));
+		*obj = ids_get(s, *id);
 	}
+	return *obj || *cursor < end;
+}
+
+void ids_for_each(struct ids *s, void (*fn)(uint64_t id, void *obj, void *arg), void *arg)
+{
+	uint64_t cursor = 0, work = UINT64_MAX, id;
+	void *obj;
+
+	while (ids_next(s, &cursor, &work, &id, &obj) && obj)
+		fn(id, obj, arg);
 }

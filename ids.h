@@ -10,6 +10,7 @@
 #ifndef IDS_H
 #define IDS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct ids;
@@ -75,5 +76,15 @@ void *ids_remove(struct ids *s, uint64_t id);
  * Under RCU. Objects that come or go meanwhile may be missed.
  */
 void ids_for_each(struct ids *s, void (*fn)(uint64_t id, void *obj, void *arg), void *arg);
+
+/**
+ * ids_next() - the same in steps, with pauses in which the caller leaves RCU
+ * @cursor: 0 at first, then as the last call left it
+ * @work:   how many more places may be looked at; counted down
+ * @obj:    out: the next object, NULL if there is none or @work has come to 0; its id in *@id
+ *
+ * Under RCU. Return: false at the end of the walk.
+ */
+bool ids_next(struct ids *s, uint64_t *cursor, uint64_t *work, uint64_t *id, void **obj);
 
 #endif /* IDS_H */

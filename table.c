@@ -398,26 +398,27 @@ static struct map *entry_map(uint64_t word)
 }
 
 /*
- * Return: the first map, in whatever place, that begins at page *@key or above and below @end, and
- * in *@key the page after that; NULL if there is none.
+ * Return: the first map, in whatever place, that has a page at *@key or above and below @end, and in
+ * *@key the page behind it; NULL if there is none, or if *@work nodes have been looked at.
+ *
+ * All of a map's range is stepped over at once. No other map can begin in it that was there before: its
+ * entry stands, so its range has not been given back.
  */
-static struct map *arena_next_map(struct arena *a, uint64_t *key, uint64_t end)
+static struct map *arena_next_map(struct arena *a, uint64_t *key, uint64_t end, uint64_t *work)
 {
-	while (*key < end) {
+	for (; *key < end && *work; --*work) {
 		uint64_t *entry = radix_find(&a->slots, *key);
 		uint64_t n = radix_run(*key);
 
-		if (!entry) {
-			*key += n;
-			continue;
-		}
-		for (; n && *key < end; n--, entry++) {
+		for (; entry && n && *key < end; n--, entry++, ++*key) {
 			struct map *m = entry_map(word_load(entry));
-			uint64_t page = (*key)++;
 
-			if (m && m->first == page)
+			if (m) {
+				*key = m->first + m->count;
 				return m;
+			}
 		}
+		*key += entry ? 0 : n;
 	}
 	return NULL;
 }
@@ -484,6 +485,14 @@ static enum map_end place_change(struct map *m, enum map_place from, enum map_pl
 enum map_phase map_phase(const struct map *m)
 {
 	return state_phase(word_load(&m->state));
+}
+
+enum map_phase map_look(const struct map *m, bool *listed)
+{
+	uint64_t state = word_load(&m->state);
+
+	*listed = state_place(state) == PLACE_LISTED;
+	return state_phase(state);
 }
 
 bool map_is_listed(const struct map *m)
@@ -611,17 +620,25 @@ enum map_end map_unlist(struct gnt_open *o, struct map *m)
 	return place_change(m, PLACE_LEAVING, PLACE_OUT);
 }
 
-void open_for_each_map(struct gnt_open *o, void (*fn)(struct map *m, void *arg), void *arg)
+bool map_next(struct gnt_open *o, uint64_t *page, uint64_t *work, struct map **next)
 {
 	struct arena *a = open_arena(o);
 	uint64_t end = a ? word_load(&a->end) : 0;
-	uint64_t key = 0;
+
+	do {
+		*next = a ? arena_next_map(a, page, end, work) : NULL;
+		*work -= *next && *work;
+	} while (*next && !map_is_listed(*next));
+	return *next || (a && *page < end);
+}
+
+void open_for_each_map(struct gnt_open *o, void (*fn)(struct map *m, void *arg), void *arg)
+{
+	uint64_t page = 0, work = UINT64_MAX;
 	struct map *m;
 
-	while (a && (m = arena_next_map(a, &key, end))) {
-		if (map_is_listed(m))
-			fn(m, arg);
-	}
+	while (map_next(o, &page, &work, &m) && m)
+		fn(m, arg);
 }
 
 /* --- opens ---------------------------------------------------------------------------------- */
@@ -676,10 +693,10 @@ static struct map_box *open_unlist_all(struct gnt_open *o)
 	struct arena *a = open_arena(o);
 	uint64_t end = a ? word_load(&a->end) : 0;
 	struct map_box *dead = NULL;
-	uint64_t key = 0;
+	uint64_t key = 0, work = UINT64_MAX;
 	struct map *m;
 
-	while (a && (m = arena_next_map(a, &key, end))) {
+	while (a && (m = arena_next_map(a, &key, end, &work))) {
 		place_change(m, PLACE_ADDING, PLACE_LEAVING);
 		if (map_unlist(o, m) == MAP_DEAD) {
 			map_box(m)->next = dead;
@@ -713,24 +730,23 @@ int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *a
 	return 0;
 }
 
-struct open_walk {
-	void (*fn)(struct gnt_open *o, void *arg);
-	void *arg;
-};
-
-static void open_walk_one(uint64_t id, void *obj, void *arg)
+bool open_next(struct table *t, uint64_t *cursor, uint64_t *work, struct gnt_open **next)
 {
-	struct open_walk *walk = arg;
+	uint64_t id;
+	void *obj;
+	bool more = ids_next(t->opens, cursor, work, &id, &obj);
 
-	(void)id;
-	walk->fn(obj, walk->arg);
+	*next = obj;
+	return more;
 }
 
 void table_for_each_open(struct table *t, void (*fn)(struct gnt_open *o, void *arg), void *arg)
 {
-	struct open_walk walk = { fn, arg };
+	uint64_t cursor = 0, work = UINT64_MAX;
+	struct gnt_open *o;
 
-	ids_for_each(t->opens, open_walk_one, &walk);
+	while (open_next(t, &cursor, &work, &o) && o)
+		fn(o, arg);
 }
 
 /* --- tables --------------------------------------------------------------------------------- */

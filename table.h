@@ -176,6 +176,19 @@ void table_for_each_open(struct table *t, void (*fn)(struct gnt_open *o, void *a
 void open_for_each_map(struct gnt_open *o, void (*fn)(struct map *m, void *arg), void *arg);
 
 /**
+ * open_next(), map_next() - the same in steps, with pauses in which the caller leaves RCU
+ * @cursor, @page: 0 at first, then as the last call left it
+ * @work: how much more may be done: about one for each open, for each map and for each 64 pages without
+ *        a map; counted down
+ * @next: out: the next one; NULL if there is none, or if @work has come to 0
+ *
+ * Under RCU. What is there from the walk's beginning to its end is met exactly once; if @o was closed
+ * in a pause the caller notices by open_get(). Return: false at the end of the walk.
+ */
+bool open_next(struct table *t, uint64_t *cursor, uint64_t *work, struct gnt_open **next);
+bool map_next(struct gnt_open *o, uint64_t *page, uint64_t *work, struct map **next);
+
+/**
  * map_new() - make a map of @count pages, not yet in any table
  * @count: pages, 1 or more
  *
@@ -264,6 +277,14 @@ enum map_end map_release_end(struct map *m);
  */
 void map_free(struct map *m);
 
+/**
+ * map_look() - phase and place at one moment
+ * @listed: out
+ *
+ * Neither ever goes back: who reads the fields of a map between two calls that say the same has read
+ * what belongs together.
+ */
+enum map_phase map_look(const struct map *m, bool *listed);
 enum map_phase map_phase(const struct map *m);
 bool map_is_listed(const struct map *m);
 
