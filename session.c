@@ -228,18 +228,26 @@ static const struct fuse_custom_io session_io = {
 	.writev = io_writev,
 };
 
-/* A device's entry below /sys/class/@cls, where '/' in its name is '!'. */
+#define CLASS_PATH_BYTES (NAME_MAX_BYTES + 64)
+
+/* A device's entry below /sys/class/@cls, where '/' in its name is '!', and a file @file in it. */
+static void class_path(char *path, const char *cls, const char *name, const char *file)
+{
+	int n = snprintf(path, CLASS_PATH_BYTES, "/sys/class/%s/", cls);
+	char *at = path + n;
+
+	n += snprintf(at, CLASS_PATH_BYTES - (size_t)n, "%s", name);
+	while ((at = strchr(at, '/')) != NULL)
+		*at = '!';
+	snprintf(path + n, CLASS_PATH_BYTES - (size_t)n, "%s", file);
+}
+
 static bool class_has(const char *cls, const char *name)
 {
-	char path[NAME_MAX_BYTES + 64];
+	char path[CLASS_PATH_BYTES];
 	struct stat st;
-	char *at;
-	int n;
 
-	n = snprintf(path, sizeof(path), "/sys/class/%s/", cls);
-	snprintf(path + n, sizeof(path) - (size_t)n, "%s", name);
-	for (at = path + n; (at = strchr(at, '/')) != NULL;)
-		*at = '!';
+	class_path(path, cls, name, "");
 	return stat(path, &st) == 0;
 }
 
@@ -429,7 +437,7 @@ static int start_worker(struct session *s)
 	err = pthread_create(&w->thread, NULL, worker_thread, w);
 	if (err)
 		return -err;
-	s->n_started++;
+	__atomic_store_n(&s->n_started, s->n_started + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -441,6 +449,35 @@ int session_start(struct session *s)
 	while (!err && s->n_started < s->n_workers)
 		err = start_worker(s);
 	return err;
+}
+
+/* A number that the kernel keeps for each CUSE device. Return: -1 if it cannot be read. */
+static long read_waiting(const char *name)
+{
+	char path[CLASS_PATH_BYTES], text[24], *end;
+	long waiting;
+	ssize_t n;
+	int fd;
+
+	class_path(path, "cuse", name, "/waiting");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return -1;
+	text[n] = '\0';
+	waiting = strtol(text, &end, 10);
+	return end != text && waiting >= 0 ? waiting : -1;
+}
+
+void session_counts(const struct session *s, struct session_counts *c)
+{
+	*c = (struct session_counts){ .waiting = read_waiting(s->dev->name) };
+	c->workers = __atomic_load_n(&s->n_started, __ATOMIC_ACQUIRE);
+	for (unsigned int i = 0; i < c->workers; i++)
+		c->busy += __atomic_load_n(&s->worker[i].turn, __ATOMIC_RELAXED) & 1;
 }
 
 /* How many workers have been in one request since the last call, or have ended. */

@@ -56,6 +56,20 @@ int session_fd(const struct session *s);
 #define SESSION_WORKERS_MAX 64
 
 /**
+ * struct session_counts - how busy it is
+ * @workers: threads; @busy of them have a request in hand
+ * @waiting: requests that the kernel has queued or a worker has in hand; -1: it does not say
+ */
+struct session_counts {
+	unsigned int workers;
+	unsigned int busy;
+	long waiting;
+};
+
+/** session_counts() - for statistics. Any thread, while the session is neither started nor destroyed */
+void session_counts(const struct session *s, struct session_counts *c);
+
+/**
  * session_relieve() - see that clients who hold up workers hold up nobody else
  *
  * A client can hold up a worker for as long as it likes, by an argument in memory that it serves itself

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "failure.h"
+
 #define PAGE_BYTES 4096ULL
 
 int winreply_check(const struct window_request *rq, size_t len, const char **why)
@@ -129,4 +131,12 @@ void winreply_free(struct winreply *r)
 {
 	free(r->piece);
 	r->piece = NULL;
+}
+
+void winreply_tell(pid_t pid, uid_t uid, int error, const char *why)
+{
+	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, pid, error);
+
+	f.uid = uid;
+	failure_report(&f, "window request refused (%s): %s", strerror(error), why);
 }

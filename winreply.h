@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "hypercall.h"
 #include "winproto.h"
@@ -58,6 +59,9 @@ int winreply_send(struct winreply *r, int sock);
  * not speak our protocol; EINVAL for what no mmap(2) can have asked.
  */
 int winreply_check(const struct window_request *rq, size_t len, const char **why);
+
+/** winreply_tell() - tell the log and others that a client's request was refused. @error: positive */
+void winreply_tell(pid_t pid, uid_t uid, int error, const char *why);
 
 /** winreply_refuse() - say no, with a positive errno, to a client that is perhaps still there */
 void winreply_refuse(int sock, int error);

@@ -120,7 +120,7 @@ struct server {
 /**
  * struct winsock - a server
  * @lock:     protects what follows
- * @free, @free_end: slots, the longest free first
+ * @free, @free_end: slots, the longest free first; @used: how many are not
  * @paused:   not listening for want of a slot or descriptor
  * @stopping: take no more connections and calls
  * @calls:    threads that are in @mmap; @idle is signalled when there are none
@@ -145,6 +145,7 @@ struct winsock {
 	pthread_cond_t idle;
 	struct conn *free;
 	struct conn **free_end;
+	unsigned int used;
 	bool paused;
 	bool stopping;
 	unsigned int calls;
@@ -152,14 +153,6 @@ struct winsock {
 
 	struct conn conn[CONNS];
 };
-
-static void tell_refused(const struct mmap_call *call, int error, const char *why)
-{
-	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, call->pid, error);
-
-	f.uid = call->uid;
-	failure_report(&f, "window request refused (%s): %s", strerror(error), why);
-}
 
 static void tell_no_accept(int error)
 {
@@ -232,6 +225,7 @@ static void conn_free(struct conn *c)
 	pthread_mutex_lock(&ws->lock);
 	*ws->free_end = c;
 	ws->free_end = &c->next;
+	ws->used--;
 	resume(ws);
 	pthread_mutex_unlock(&ws->lock);
 }
@@ -382,7 +376,7 @@ static bool conn_ask(struct conn *c)
 	}
 	error = (msg.msg_flags & MSG_CTRUNC) ? EINVAL : winreply_check(&in.rq, (size_t)n, &why);
 	if (error)
-		tell_refused(&c->call, error, why);
+		winreply_tell(c->call.pid, c->call.uid, error, why);
 	else if (!begin_call(c->ws))
 		error = ENODEV;
 	if (error) {
@@ -456,6 +450,7 @@ static struct conn *take_free(struct winsock *ws)
 {
 	struct conn *c = ws->free;
 
+	ws->used++;
 	ws->free = c->next;
 	if (!ws->free)
 		ws->free_end = &ws->free;
@@ -532,7 +527,7 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	c->call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
 	error = winreply_check(rq, sizeof(*rq), &why);
 	if (error) {
-		tell_refused(&c->call, error, why);
+		winreply_tell(c->call.pid, c->call.uid, error, why);
 		conn_refuse(c, error);
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -734,6 +729,14 @@ void winsock_relieve(struct winsock *ws)
 			wake_thread(sv->thread);
 		sv->seen = turn;
 	}
+}
+
+void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used)
+{
+	pthread_mutex_lock(&ws->lock);
+	*used = ws->used;
+	pthread_mutex_unlock(&ws->lock);
+	*slots = CONNS;
 }
 
 const char *winsock_path(const struct winsock *ws)

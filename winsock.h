@@ -85,6 +85,9 @@ int winsock_start(struct winsock *ws);
 /** winsock_relieve() - interrupt threads that a client holds up; one thread, at regular intervals */
 void winsock_relieve(struct winsock *ws);
 
+/** winsock_slots() - how many connections it can have at a time, and has now. Any thread */
+void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used);
+
 /** winsock_path() - the path that clients connect to */
 const char *winsock_path(const struct winsock *ws);
 

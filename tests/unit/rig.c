@@ -55,6 +55,13 @@ const char *winsock_path(const struct winsock *ws)
 	return RIG_SOCKET;
 }
 
+void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used)
+{
+	ck_assert_ptr_eq(ws, the_winsock);
+	*slots = RIG_SLOTS;
+	*used = 1;
+}
+
 int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
 {
 	ck_assert_ptr_eq(ws, the_winsock);

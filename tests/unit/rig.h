@@ -21,6 +21,9 @@
 /* Where clients are told to connect. */
 #define RIG_SOCKET "/run/cuse-gntdev/xen-gntdev.sock"
 
+/* Places of that socket, one of them taken. */
+#define RIG_SLOTS 10
+
 struct rig {
 	struct gntdev gd;
 	struct sim *sim;
