@@ -111,12 +111,13 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <urcu/urcu-memb.h>
 
 #include "log.h"
 #include "procmaps.h"
 #include "table.h"
+#include "trace.h"
 #include "window_dir.h"
+#include "window_impl.h"
 #include "window_watch.h"
 
 /* Reads before ends are reported, though more events wait: enough for the whole queue. */
@@ -139,81 +140,6 @@
 #define SCAN_WAIT_MS 50
 /* While processes cannot be looked into. */
 #define SCAN_RETRY_MS 1000
-
-/**
- * struct window - from window_make() until its end
- * @user, @kind, @name: constant once it is live
- * @ino:       of its file
- * @born:      when it was made, procmaps_now()
- * @live:      window_make() has succeeded (atomic)
- * @delivered: see window_delivered() (atomic)
- * @client:    who received it; written before @delivered
- *
- * The rest is the watcher's:
- * @unlinked:  its entry has been removed: whoever opens it now is somebody else
- * @shared:    others may have opened it: a close need not be its end
- * @doubt:     it may have ended
- * @judged:    the last pass that it could be judged by
- * @seen:      the last pass that found it
- * @missed:    passes in a row that did not find it
- * @next:      on a list of windows that have ended
- */
-struct window {
-	struct rcu_head rcu;
-	struct window_user *user;
-	struct window_name name;
-	enum window_kind kind;
-	uint64_t ino;
-	uint64_t born;
-	pid_t client;
-	bool live;
-	bool delivered;
-	bool unlinked;
-	bool shared;
-	bool doubt;
-	uint8_t missed;
-	uint32_t judged;
-	uint32_t seen;
-	struct window *next;
-};
-
-/**
- * struct windows - the directory
- * @dev:      its file system
- * @life:     in the names of all windows, see struct window_name
- * @ids:      the windows
- * @live:     how many (atomic)
- * @watch:    what happens in the directory
- * @stop:     eventfd that ends the watcher
- *
- * The rest is the watcher's:
- * @ended:    windows that have ended and are to be reported
- * @warned:   the log has told that /proc cannot be read
- * @scan_due: when the next pass is to be made, ms; 0: none
- * @scan_gap: when it may be made at the earliest
- * @pass:     number of the last one
- * @in_doubt: windows that it left in doubt; @judged: windows that it could judge
- */
-struct windows {
-	char *path;
-	int dirfd;
-	struct window_watch watch;
-	int stop;
-	dev_t dev;
-	uint64_t life;
-	struct ids *ids;
-	uint64_t live;
-	bool started;
-	pthread_t thread;
-
-	struct window *ended;
-	bool warned;
-	uint64_t scan_due;
-	uint64_t scan_gap;
-	uint32_t pass;
-	uint64_t in_doubt;
-	uint64_t judged;
-};
 
 static uint64_t now_ms(void)
 {
@@ -609,12 +535,18 @@ int window_make(struct windows *w, struct hypervisor *hv, enum window_kind kind,
 	win->name.count = (uint32_t)n;
 	win->name.life = w->life;
 	win->born = procmaps_now();
+	win->info = (struct window_info){ .index = win->name.index,
+					  .open_id = at->open_id,
+					  .made = trace_now(),
+					  .count = win->name.count,
+					  .domid = grants[0].domid,
+					  .readonly = at->readonly };
 	win->name.id = ids_add(w->ids, win);
 	if (!win->name.id) {
 		free(win);
 		return -ENOMEM;
 	}
-	*id = win->name.id;
+	__atomic_store_n(id, win->name.id, __ATOMIC_RELAXED);
 	fd = open_window(w, hv, win, grants, n, at);
 	if (fd < 0) {
 		ids_remove(w->ids, win->name.id);

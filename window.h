@@ -163,6 +163,38 @@ int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind k
 int window_find_exact(struct windows *w, pid_t tid, uint64_t vaddr, uint32_t count,
 		      enum window_kind kind, struct window_name *name);
 
+/**
+ * struct window_info - a window of gntdev that a client holds
+ * @id:        0: none
+ * @index:     the map's index as the client knows it, bytes
+ * @open_id:   the open of its map, which may be gone
+ * @made:      trace_now()
+ * @count:     pages
+ * @domid:     of the first grant
+ * @delivered: a client has it; @client: which, 0 if that is not visible to us
+ */
+struct window_info {
+	uint64_t id;
+	uint64_t index;
+	uint64_t open_id;
+	uint64_t made;
+	uint32_t count;
+	uint16_t domid;
+	bool readonly;
+	bool delivered;
+	pid_t client;
+};
+
+/**
+ * windows_next() - walk the windows of gntdev that clients hold
+ * @cursor, @work: as for ids_next()
+ * @info: out: the next one; info->id is 0 if there is none, or if @work has come to 0
+ *
+ * Under RCU, any thread, before windows_destroy(). Return: false at the end of the walk.
+ */
+bool windows_next(const struct windows *w, uint64_t *cursor, uint64_t *work,
+		  struct window_info *info);
+
 /* Live windows, for tests and statistics. A window counts until its gone() has returned. */
 uint64_t windows_count(const struct windows *w);
 
