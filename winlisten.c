@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * winlisten.c - the listening socket of the window server: made, or handed in
+ * winlisten.c - listening sockets: that of the window server, made or handed in, and private ones
  */
 #include "winlisten.h"
 
@@ -19,9 +19,16 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-static int seqpacket(void)
+/* Who may connect, and how. */
+struct kind {
+	int type;
+	mode_t mode;
+	gid_t group; /* (gid_t)-1: as it is */
+};
+
+static int new_socket(int type)
 {
-	return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
 /*
@@ -36,26 +43,26 @@ static void refuse_descriptors(int fd)
 }
 
 /* Return: 0 if there is a socket that nobody listens on, -errno. */
-static int check_stale(const struct sockaddr_un *addr, const char **why)
+static int check_stale(const struct sockaddr_un *addr, int type, const char **why)
 {
 	struct stat st;
 	int fd, err;
 
-	*why = "the path of the window socket is taken by something that is no socket";
+	*why = "its path is taken by something that is no socket";
 	if (lstat(addr->sun_path, &st))
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	fd = seqpacket();
+	fd = new_socket(type);
 	if (fd < 0)
 		return -errno;
 	err = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? errno : 0;
 	close(fd);
-	*why = "another daemon listens on the window socket";
+	*why = "another daemon listens on it";
 	return err == ECONNREFUSED || err == ENOENT ? 0 : -EADDRINUSE;
 }
 
-static int bind_path(int fd, const struct sockaddr_un *addr, const char **why)
+static int bind_path(int fd, const struct sockaddr_un *addr, int type, const char **why)
 {
 	const struct sockaddr *sa = (const struct sockaddr *)addr;
 	int err;
@@ -64,21 +71,24 @@ static int bind_path(int fd, const struct sockaddr_un *addr, const char **why)
 		return 0;
 	if (errno != EADDRINUSE)
 		return -errno;
-	err = check_stale(addr, why);
+	err = check_stale(addr, type, why);
 	if (err)
 		return err;
-	*why = "cannot replace the old window socket";
+	*why = "cannot replace the old socket";
 	if (unlink(addr->sun_path) && errno != ENOENT)
 		return -errno;
 	return bind(fd, sa, sizeof(*addr)) ? -errno : 0;
 }
 
-/* Who may connect is not the question: the token is the authority. */
-static int open_to_all(struct winlisten *l)
+/* Nobody can connect before it listens, so there is no moment at which it is open to others. */
+static int open_to(struct winlisten *l, const struct kind *kind)
 {
 	struct stat st;
 
-	if (lstat(l->path, &st) || chmod(l->path, 0666) || listen(l->fd, BACKLOG))
+	if (kind->group != (gid_t)-1 &&
+	    fchownat(AT_FDCWD, l->path, (uid_t)-1, kind->group, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	if (lstat(l->path, &st) || chmod(l->path, kind->mode) || listen(l->fd, BACKLOG))
 		return -errno;
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
@@ -86,25 +96,26 @@ static int open_to_all(struct winlisten *l)
 	return 0;
 }
 
-static int listen_on(struct winlisten *l, const char *path, const char **why)
+static int listen_on(struct winlisten *l, const char *path, const struct kind *kind,
+		     const char **why)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int err;
 
-	*why = "the path of the window socket is too long";
+	*why = "its path is too long";
 	if (!*path || strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
 	memset(l, 0, sizeof(*l));
 	memcpy(l->path, path, strlen(path));
 	memcpy(addr.sun_path, path, strlen(path));
-	*why = "cannot make the window socket";
-	l->fd = seqpacket();
+	*why = "cannot make the socket";
+	l->fd = new_socket(kind->type);
 	if (l->fd < 0)
 		return -errno;
 	refuse_descriptors(l->fd);
-	err = bind_path(l->fd, &addr, why);
+	err = bind_path(l->fd, &addr, kind->type, why);
 	if (!err) {
-		err = open_to_all(l);
+		err = open_to(l, kind);
 		if (err)
 			unlink(path);
 	}
@@ -126,8 +137,7 @@ static int adopt(struct winlisten *l, int fd, const char **why)
 	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
 	socklen_t len = sizeof(addr);
 
-	*why = "the window socket that was handed in is not a listening SOCK_SEQPACKET socket with "
-	       "a path";
+	*why = "what was handed in is not a listening SOCK_SEQPACKET socket with a path";
 	memset(l, 0, sizeof(*l));
 	if (socket_option(fd, SO_TYPE) == -1)
 		return -ENOTSOCK;
@@ -148,7 +158,17 @@ static int adopt(struct winlisten *l, int fd, const char **why)
 
 int winlisten_start(struct winlisten *l, const char *path, int fd, const char **why)
 {
-	return fd >= 0 ? adopt(l, fd, why) : listen_on(l, path, why);
+	/* Who may connect is not the question: the token is the authority. */
+	static const struct kind open_to_all = { SOCK_SEQPACKET, 0666, (gid_t)-1 };
+
+	return fd >= 0 ? adopt(l, fd, why) : listen_on(l, path, &open_to_all, why);
+}
+
+int winlisten_start_private(struct winlisten *l, const char *path, gid_t group, const char **why)
+{
+	const struct kind private = { SOCK_STREAM, 0660, group };
+
+	return listen_on(l, path, &private, why);
 }
 
 int winlisten_accept(struct winlisten *l)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * winlisten.h - the listening socket of the window server: made, or handed in
+ * winlisten.h - listening sockets: that of the window server, made or handed in, and private ones
  */
 #ifndef WINLISTEN_H
 #define WINLISTEN_H
@@ -10,7 +10,7 @@
 #include <sys/un.h>
 
 /**
- * struct winlisten - a listening SOCK_SEQPACKET socket
+ * struct winlisten - a listening socket
  * @fd:   nonblocking, close-on-exec
  * @made: made here, and to be removed; else handed in
  * @dev, @ino: if made here: the socket's file
@@ -35,6 +35,16 @@ struct winlisten {
  * path.
  */
 int winlisten_start(struct winlisten *l, const char *path, int fd, const char **why);
+
+/**
+ * winlisten_start_private() - listen on a path, for root and a group
+ * @path:  as for winlisten_start()
+ * @group: who may connect besides root; (gid_t)-1: nobody
+ *
+ * A SOCK_STREAM socket of mode 0660. Return: as winlisten_start(); -EPERM if it may not be given to the
+ * group.
+ */
+int winlisten_start_private(struct winlisten *l, const char *path, gid_t group, const char **why);
 
 /**
  * winlisten_accept() - take the next client
