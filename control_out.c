@@ -80,9 +80,9 @@ void control_out_error(struct control_out *o, int err, const char *text)
 {
 	const char *code = strerrorname_np(-err);
 
-	control_out_json(o, "error",
-			 json_pack("{s:s, s:o}", "code", code ? code : "EIO", "text",
-				   control_text(text)));
+	control_out_json(
+		o, "error",
+		json_pack("{s:s, s:o}", "code", code ? code : "EIO", "text", control_text(text)));
 }
 
 /* Return: bytes of the character that a string begins with; 0 if it is none. */

@@ -19,8 +19,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "defer.h"
 #include "gntalloc.h"
 #include "gntdev.h"
@@ -61,6 +63,9 @@ struct daemon {
 	struct gntalloc *gntalloc[DAEMON_GRANTERS_MAX];
 	unsigned int n_served;
 	struct served served[DAEMON_SESSIONS_MAX];
+	char control_path[PATH_BYTES];
+	char metrics_path[PATH_BYTES];
+	struct control *control;
 };
 
 void daemon_config_init(struct daemon_config *c)
@@ -374,6 +379,34 @@ static bool start_threads(struct daemon *d, const struct why *why)
 	return err ? because(why, "cannot start a thread: %s", strerror(-err)) : true;
 }
 
+static uint64_t realtime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Last: what it tells of is all there. */
+static bool start_control(struct daemon *d, const struct why *why)
+{
+	struct control_config cc;
+
+	if (!path_for(d, d->config->name, ".ctl", d->control_path, why) ||
+	    !path_for(d, d->config->name, ".metrics", d->metrics_path, why))
+		return false;
+	control_config_init(&cc);
+	cc.path = d->control_path;
+	cc.metrics = d->metrics_path;
+	cc.view = (struct control_view){
+		.gd = &d->gntdev,
+		.session = d->served[0].session,
+		.run_dir = d->config->run_dir,
+		.since = realtime_ns(),
+	};
+	return control_start(&cc, &d->control, why->text, why->size) == 0;
+}
+
 static void say_ready(const struct daemon *d)
 {
 	log_info("/dev/%s is ready: hypervisor \"%s\", %u workers, windows through %s",
@@ -429,7 +462,8 @@ struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t si
 	raise_descriptor_limit();
 	/* The layer of a real Xen forks, so there is no other thread before it. */
 	if (start_windows(d, &why) && start_hypervisor(d, &why) && start_gntdev(d, &why) &&
-	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why)) {
+	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why) &&
+	    start_control(d, &why)) {
 		say_ready(d);
 		return d;
 	}
@@ -595,8 +629,11 @@ static void free_parts(struct daemon *d)
 
 int daemon_stop(struct daemon *d)
 {
-	bool ended = stop_input(d);
+	bool ended;
 	int err = 0;
+
+	control_stop(d->control);
+	ended = stop_input(d);
 
 	if (d->sim)
 		sim_power_off(d->sim);
