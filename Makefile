@@ -48,7 +48,7 @@ UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c))
 SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,$(wildcard tests/unit/*.c))
 TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
 FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/systemd/*.c))
+CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/deb/*.c))
 BENCH    := $(filter-out bench/untraced,$(patsubst %.c,%,$(wildcard bench/*.c)))
 # Each source with a main() is a client, the others are what clients share.
 XEN_CLIENTS := $(patsubst tests/xen/%.c,%,$(shell grep -ls '^int main\>' tests/xen/*.c))
@@ -67,8 +67,8 @@ BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
 MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
 .PHONY: all man help deps demo check bench bench-xen fuzz lint install deb clean
-.PHONY: check-unit check-cuse check-systemd check-xen
-.PHONY: run-lint run-unit run-cuse run-systemd run-xen
+.PHONY: check-unit check-cuse check-deb check-xen
+.PHONY: run-lint run-unit run-cuse run-deb run-xen
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 %: %.o
@@ -82,9 +82,10 @@ man: $(MAN)
 help:
 	@echo "make all            the daemon, the preload object, the examples, the man pages, in build/"
 	@echo "make demo           show unchanged clients at work (in User-Mode Linux if need be)"
-	@echo "make check          all tests; the parts are check-unit, check-cuse, check-systemd, check-xen"
-	@echo "     ONE=name       only this case of check-cuse, or this one of check-xen: debian12-pv,"
-	@echo "                    debian12-pvh, debian13-pv, debian13-pvh (CASES=\"name ...\": only these cases)"
+	@echo "make check          all tests; the parts are check-unit, check-cuse, check-deb, check-xen"
+	@echo "     ONE=name       only this case of check-cuse, this release of check-deb (debian12, debian13),"
+	@echo "                    or this one of check-xen: debian12-pv, debian12-pvh, debian13-pv,"
+	@echo "                    debian13-pvh (CASES=\"name ...\": only these cases)"
 	@echo "make bench          measure: lines of name, value, unit"
 	@echo "make bench-xen      the same on a real Xen, next to the kernel's driver (ONE=debian12-pvh: only there)"
 	@echo "make fuzz           look for input that breaks a parser, each for FUZZ_SECONDS=$(FUZZ_SECONDS) (ONE=name: only this one)"
@@ -96,7 +97,7 @@ help:
 
 # --- packages -----------------------------------------------------------------------------------
 
-PURPOSES = build unit cuse systemd xen lint
+PURPOSES = build unit cuse deb install xen lint
 
 build/packages/%: packages.list
 	@./packages.sh $* && mkdir -p $(@D) && touch $@
@@ -226,7 +227,7 @@ build/xen/tools/%: tests/xen/guest/%.c Makefile | $(call PACKAGES,build)
 
 # Without a -j of the user's, each stage builds on all processors.
 JOBS  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
-STAGES = lint unit cuse systemd xen
+STAGES = lint unit cuse deb xen
 
 check: deps
 	@rm -rf build/results
@@ -235,7 +236,7 @@ check: deps
 	done
 	@tests/stage.sh sum $(STAGES)
 
-check-unit check-cuse check-systemd check-xen: check-%:
+check-unit check-cuse check-deb check-xen: check-%:
 	@tests/stage.sh run $* $(MAKE) $(JOBS) --no-print-directory run-$* || true
 	@tests/stage.sh sum $*
 
@@ -252,8 +253,10 @@ run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN)
 run-cuse: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
 	@tests/uml/run.sh -t 600 -n cases tests/uml/cases.sh $(ONE)
 
-run-systemd: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse systemd)
-	@tests/systemd/run.sh
+RELEASES = debian12 debian13
+
+run-deb: build/uml-xstate.so $(call PACKAGES,cuse deb install)
+	@tests/deb/run.sh $(or $(ONE),$(RELEASES))
 
 XEN_COMBOS = debian12-pv debian12-pvh debian13-pv debian13-pvh
 XEN_RUN    = $(if $(filter run-xen check-xen,$(MAKECMDGOALS)),$(or $(ONE),$(XEN_COMBOS)),$(XEN_COMBOS))

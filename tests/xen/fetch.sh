@@ -45,27 +45,11 @@ own_apt()
 get() { own_apt apt-get -qq -o Acquire::Retries=3 "$@"; }
 know() { own_apt apt-cache -qq "$@"; }
 
-# The other release is on the same mirrors, signed by keys of the same package.
-make_sources()
-{
-	local here keyring=
-
-	here=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
-	for keyring in /usr/share/keyrings/debian-archive-keyring.{pgp,gpg}; do
-		[ ! -r "$keyring" ] || break
-	done
-	[ -r "$keyring" ] || fail "no keyring: install debian-archive-keyring"
-	apt-get --print-uris update |
-		sed -nE "s|^'([^']*)/dists/$here(-updates\|-security)?/InRelease'.*|deb [arch=amd64 signed-by=$keyring] \1 $release\2 main|p" \
-			>"$apt/sources.list"
-	[ -s "$apt/sources.list" ] || fail "this machine's apt has no source for Debian's \"$here\""
-}
-
 update()
 {
 	mkdir -p "$apt"/{lists/partial,cache/archives/partial}
 	: >"$apt/status"
-	make_sources
+	tests/mirrors.sh "$release" >"$apt/sources.list"
 	# A source that is not Debian's own may fail here: what counts is whether the packages are known.
 	get update || true
 	[ -n "$(know show "${seeds[1]}" 2>/dev/null)" ] ||

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.c [SECONDS] - an ordinary client: grants a page as simulated domain 1, maps it
+ * client.c [hold] - an ordinary client: grants a page as simulated domain 1, maps it
  *
- * Succeeds when what is written by the one side is read by the other, both ways. With SECONDS says
- * "mapped" and holds the mapping that long.
+ * Succeeds when what is written by the one side is read by the other, both ways. With "hold" says
+ * "mapped", holds the mapping until its input ends, and then looks at it again.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -47,6 +47,24 @@ static int map_many(void)
 	return ioctl(fd, 0x104701, &unmap) || close(fd) ? -1 : 0;
 }
 
+/* Return: whether what one side writes is read by the other. */
+static int is_shared(char *theirs, char *ours)
+{
+	strcpy(theirs, "from the granter");
+	if (strcmp(ours, "from the granter") != 0)
+		return 0;
+	strcpy(ours, "from the mapper");
+	return strcmp(theirs, "from the mapper") == 0;
+}
+
+static void hold(void)
+{
+	puts("mapped");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+}
+
 int main(int argc, char **argv)
 {
 	xengntshr_handle *shr = xengntshr_open(NULL, 0);
@@ -59,20 +77,15 @@ int main(int argc, char **argv)
 	theirs = xengntshr_share_pages(shr, 0, 1, &ref, 1);
 	if (!theirs)
 		return fail("share");
-	strcpy(theirs, "from the granter");
 	ours = xengnttab_map_grant_ref(tab, granter, ref, 3);
 	if (!ours)
 		return fail("map");
-	if (strcmp(ours, "from the granter") != 0)
-		return fail("read");
-	strcpy(ours, "from the mapper");
-	if (strcmp(theirs, "from the mapper") != 0)
-		return fail("read back");
-	if (argc > 1) {
-		puts("mapped");
-		fflush(stdout);
-		sleep((unsigned int)strtoul(argv[1], NULL, 10));
-	}
+	if (!is_shared(theirs, ours))
+		return fail("read what the other side wrote");
+	if (argc > 1 && !strcmp(argv[1], "hold"))
+		hold();
+	if (!is_shared(theirs, ours))
+		return fail("read what the other side wrote later");
 	if (map_many())
 		return fail("map many");
 	if (xengnttab_unmap(tab, ours, 1) || xengntshr_unshare(shr, theirs, 1))

@@ -1,0 +1,284 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# inside.sh - what run.sh's guest runs once it is up: the life of the package, and of the service under
+# systemd
+#
+# Lines of TAP go to the console; dmesg, the journal and the exit status to /test.
+exec >/dev/console 2>&1
+node=/dev/xen/gntdev
+service=cuse-gntdev.service
+socket=cuse-gntdev.socket
+options=/etc/default/cuse-gntdev
+# Stands for the driver's module, see run.sh.
+driver=nls_utf8
+status=0
+
+check()
+{
+	if "${@:2}" >/test/check.out 2>&1; then
+		echo "ok $1"
+	else
+		sed 's/^/#   /' /test/check.out
+		echo "not ok $1"
+		status=1
+		return 1
+	fi
+}
+
+# need: the same, and nothing further makes sense without it
+need()
+{
+	check "$@" || end
+}
+
+wait_for()
+{
+	local end=$((SECONDS + $1))
+
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+# Somebody with no other right than the group's, and somebody without even that.
+nobody=(setpriv --reuid=nobody --regid=nogroup)
+member=("${nobody[@]}" --groups=xen-gnt gntdev-run)
+stranger=("${nobody[@]}" --clear-groups gntdev-run)
+
+has_mode()
+{
+	[ "$(stat -c '%U:%G %a' "$1")" = "$2" ] || { stat "$1"; return 1; }
+}
+
+refused() { ! "$@"; }
+
+starts()
+{
+	systemctl start $service || { journalctl -u $service; return 1; }
+}
+
+end()
+{
+	echo @@end
+	journalctl > /test/journal
+	dmesg > /test/dmesg
+	echo $status > /test/status
+	systemctl poweroff -ff
+	sleep infinity
+}
+
+# --- a client that has something mapped meanwhile -------------------------------------------------
+
+# hold: start it. release: let it look at what it has mapped once more, and end. Return: as it ended.
+hold()
+{
+	rm -f /test/held /test/client.out
+	mkfifo /test/held
+	"${member[@]}" /test/client hold </test/held >/test/client.out 2>&1 &
+	client=$!
+	exec 7>/test/held
+	wait_for 20 grep -q mapped /test/client.out || { cat /test/client.out; return 1; }
+}
+
+release()
+{
+	exec 7>&-
+	wait "$client" || { cat /test/client.out; return 1; }
+}
+
+# --- the service ----------------------------------------------------------------------------------
+
+stops_under_a_client()
+{
+	hold || return 1
+	systemctl stop $service
+	kill "$client"
+	exec 7>&-
+	wait "$client" 2>/dev/null
+	systemctl show -p Result $service | grep -qx Result=success
+}
+
+leaves_nothing()
+{
+	local left
+
+	left=$(ls -d $node /dev/xen/gntalloc /run/cuse-gntdev/*.windows 2>/dev/null; pidof cuse_gntdev)
+	[ -z "$left" ] || { echo "left: $left"; return 1; }
+}
+
+main_pid() { systemctl show -P MainPID $service; }
+
+has_successor_of() { [ "$(main_pid)" != 0 ] && [ "$(main_pid)" != "$1" ]; }
+
+restarts_after()
+{
+	local old
+
+	old=$(main_pid)
+	kill "-$1" "$old"
+	wait_for 40 has_successor_of "$old" && wait_for 20 systemctl is-active $service
+}
+
+stays_up()
+{
+	sleep "$1"
+	systemctl is-active $service && [ "$(systemctl show -P NRestarts $service)" = 0 ]
+}
+
+result_was() { journalctl -u $service | grep -q "Failed with result '$1'"; }
+
+# The kernel tells udev about the node; its rule runs a moment after the service is ready.
+settled() { udevadm settle && has_mode "$1" "root:xen-gnt 660"; }
+
+restart_quickly()
+{
+	mkdir -p /run/systemd/system/$service.d
+	printf '[Service]\nWatchdogSec=2s\nTimeoutStopSec=5s\n' > /run/systemd/system/$service.d/test.conf
+	systemctl daemon-reload
+}
+
+service_tests()
+{
+	check "the units are valid" systemd-analyze verify --man=no $service $socket
+	restart_quickly
+	need "the service starts" systemctl enable --now $service
+	check "the node belongs to the group" settled $node
+	check "the granter's node too" settled /dev/xen/gntalloc
+	check "the socket is for everybody" has_mode /run/cuse-gntdev/xen-gntdev.sock "root:root 666"
+	check "a client of root's works" gntdev-run /test/client
+	check "a client of the group works" "${member[@]}" /test/client
+	check "a stranger is refused" refused "${stranger[@]}" /test/client
+	check "the watchdog is content for three of its times" stays_up 6
+	check "it survives being killed" restarts_after KILL
+	check "a client works after that" gntdev-run /test/client
+	check "it is restarted when it hangs" restarts_after STOP
+	check "the watchdog did that" result_was watchdog
+	check "a client works after that too" gntdev-run /test/client
+	check "it stops while a client holds a mapping" stops_under_a_client
+	check "it leaves nothing behind" leaves_nothing
+	check "it starts again" starts
+	check "a client works again" gntdev-run /test/client
+	check "it stops" systemctl stop $service
+	check "it leaves nothing behind again" leaves_nothing
+	check "the kernel's driver is kept away" refused driver_loads
+	check "its rating for exposure is good" \
+		systemd-analyze security --threshold=25 --no-pager $service
+}
+
+# --- the package ----------------------------------------------------------------------------------
+
+# All files there are, and what is in those of /etc; but what dpkg and its like write down, and what
+# runs anyway.
+list_files()
+{
+	find / -xdev \( -path /test -o -path /var/log -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /tmp \
+		-o -path /var/tmp -o -path '/etc/group-' -o -path '/etc/gshadow-' \) -prune -o -printf '%y %m %U:%G %p %l\n'
+	find /var/lib/dpkg/info /var/lib/systemd /run /dev -name '*gnt*'
+	find /etc -type f ! -name '*-' -exec sha256sum {} +
+}
+
+snapshot() { list_files | sort > "$1"; }
+
+as_before()
+{
+	snapshot /test/after
+	diff /test/before /test/after
+}
+
+version() { dpkg-query -W -f '${Version}' cuse-gntdev; }
+
+# installs FILE...: and says nothing that sounds like a complaint
+installs()
+{
+	dpkg -i "$@" >/test/dpkg.out 2>&1 || { cat /test/dpkg.out; return 1; }
+	! grep -iE 'warning|error|fail' /test/dpkg.out
+}
+
+is_disabled_and_still()
+{
+	[ "$(systemctl is-enabled $service; systemctl is-enabled $socket)" = disabled$'\n'disabled ] || return 1
+	! systemctl is-active $service $socket && leaves_nothing
+}
+
+driver_loads()
+{
+	modprobe xen-gntdev && grep "^$driver " /proc/modules && rmmod $driver
+}
+
+does_not_simulate_by_itself()
+{
+	! systemctl start $service || return 1
+	systemctl stop $service $socket
+	journalctl -u $service | tee /dev/stderr | grep "does not run under Xen"
+}
+
+# upgrades: with a client that goes on; the daemon is not replaced
+upgrades_under_a_client()
+{
+	local old
+
+	old=$(main_pid)
+	hold || return 1
+	installs /test/new.deb || return 1
+	[ "$(main_pid)" = "$old" ] && readlink "/proc/$old/exe" | grep ' (deleted)$' && release
+}
+
+restarts_as_new()
+{
+	systemctl restart $service && [ "$(readlink "/proc/$(main_pid)/exe")" = /usr/sbin/cuse_gntdev ] &&
+		[ "$(cuse_gntdev --version)" = "cuse_gntdev $(version)" ]
+}
+
+was_told() { grep "$1" /test/dpkg.out; }
+
+removes_it() { dpkg "$1" cuse-gntdev && systemctl daemon-reload; }
+
+is_gone()
+{
+	leaves_nothing && ! systemctl is-active $service $socket && ! [ -e /run/cuse-gntdev ] &&
+		! [ -e /usr/sbin/cuse_gntdev ]
+}
+
+package_installs()
+{
+	snapshot /test/before
+	need "the package installs" installs /test/previous.deb
+	check "that enables nothing and starts nothing" is_disabled_and_still
+	check "that leaves the kernel's driver alone" driver_loads
+	check "the service does not simulate unless it is told to" does_not_simulate_by_itself
+	echo 'OPTIONS="--sim"' > $options
+}
+
+package_upgrades()
+{
+	check "it starts to be upgraded" starts
+	check "an upgrade leaves daemon and client alone" upgrades_under_a_client
+	check "it tells so" was_told 'still that of version'
+	check "a changed configuration stays" grep -e --sim $options
+	check "it stays enabled" systemctl is-enabled $service $socket
+	check "a new client works with the daemon that is old" "${member[@]}" /test/client
+	check "after a restart all is new" restarts_as_new
+	check "a client works with that" "${member[@]}" /test/client
+}
+
+package_goes()
+{
+	check "the package is removed" removes_it --remove
+	check "the service went with it" is_gone
+	check "its configuration is still there" grep -e --sim $options
+	check "the kernel's driver can be loaded again" driver_loads
+	check "the package is purged" removes_it --purge
+	rm -rf /run/systemd/system/$service.d
+	check "nothing is left of it" as_before
+}
+
+# A line of its own: the console's control sequences may be in front of the first.
+printf '\n@@begin\n'
+package_installs
+service_tests
+package_upgrades
+package_goes
+end
