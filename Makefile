@@ -57,8 +57,7 @@ XEN_TOOLS   := $(patsubst tests/xen/guest/%.c,build/xen/tools/%,$(wildcard tests
 # Those that need a CUSE device are started by bench/qemu.sh.
 BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
 
-PROGRAMS  = build/cuse_gntdev build/libgntdev-mmap.so build/gntdev-run $(CTL_BIN) $(EXAMPLES:%=build/%)
-CTL_BIN   = $(patsubst %.c,build/%,$(wildcard gntdevctl.c))
+PROGRAMS  = build/cuse_gntdev build/gntdevctl build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
 UNIT_BIN  = $(UNIT:%=build/asan/%)
 TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 REPLAY_BIN = $(FUZZ:%=build/asan/tests/fuzz/replay_%)
@@ -132,18 +131,20 @@ $1/tests/unit/main_%.o: tests/unit/main.c Makefile | $$(call PACKAGES,build unit
 # archive. So may what suites share: whoever uses it gets it before the modules it stands for.
 $1/modules.a: $(MODULES:%.c=$1/%.o)
 $1/tests/unit/support.a: $(SUPPORT:%.c=$1/%.o)
-$1/modules.a $1/tests/unit/support.a:
+$1/ctl.a: $(patsubst %.c,$1/%.o,$(filter-out gntdevctl.c,$(CTL)))
+$1/modules.a $1/ctl.a $1/tests/unit/support.a:
 	@rm -f $$@
 	$$(call Q,AR)$$(AR) rcs $$@ $$^
 
 $(UNIT:%=$1/%): $1/tests/unit/test_%: $1/tests/unit/test_%.o $1/tests/unit/main_%.o \
-		$1/modules.a $1/tests/unit/support.a
-	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $1/modules.a $$(PKG_LIBS) $$(CHECK_LIBS) -pthread
+		$1/ctl.a $1/modules.a $1/tests/unit/support.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $1/modules.a $$(PKG_LIBS) $$(CTL_LIBS) \
+		$$(CHECK_LIBS) -pthread
 
 $1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/%.o $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -pthread
 
-$1/gntdevctl: $(CTL:%.c=$1/%.o) $1/modules.a
+$1/gntdevctl: $1/gntdevctl.o $1/ctl.a $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(CTL_LIBS) -pthread
 
 # The daemon without what it traces and counts.
@@ -302,10 +303,10 @@ install: $(PROGRAMS) $(MAN)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(UDEVDIR) $(addprefix $(DESTDIR)$(CONFDIR)/,modprobe.d sysusers.d)
 	install -m 755 build/cuse_gntdev $(DESTDIR)$(SBINDIR)
+	install -m 755 build/gntdevctl $(DESTDIR)$(BINDIR)
 	install -m 644 build/libgntdev-mmap.so $(DESTDIR)$(LIBDIR)
 	$(SUBST) gntdev-run > $(DESTDIR)$(BINDIR)/gntdev-run
 	chmod 755 $(DESTDIR)$(BINDIR)/gntdev-run
-	$(if $(CTL_BIN),install -m 755 $(CTL_BIN) $(DESTDIR)$(BINDIR))
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)

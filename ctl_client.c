@@ -119,16 +119,14 @@ static int send_all(struct ctl_client *c, const char *p, size_t n)
 
 int ctl_ask(struct ctl_client *c, json_t *request)
 {
-	char *text = json_dumps(request, JSON_COMPACT);
-	int status;
+	char *text = json_dumps(request, JSON_COMPACT), *line = NULL;
+	int n = text ? asprintf(&line, "%s\n", text) : -1;
+	int status = n < 0 ? fail(c, CTL_FAILED, "no memory") : send_all(c, line, (size_t)n);
 
 	json_decref(request);
-	if (!text)
-		return fail(c, CTL_FAILED, "no memory");
-	status = send_all(c, text, strlen(text));
-	if (!status)
-		status = send_all(c, "\n", 1);
 	free(text);
+	if (n >= 0)
+		free(line);
 	return status;
 }
 

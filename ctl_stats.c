@@ -17,7 +17,7 @@ static uint64_t number(const json_t *o, const char *key)
 
 static void line(const char *name, struct ctl_text value, const char *what)
 {
-	printf("  %-16s %-24s %s\n", name, value.s, what);
+	printf(*what ? "  %-16s %-24s %s\n" : "  %-16s %s%s\n", name, value.s, what);
 }
 
 static void print_held(const json_t *s)

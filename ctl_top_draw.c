@@ -210,10 +210,12 @@ static int by_age(const void *a, const void *b)
 static void draw_open(struct canvas *c, const json_t *o)
 {
 	const char *unit = ctl_string(o, "unit");
+	char command[64];
 
+	ctl_clean(command, sizeof(command), ctl_string(o, "command"));
 	line(c, "%7lld %-10s %9lld %7lld %8s  %-16s %s", ctl_integer(o, "pid", 0),
 	     ctl_user((uid_t)ctl_integer(o, "uid", -1)).s, ctl_integer(o, "pages", 0),
-	     ctl_integer(o, "maps", 0), ctl_age(number(o, "age_ms")).s, ctl_string(o, "command"),
+	     ctl_integer(o, "maps", 0), ctl_age(number(o, "age_ms")).s, command,
 	     *unit ? unit : ctl_string(o, "cgroup"));
 }
 
