@@ -142,7 +142,7 @@ $(UNIT:%=$1/%): $1/tests/unit/test_%: $1/tests/unit/test_%.o $1/tests/unit/main_
 		$$(CHECK_LIBS) -pthread
 
 $1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/%.o $1/modules.a
-	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -pthread
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -lm -pthread
 
 $1/gntdevctl: $1/gntdevctl.o $1/ctl.a $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(CTL_LIBS) -pthread

@@ -280,6 +280,8 @@ void trace_end(struct trace_event *ev)
 	struct track *t = my_track();
 
 	ev->end = trace_now();
+	if (ev->end < ev->start)
+		ev->end = ev->start;
 	fire(ev);
 	if (!t)
 		return;

@@ -16,7 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <time.h>
 
 /* Kinds of events. The order is that of trace.c's names. */
 enum trace_op {
@@ -50,7 +49,7 @@ enum trace_kind {
 
 /**
  * struct trace_event - one of them
- * @start, @end: CLOCK_MONOTONIC, ns
+ * @start, @end: trace_now()
  * @open_id: the open, 0 if there is none
  * @index:  what it was about: a map's index (bytes) for MAP (its result), UNMAP, mmap, munmap and hypercalls
  *          that map; an address for GET_OFFSET; the argument otherwise
@@ -86,14 +85,13 @@ enum trace_kind trace_op_kind(enum trace_op op);
 /** trace_kind_name() - such as "ioctl", "hypercall". Never NULL */
 const char *trace_kind_name(enum trace_kind kind);
 
-/** trace_now() - CLOCK_MONOTONIC, ns */
-static inline uint64_t trace_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
+/**
+ * trace_now() - a clock for durations and ages, ns; near to CLOCK_MONOTONIC
+ *
+ * Any thread. Takes some nanoseconds everywhere, see trace_clock.c; two threads need not agree on it to
+ * the last.
+ */
+uint64_t trace_now(void);
 
 /**
  * trace_client() - for whom the calling thread works from now on

@@ -2,13 +2,16 @@
 /*
  * cuse_trace.c - what it costs that events are counted, and what it costs that they are traced
  *
- *     cuse_trace          with two daemons running: /dev/xen/gntdev, and /dev/xen/untraced, the same
- *                         with nothing behind trace.h; on a kernel with CUSE
+ *     cuse_trace          with three daemons running: /dev/xen/gntdev, and two with nothing behind
+ *                         trace.h, /dev/xen/untraced and /dev/xen/control; on a kernel with CUSE
  *
- * The two devices take turns, many times and in changing order, and the ratio of each pair of turns
- * counts; its median is shown. First while nobody traces, then while gntdevctl does.
+ * The devices take turns, many times and in changing order, and the ratio of the turns of a round counts;
+ * its median is shown. First while nobody traces, then while gntdevctl does. Two daemons that are the
+ * same differ by some per cent, by where their memory lies; so the traced one is compared with the mean of
+ * two, and their ratio tells how far such a figure can be trusted.
  */
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -16,11 +19,25 @@
 
 #include "bench.h"
 
-#define PAIRS	151
-#define WARM_UP 15
+#define ROUNDS	150
+#define WARM_UP 18
 #define TURN	40
 /* Never mapped, so it need not be granted. */
 #define REF 8
+
+enum {
+	TRACED,
+	UNTRACED,
+	CONTROL,
+	DEVICES,
+};
+
+static const char *const paths[DEVICES] = { "/dev/xen/gntdev", "/dev/xen/untraced",
+					    "/dev/xen/control" };
+
+/* All orders of three. */
+static const int orders[6][DEVICES] = { { 0, 1, 2 }, { 1, 2, 0 }, { 2, 0, 1 },
+					{ 2, 1, 0 }, { 1, 0, 2 }, { 0, 2, 1 } };
 
 static int open_device(const char *path)
 {
@@ -31,30 +48,23 @@ static int open_device(const char *path)
 	return fd;
 }
 
-/* One turn of each, @other first or last. Return: how much longer the first took. */
-static double pair(int traced, int untraced, int other_first, double *us)
+static void compare(const int *fd, const char *name)
 {
-	double other = 0;
+	double overhead[ROUNDS], control[ROUNDS], traced[ROUNDS], us[DEVICES];
 
-	if (other_first)
-		other = map_ioctls(untraced, REF, TURN);
-	*us = map_ioctls(traced, REF, TURN);
-	if (!other_first)
-		other = map_ioctls(untraced, REF, TURN);
-	return *us / other;
-}
+	for (int r = -WARM_UP; r < ROUNDS; r++) {
+		const int *order = orders[(r + WARM_UP) % 6];
+		int at = r < 0 ? 0 : r;
 
-static void compare(int traced, int untraced, const char *name)
-{
-	double ratio[PAIRS], us[PAIRS];
-
-	for (int i = -WARM_UP; i < PAIRS; i++) {
-		int at = i < 0 ? 0 : i;
-
-		ratio[at] = pair(traced, untraced, i & 1, &us[at]);
+		for (int i = 0; i < DEVICES; i++)
+			us[order[i]] = map_ioctls(fd[order[i]], REF, TURN);
+		traced[at] = us[TRACED];
+		overhead[at] = us[TRACED] / sqrt(us[UNTRACED] * us[CONTROL]);
+		control[at] = us[CONTROL] / us[UNTRACED];
 	}
-	printf("%s_map_ioctl_us %.1f us\n", name, median(us, PAIRS));
-	printf("%s_overhead_ratio %.3f ratio\n", name, median(ratio, PAIRS));
+	printf("%s_map_ioctl_us %.1f us\n", name, median(traced, ROUNDS));
+	printf("%s_overhead_ratio %.3f ratio\n", name, median(overhead, ROUNDS));
+	printf("%s_control_ratio %.3f ratio\n", name, median(control, ROUNDS));
 }
 
 static pid_t start_tracer(void)
@@ -76,14 +86,15 @@ static pid_t start_tracer(void)
 
 int main(void)
 {
-	int traced = open_device("/dev/xen/gntdev");
-	int untraced = open_device("/dev/xen/untraced");
+	int fd[DEVICES];
 	pid_t tracer;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	compare(traced, untraced, "trace_off");
+	for (int i = 0; i < DEVICES; i++)
+		fd[i] = open_device(paths[i]);
+	compare(fd, "trace_off");
 	tracer = start_tracer();
-	compare(traced, untraced, "trace_on");
+	compare(fd, "trace_on");
 	kill(tracer, SIGTERM);
 	waitpid(tracer, NULL, 0);
 	return 0;

@@ -61,15 +61,20 @@ make_root()
 		$b mount -t devtmpfs dev /dev; $b mount -t tmpfs run /run
 		[ ! -f /mod/fuse.ko ] || $b insmod /mod/fuse.ko
 		$b insmod /mod/cuse.ko
-		/bin/cuse_gntdev --sim 2>/run/log &
-		until [ -S /run/cuse-gntdev/xen-gntalloc.sock ]; do $b usleep 100000; done
-		$b sleep 1
+		serve() {
+			name=$1; shift
+			"$@" --sim --name=xen/$name --run-dir=/run/$name 2>>/run/log &
+			until [ -S /run/$name/xen-$name.sock ]; do $b usleep 100000; done
+		}
 		if $b grep -q cuse_trace /proc/cmdline; then
-			/bin/untraced_gntdev --sim --name=xen/untraced --run-dir=/run/untraced --granter=none 2>/run/log2 &
-			until [ -S /run/untraced/xen-untraced.sock ]; do $b usleep 100000; done
-			$b sleep 1
-			/bin/cuse_trace || $b cat /run/log /run/log2
+			serve untraced /bin/untraced_gntdev --granter=none
+			serve gntdev /bin/cuse_gntdev --granter=none
+			serve control /bin/untraced_gntdev --granter=none
+			$b mkdir -p /run/cuse-gntdev; $b ln -s /run/gntdev/xen-gntdev.ctl /run/cuse-gntdev
+			$b sleep 1; /bin/cuse_trace || $b cat /run/log
 		else
+			serve gntdev /bin/cuse_gntdev
+			$b sleep 1
 			LD_PRELOAD=/bin/libgntdev-mmap.so /bin/cuse_ioctl || $b cat /run/log
 		fi
 		$b poweroff -f
@@ -93,4 +98,4 @@ measure()
 
 measure 1 11 cuse_ioctl || exit 1
 # Who reads the trace is another process, that has a processor of its own.
-measure 2 4 cuse_trace || exit 1
+measure 2 6 cuse_trace || exit 1
