@@ -15,8 +15,8 @@
 #include "control_stats.h"
 #include "log.h"
 
-/* How often events are looked for, ms: who traces sees them that much later. */
-#define TRACE_MS 20
+/* When an answer that has nothing now is continued, ms: who traces sees events that much later. */
+#define PAUSE_MS 20
 
 int control_conn_start(struct control_conn *c, int fd, enum control_kind kind,
 		       struct control_view *view, const struct control_limits *limits, uint64_t now)
@@ -139,7 +139,7 @@ void control_conn_refuse(struct control_conn *c, int err, const char *text)
 	c->closing = true;
 }
 
-/* Answer the next line, if there is a whole one. Return: whether there was. */
+/* Answer the next line, if there is a whole one, or first end what it ends. Return: whether there was. */
 static bool take_line(struct control_conn *c)
 {
 	char *end = memchr(c->in, '\n', c->n_in);
@@ -148,11 +148,12 @@ static bool take_line(struct control_conn *c)
 
 	if (!end && c->n_in < sizeof(c->in))
 		return false;
+	control_out_room(&c->out);
 	if (c->answer) {
 		control_end(c->answer, &c->out);
 		c->answer = NULL;
+		return true;
 	}
-	control_out_room(&c->out);
 	if (!end) {
 		control_out_id(&c->out, NULL);
 		control_conn_refuse(c, -EPROTO, "the line is longer than 4096 bytes");
@@ -262,7 +263,7 @@ static bool is_ready(const struct control_conn *c)
 	if (c->kind == CONTROL_HTTP || c->closing || !has_room(c))
 		return false;
 	if (c->answer && !c->answer->endless)
-		return true;
+		return !c->answer->waiting;
 	return c->n_in == sizeof(c->in) || memchr(c->in, '\n', c->n_in);
 }
 
@@ -273,9 +274,7 @@ uint64_t control_conn_wait(const struct control_conn *c, uint64_t now)
 
 	if (is_ready(c))
 		return 0;
-	if (c->answer && c->answer->endless && has_room(c) && left > TRACE_MS)
-		return TRACE_MS;
-	return left;
+	return c->answer && has_room(c) && left > PAUSE_MS ? PAUSE_MS : left;
 }
 
 static bool is_late(const struct control_conn *c, uint64_t now)

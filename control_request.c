@@ -203,6 +203,7 @@ enum control_next control_ask(struct control_view *view, const char *line, size_
 
 void control_end(struct control_answer *a, struct control_out *out)
 {
+	a->more(a, out);
 	control_out_json(out, "end", json_object());
 	a->free(a);
 }

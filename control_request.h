@@ -46,11 +46,13 @@ struct control_view {
  *           if that was the end
  * @free:    free all of it
  * @endless: it has no end of its own: it is continued now and then, and ended by the next request
+ * @waiting: set by more(): there is nothing now, and it is continued in a moment
  */
 struct control_answer {
 	bool (*more)(struct control_answer *a, struct control_out *out);
 	void (*free)(struct control_answer *a);
 	bool endless;
+	bool waiting;
 };
 
 /* What becomes of the connection once an answer, or the beginning of it, has been written. */
@@ -70,9 +72,9 @@ enum control_next control_ask(struct control_view *view, const char *line, size_
 
 /**
  * control_end() - end an endless answer because there is another request
- * @out: with room for CONTROL_OUT_RECORD bytes
+ * @out: with room for CONTROL_OUT_STEP bytes
  *
- * Frees it.
+ * What it has to tell is told first, as far as one step goes. Frees it.
  */
 void control_end(struct control_answer *a, struct control_out *out);
 

@@ -1,15 +1,275 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * control_show.c - show: one open, or one map, with its references and holders
+ *
+ * First who holds windows is looked for (control_holders.h), then the open, its maps and those that are
+ * detached are walked as list does it.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "control_holders.h"
 #include "control_list.h"
+#include "gntdev.h"
+#include "table.h"
+#include "trace.h"
+#include "window.h"
+
+/* What is looked at in one step, or searched between two that are under RCU. */
+#define STEP_WORK 256
+
+#define REFS_MAX    1024
+#define HOLDERS_MAX 256
+
+/* A map with that many references and holders is not longer. */
+#define MAP_BYTES (64UL * 1024)
+
+/* How long to wait for the holders. */
+#define HOLDERS_MS 5000
+
+enum stage {
+	STAGE_HOLDERS,
+	STAGE_OPEN,
+	STAGE_MAPS,
+	STAGE_DETACHED,
+	STAGE_END,
+};
+
+/**
+ * struct show - where it stands
+ * @holders:   NULL: they are not known yet, or at all
+ * @n_holders: how many have been told
+ * @until:     when to go on without them, trace_now()
+ * @cursor:    of the walk of this stage
+ */
+struct show {
+	struct control_answer answer;
+	struct gntdev *gd;
+	uint64_t open_id;
+	uint64_t index;
+	bool want_index;
+	enum stage stage;
+	struct control_holders *holders;
+	unsigned int n_holders;
+	uint64_t until;
+	uint64_t cursor;
+};
+
+/* --- a map -------------------------------------------------------------------------------------- */
+
+static void tell_refs(struct control_out *out, const struct control_map *cm)
+{
+	for (uint32_t i = 0; i < cm->pages && i < REFS_MAX; i++)
+		control_out_printf(out, "%s%u", i ? "," : ",\"refs\":[", cm->refs[i].ref);
+	control_out_printf(out, "]");
+}
+
+/* Under RCU. A process that has a window both open and mapped is told once. */
+static json_t *holders_of(struct show *s, uint64_t window)
+{
+	json_t *all = json_array();
+	const struct control_holder *h;
+	pid_t last = 0;
+	size_t n;
+
+	h = control_holders_list(s->holders, &n);
+	for (size_t i = 0; i < n && s->n_holders < HOLDERS_MAX; i++) {
+		if (h[i].pid == last || windows_of_file(s->gd->windows, &h[i].file) != window)
+			continue;
+		last = h[i].pid;
+		json_array_append_new(all, json_pack("{s:i, s:o}", "pid", (int)last, "command",
+						     control_text(h[i].comm)));
+		s->n_holders++;
+	}
+	return all;
+}
+
+/* Under RCU. */
+static void tell_map(struct show *s, struct control_out *out, const struct control_map *cm)
+{
+	control_map_begin(out, cm);
+	if (cm->refs)
+		tell_refs(out, cm);
+	if (cm->mapped && s->holders) {
+		control_out_printf(out, ",\"holders\":");
+		control_out_value(out, holders_of(s, cm->window));
+	}
+	control_out_printf(out, "}}\n");
+}
+
+/* --- stages: each returns whether it goes on; under RCU, but for the first ---------------------------- */
+
+static bool wait_holders(struct show *s)
+{
+	if (!s->holders)
+		s->holders = control_holders_start();
+	s->answer.waiting = !s->holders || !control_holders_done(s->holders);
+	if (!s->answer.waiting || trace_now() < s->until)
+		return s->answer.waiting;
+	control_holders_put(s->holders);
+	s->holders = NULL;
+	s->answer.waiting = false;
+	return false;
+}
+
+static bool tell_open(struct show *s, struct control_out *out)
+{
+	struct gnt_open *o = open_get(s->gd->table, s->open_id);
+
+	if (o)
+		control_open_line(out, o);
+	return false;
+}
+
+static bool tell_maps(struct show *s, struct control_out *out, uint64_t *work)
+{
+	struct gnt_open *o = open_get(s->gd->table, s->open_id);
+	struct control_map cm;
+	struct map *m = NULL;
+	bool more = false;
+
+	if (o && s->want_index)
+		m = map_find(o, s->index >> ABI_PAGE_SHIFT, 0);
+	else if (o)
+		more = map_next(o, &s->cursor, work, &m);
+	if (m && control_map_look(m, &cm))
+		tell_map(s, out, &cm);
+	return more;
+}
+
+/* Return: whether a window is of a map that is shown, and detached. */
+static bool is_shown(const struct show *s, const struct window_info *info, struct control_map *cm)
+{
+	return info->id && info->open_id == s->open_id &&
+	       (!s->want_index || info->index == s->index) && control_detached(s->gd, info, cm);
+}
+
+static bool tell_detached(struct show *s, struct control_out *out, uint64_t *work)
+{
+	struct window_info info;
+	struct control_map cm;
+	bool more = windows_next(s->gd->windows, &s->cursor, work, &info);
+
+	if (is_shown(s, &info, &cm))
+		tell_map(s, out, &cm);
+	return more;
+}
+
+static bool go_on(struct show *s, struct control_out *out, uint64_t *work)
+{
+	switch (s->stage) {
+	case STAGE_OPEN:
+		return tell_open(s, out);
+	case STAGE_MAPS:
+		return tell_maps(s, out, work);
+	case STAGE_DETACHED:
+		return tell_detached(s, out, work);
+	default:
+		return false;
+	}
+}
+
+static bool show_more(struct control_answer *a, struct control_out *out)
+{
+	struct show *s = (struct show *)a;
+	uint64_t work = STEP_WORK;
+	size_t start = out->end;
+
+	if (s->stage == STAGE_HOLDERS && wait_holders(s))
+		return true;
+	if (s->stage == STAGE_HOLDERS)
+		s->stage++;
+	table_read_lock();
+	while (s->stage != STAGE_END && work && out->end - start + MAP_BYTES <= CONTROL_OUT_STEP) {
+		if (!go_on(s, out, &work)) {
+			s->stage++;
+			s->cursor = 0;
+		}
+	}
+	table_read_unlock();
+	if (s->stage == STAGE_END)
+		control_out_json(out, "end", json_object());
+	return s->stage != STAGE_END;
+}
+
+static void show_free(struct control_answer *a)
+{
+	control_holders_put(((struct show *)a)->holders);
+	free(a);
+}
+
+/* --- the request -------------------------------------------------------------------------------- */
+
+/* Whether there is anything to be shown. */
+static bool is_there(const struct show *s)
+{
+	uint64_t cursor = 0, work;
+	struct window_info info;
+	struct control_map cm;
+	struct gnt_open *o;
+	bool there, more = true;
+
+	table_read_lock();
+	o = open_get(s->gd->table, s->open_id);
+	there = o && (!s->want_index || map_find(o, s->index >> ABI_PAGE_SHIFT, 0));
+	table_read_unlock();
+	while (!there && more) {
+		work = STEP_WORK;
+		table_read_lock();
+		do {
+			more = windows_next(s->gd->windows, &cursor, &work, &info);
+			there = is_shown(s, &info, &cm);
+		} while (more && work && !there);
+		table_read_unlock();
+	}
+	return there;
+}
+
+/* Ids are told in hexadecimal. */
+static bool parse_id(const char *text, uint64_t *id)
+{
+	size_t n = strlen(text);
+
+	*id = strtoull(text, NULL, 16);
+	return n && n <= 16 && strspn(text, "0123456789abcdef") == n;
+}
+
+static int parse(struct control_request *rq, struct show *s)
+{
+	char id[20] = "";
+	bool has;
+
+	if (!control_string(rq, "open", id, sizeof(id), &has) ||
+	    !control_number(rq, "index", INT64_MAX, &s->index, &s->want_index) || !control_done(rq))
+		return -EINVAL;
+	if (!parse_id(id, &s->open_id))
+		return control_refuse(rq, -EINVAL,
+				      "show: \"open\" is not an id as list tells them, such as "
+				      "\"100000001\"");
+	if ((s->want_index && s->index % ABI_PAGE_SIZE) || !is_there(s))
+		return control_refuse(rq, -ENOENT, "show: there is no such %s",
+				      s->want_index ? "map" : "open");
+	return 0;
+}
 
 int control_ask_show(struct control_request *rq, struct control_out *out,
 		     struct control_answer **answer)
 {
+	struct show *s = calloc(1, sizeof(*s));
+	int err;
+
 	(void)out;
-	(void)answer;
-	return control_refuse(rq, -EINVAL, "not yet");
+	if (!s)
+		return -ENOMEM;
+	s->answer = (struct control_answer){ .more = show_more, .free = show_free };
+	s->gd = rq->view->gd;
+	s->until = trace_now() + HOLDERS_MS * 1000000ULL;
+	err = parse(rq, s);
+	if (err)
+		free(s);
+	else
+		*answer = &s->answer;
+	return err;
 }

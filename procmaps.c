@@ -605,3 +605,43 @@ int procmaps_walk(struct procmaps_visitor *v)
 	free(w.seen);
 	return ret;
 }
+
+void procmaps_look(struct procmaps_visitor *v, pid_t pid)
+{
+	struct walk w = { .v = v };
+	int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (proc < 0)
+		return;
+	walk_threads(&w, proc, pid);
+	if (w.blocked)
+		v->blocked(v, pid, start_of(proc, pid));
+	close(proc);
+}
+
+pid_t *procmaps_pids(size_t *n)
+{
+	struct walk w = { .err = 0 };
+	DIR *proc = open_dir(&w, AT_FDCWD, "/proc");
+	const struct dirent *e;
+	pid_t *pids = NULL, *more;
+	size_t room = 0;
+	bool full = false;
+
+	*n = 0;
+	while (proc && !full && (e = next_entry(&w, proc))) {
+		if (!entry_pid(e))
+			continue;
+		if (*n == room) {
+			room = 2 * room + 256;
+			more = realloc(pids, room * sizeof(*pids));
+			full = !more;
+			pids = more ? more : pids;
+		}
+		if (!full)
+			pids[(*n)++] = entry_pid(e);
+	}
+	if (proc)
+		closedir(proc);
+	return pids;
+}

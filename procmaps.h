@@ -13,6 +13,7 @@
 #define PROCMAPS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -80,6 +81,21 @@ struct procmaps_visitor {
  * this cannot be said; -EACCES if /proc hides processes; -errno if not everything was seen for another reason.
  */
 int procmaps_walk(struct procmaps_visitor *v);
+
+/**
+ * procmaps_look() - look at all files that one process has mapped or open
+ *
+ * As procmaps_walk() does it for each. A process that has gone holds nothing.
+ */
+void procmaps_look(struct procmaps_visitor *v, pid_t pid);
+
+/**
+ * procmaps_pids() - the processes that there are
+ * @n: out: how many
+ *
+ * Return: their ids, to be freed; NULL if /proc cannot be read or there is no memory.
+ */
+pid_t *procmaps_pids(size_t *n);
 
 /**
  * procmaps_now() - the time, in the units of procmaps_visitor's @start

@@ -159,16 +159,15 @@ static bool is_name(const char *s)
 }
 
 /* Under RCU. Return: the window of this name, live or being made; NULL. */
-static struct window *window_get(struct windows *w, const struct window_name *name)
+static struct window *window_get(const struct windows *w, const struct window_name *name)
 {
 	struct window *win = name->life == w->life ? ids_get(w->ids, name->id) : NULL;
 
 	return win && win->name.index == name->index && win->name.count == name->count ? win : NULL;
 }
 
-/* Under RCU. Return: the live window whose file this is; NULL. */
-static struct window *window_of_file(struct windows *w, const struct procmaps_file *file,
-				     struct window_name *name)
+struct window *window_of_file(const struct windows *w, const struct procmaps_file *file,
+			      struct window_name *name)
 {
 	struct window *win;
 

@@ -17,6 +17,7 @@
 
 #include "hypercall.h"
 
+struct procmaps_file;
 struct windows;
 
 /* Whose windows they are: the two devices share one directory. */
@@ -194,6 +195,13 @@ struct window_info {
  */
 bool windows_next(const struct windows *w, uint64_t *cursor, uint64_t *work,
 		  struct window_info *info);
+
+/**
+ * windows_of_file() - which window of gntdev a file is
+ *
+ * Under RCU. Return: its id; 0 if it is none that is held.
+ */
+uint64_t windows_of_file(const struct windows *w, const struct procmaps_file *file);
 
 /* Live windows, for tests and statistics. A window counts until its gone() has returned. */
 uint64_t windows_count(const struct windows *w);

@@ -12,6 +12,7 @@
 #include <urcu/urcu-memb.h>
 
 #include "ids.h"
+#include "procmaps.h"
 #include "window.h"
 #include "window_watch.h"
 
@@ -91,5 +92,14 @@ struct windows {
 	uint64_t in_doubt;
 	uint64_t judged;
 };
+
+/**
+ * window_of_file() - the live window whose file this is
+ * @name: out: what the file's name says
+ *
+ * Under RCU. Return: NULL if it is none of ours.
+ */
+struct window *window_of_file(const struct windows *w, const struct procmaps_file *file,
+			      struct window_name *name);
 
 #endif /* WINDOW_IMPL_H */

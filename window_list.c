@@ -32,3 +32,11 @@ bool windows_next(const struct windows *w, uint64_t *cursor, uint64_t *work,
 	}
 	return more;
 }
+
+uint64_t windows_of_file(const struct windows *w, const struct procmaps_file *file)
+{
+	struct window_name name;
+	const struct window *win = window_of_file(w, file, &name);
+
+	return win && win->kind == WINDOW_OF_GNTDEV ? name.id : 0;
+}

@@ -43,6 +43,15 @@ void control_up(void)
 	ck_assert_msg(control_start(&control_cfg, &control, why, sizeof(why)) == 0, "%s", why);
 }
 
+int control_try(char *why, size_t size)
+{
+	struct control *c = NULL;
+	int err = control_start(&control_cfg, &c, why, size);
+
+	control_stop(c);
+	return err;
+}
+
 void control_setup(void)
 {
 	control_prepare();

@@ -22,6 +22,9 @@ void control_teardown(void);
 void control_prepare(void);
 void control_up(void);
 
+/* A server that must not come up. Return: what control_start() does. */
+int control_try(char *why, size_t size);
+
 /* A client's connection. */
 int control_connect(void);
 int control_connect_metrics(void);
