@@ -41,6 +41,7 @@
  * @why:      what was wrong with the request, for the log: set by caller_why()
  * @ev:       what is traced of it: handlers add their arguments
  * @failed:   what is told if it fails: handlers add what they know
+ * @rule:     room for failed.rule
  * @silent:   the client has been told before
  *
  * The rest is private, and of use in retry mode only.
@@ -49,9 +50,10 @@ struct caller {
 	struct request *rq;
 	bool direct;
 	bool silent;
-	char why[112];
+	char why[192];
 	struct trace_event ev;
 	struct failure failed;
+	char rule[FAILURE_RULE_SIZE];
 	bool reached;	    /* direct mode has worked once: no way back to retry mode */
 	bool too_much;	    /* an area did not fit: no retry is possible */
 	size_t n_in;	    /* areas asked for in this run */

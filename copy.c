@@ -28,6 +28,7 @@
 
 #include "caller.h"
 #include "defer.h"
+#include "enforce.h"
 #include "gntdev.h"
 
 /* Segments in one batch; all of a call's, where the kernel copies for us. */
@@ -43,6 +44,7 @@ typedef struct ioctl_gntdev_grant_copy_segment segment_t;
  * @good:    how many of them, from the first, are to be carried out
  * @err:     what ends the call at segment @good, or 0
  * @in_turn: some segment of the batch reads what an earlier one writes
+ * @refused: that is the policy, for what is in @refusal
  * @bounce:  a page for each segment of the batch
  */
 struct copy_job {
@@ -57,6 +59,8 @@ struct copy_job {
 	unsigned int tries;
 	int err;
 	bool in_turn;
+	bool refused;
+	struct refusal refusal;
 	unsigned char (*bounce)[ABI_PAGE_SIZE];
 	segment_t seg[CALLER_AREAS_MAX];
 	struct hv_copy op[CALLER_AREAS_MAX];
@@ -303,6 +307,48 @@ static void clear_statuses(struct copy_job *j)
 	}
 }
 
+/* List the grants that the batch uses. @which: out: the segment each belongs to */
+static size_t list_grants(const struct copy_job *j, struct enforce_copy *c, uint32_t *which)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < j->good; i++) {
+		const segment_t *s = &j->seg[i];
+
+		which[n] = i;
+		if (!source_is_local(s))
+			c[n++] = (struct enforce_copy){ s->source.foreign.ref,
+							s->source.foreign.domid, false };
+		which[n] = i;
+		if (!dest_is_local(s))
+			c[n++] = (struct enforce_copy){ s->dest.foreign.ref, s->dest.foreign.domid,
+							true };
+	}
+	return n;
+}
+
+/* The policy's word for each segment of the batch: the first that it refuses ends the call there. */
+static void check_policy(struct copy_job *j)
+{
+	struct enforce_copy c[2 * CALLER_AREAS_MAX];
+	uint32_t which[2 * CALLER_AREAS_MAX];
+	struct gnt_open *o;
+	size_t n = 0, done = 0;
+
+	table_read_lock();
+	o = open_get(j->gd->table, j->c.rq->fh);
+	if (enforce_any(j->gd)) {
+		n = list_grants(j, c, which);
+		done = o ? enforce_copies(j->gd, open_user(o), c, n, &j->refusal) : 0;
+	}
+	table_read_unlock();
+	j->refused = done < n;
+	if (!j->refused)
+		return;
+	j->good = which[done];
+	j->err = o ? -EPERM : -EBADF;
+}
+
 /* Read and check a batch. Return: 0 with j->good and j->err, -errno, CALLER_RETRIED. */
 static int read_batch(struct copy_job *j)
 {
@@ -325,6 +371,7 @@ static int read_batch(struct copy_job *j)
 		}
 		j->in_turn |= reads_earlier(j, j->good);
 	}
+	check_policy(j);
 	err = declare_dests(j);
 	if (!err)
 		err = fetch_locals(j);
@@ -440,10 +487,13 @@ static void job_end(struct copy_job *j, int result)
 
 	j->c.ev.count = j->count;
 	caller_end(&j->c, result);
+	if (result == -EPERM && j->refused)
+		enforce_failed(j->gd, &j->c, &j->refusal);
 	if (result < 0)
 		caller_failed(&j->c, result,
-			      "GRANT_COPY(0x%" PRIx64 "): segment %u of %u ends the call (%s)", arg,
-			      j->first + j->good, j->count, strerrorname_np(-result));
+			      "GRANT_COPY(0x%" PRIx64 "): segment %u of %u ends the call%s%s (%s)",
+			      arg, j->first + j->good, j->count, j->c.why[0] ? ": " : "", j->c.why,
+			      strerrorname_np(-result));
 	free(j->bounce);
 	free(j);
 }
@@ -589,6 +639,7 @@ static struct copy_job *job_new(struct gntdev *gd, struct request *rq)
 		return NULL;
 	j->retry.fn = job_again;
 	j->gd = gd;
+	j->refused = false;
 	j->bounce = NULL;
 	j->first = j->n = j->good = 0;
 	j->count = 0;

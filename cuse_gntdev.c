@@ -7,6 +7,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,14 +50,15 @@ enum {
 	OPT_VERBOSE = 'v',
 	OPT_SIM_PORT = 'p',
 	OPT_XEN = 'x',
-	OPT_PV_TRUST = 't',
+	OPT_CONFIG = 'c',
 };
 
 static const struct argp_option options[] = {
 	{ "xen", OPT_XEN, NULL, 0, "Use the real Xen (the default in its dom0)", 0 },
-	{ "pv-trust", OPT_PV_TRUST, "WHO", 0,
-	  "Who may map in a PV dom0, which gives a client access to all of the granter's memory: "
-	  "\"root\" (default) or \"any\"",
+	{ "config", OPT_CONFIG, "FILE", 0,
+	  "Who may map what: the policy's main file (default /etc/cuse-gntdev.conf); FILE.d/*.conf "
+	  "are read "
+	  "after it",
 	  0 },
 	{ "sim", OPT_SIM, NULL, 0,
 	  "Use the simulated hypervisor (the default where there is no Xen)", 0 },
@@ -141,10 +143,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_XEN:
 		c->xen = true;
 		break;
-	case OPT_PV_TRUST:
-		if (strcmp(arg, "root") != 0 && strcmp(arg, "any") != 0)
-			argp_error(state, "--pv-trust=%s: \"root\" or \"any\" is wanted", arg);
-		c->pv_trust_all = !strcmp(arg, "any");
+	case OPT_CONFIG:
+		c->policy = arg;
+		c->policy_given = true;
 		break;
 	case ARGP_KEY_END:
 		if (c->sim && c->xen)
@@ -202,32 +203,53 @@ static int open_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* Return: whether it was one to end by. SIGUSR1 asks for a report of what is held. */
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/*
+ * As systemd wants it told: a service of Type=notify is "reloading" between the two, and systemctl reload
+ * waits for the second; Type=notify-reload, of newer versions, also looks at the time.
+ */
+static void reload(struct daemon *d)
+{
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_us());
+	if (daemon_reload(d))
+		sd_notify(0, "READY=1\nSTATUS=");
+	else
+		sd_notify(0, "READY=1\nSTATUS=The new policy was refused, see the log; the old one "
+			     "is in "
+			     "force");
+}
+
+/* Return: whether it was one to end by. SIGUSR1 asks for a report of what is held, SIGHUP for a new policy. */
 static bool take_signal(struct daemon *d, int signals)
 {
 	struct signalfd_siginfo si;
 
 	if (read(signals, &si, sizeof(si)) != sizeof(si))
 		return false;
-	if (si.ssi_signo != SIGUSR1) {
+	switch (si.ssi_signo) {
+	case SIGUSR1:
+		daemon_report(d);
+		return false;
+	case SIGHUP:
+		reload(d);
+		return false;
+	default:
 		log_info("%s: ending", si.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
 		return true;
 	}
-	daemon_report(d);
-	return false;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* Whether we have to end, and the log says why. */
@@ -255,7 +277,7 @@ static bool must_end(struct daemon *d)
 /* Every RELIEVE_MS, whatever else goes on. Return: milliseconds until it is due again; -1: to end. */
 static int relieve(struct daemon *d, int64_t *due)
 {
-	int64_t now = now_ms();
+	int64_t now = now_us() / 1000;
 
 	if (now >= *due) {
 		if (must_end(d))
@@ -276,7 +298,7 @@ static int relieve(struct daemon *d, int64_t *due)
 static int serve(struct daemon *d, int signals)
 {
 	struct pollfd p = { .fd = signals, .events = POLLIN };
-	int64_t due = now_ms();
+	int64_t due = now_us() / 1000;
 	int k, ms;
 
 	for (;;) {

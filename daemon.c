@@ -24,6 +24,7 @@
 
 #include "control.h"
 #include "defer.h"
+#include "enforce.h"
 #include "gntalloc.h"
 #include "gntdev.h"
 #include "hvwatch.h"
@@ -73,6 +74,7 @@ void daemon_config_init(struct daemon_config *c)
 	memset(c, 0, sizeof(*c));
 	c->name = "xen/gntdev";
 	c->run_dir = "/run/cuse-gntdev";
+	c->policy = "/etc/cuse-gntdev.conf";
 	c->workers = 2;
 	c->limit = GNTDEV_LIMIT_DEFAULT;
 	c->gntalloc_limit = GNTALLOC_LIMIT_DEFAULT;
@@ -225,6 +227,46 @@ static bool choose_hypervisor(struct daemon *d, const struct why *why)
 	return true;
 }
 
+static void log_warning(const char *text, void *arg)
+{
+	(void)arg;
+	log_warn("%s", text);
+}
+
+/* Return: NULL, and the message. */
+static struct policy *load_policy(const struct daemon *d, char *text, size_t size)
+{
+	const struct daemon_config *c = d->config;
+	struct policy *p;
+
+	if (c->policy_given && access(c->policy, F_OK)) {
+		snprintf(text, size, "%s: %s", c->policy, strerror(errno));
+		return NULL;
+	}
+	if (policy_load(c->policy, &p, text, size))
+		return NULL;
+	policy_for_each_warning(p, log_warning, NULL);
+	return p;
+}
+
+static bool start_policy(struct daemon *d, const struct why *why)
+{
+	char text[POLICY_WHY_SIZE];
+	struct policy *p = load_policy(d, text, sizeof(text));
+
+	if (!p)
+		return because(why, "policy: %s", text);
+	enforce_new_policy(&d->gntdev, p);
+	return true;
+}
+
+static void warn_of_trust(const struct daemon *d, const struct policy *p)
+{
+	if (d->hv->pages == HV_PAGES_FRAMES && policy_pv_any(p))
+		log_warn("pv_descriptor = any: whoever may open the device can map any page of any "
+			 "domain that has granted one");
+}
+
 static bool start_xen(struct daemon *d, const struct why *why)
 {
 	const char *text;
@@ -232,9 +274,7 @@ static bool start_xen(struct daemon *d, const struct why *why)
 
 	if (err)
 		return because(why, "%s: %s", text, strerror(-err));
-	if (d->hv->pages == HV_PAGES_FRAMES && d->config->pv_trust_all)
-		log_warn("--pv-trust=any: whoever may open the device can map any page of any "
-			 "domain that has granted one");
+	warn_of_trust(d, d->gntdev.policy);
 	return watch_hypervisor(d, why);
 }
 
@@ -245,18 +285,17 @@ static bool start_hypervisor(struct daemon *d, const struct why *why)
 
 static bool start_gntdev(struct daemon *d, const struct why *why)
 {
-	gntdev_init(&d->gntdev);
 	d->table = table_new();
 	d->gntdev.table = d->table;
 	d->defer = defer_new();
-	if (!d->table || !d->defer)
+	d->gntdev.quota = quota_new();
+	if (!d->table || !d->defer || !d->gntdev.quota)
 		return because(why, "out of memory");
 	d->gntdev.dev.name = d->config->name;
 	d->gntdev.hv = d->hv;
 	d->gntdev.windows = d->windows;
 	d->gntdev.defer = d->defer;
 	d->gntdev.limit = d->config->limit;
-	d->gntdev.trust_all = d->config->pv_trust_all;
 	return true;
 }
 
@@ -458,12 +497,13 @@ struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t si
 		free(d);
 		return NULL;
 	}
+	gntdev_init(&d->gntdev);
 	table_thread_enter();
 	raise_descriptor_limit();
 	/* The layer of a real Xen forks, so there is no other thread before it. */
-	if (start_windows(d, &why) && start_hypervisor(d, &why) && start_gntdev(d, &why) &&
-	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why) &&
-	    start_control(d, &why)) {
+	if (start_policy(d, &why) && start_windows(d, &why) && start_hypervisor(d, &why) &&
+	    start_gntdev(d, &why) && make_devices(d, &why) && make_granters(d, &why) &&
+	    start_threads(d, &why) && start_control(d, &why)) {
 		say_ready(d);
 		return d;
 	}
@@ -492,6 +532,22 @@ bool daemon_relieve(struct daemon *d)
 const char *daemon_tend(struct daemon *d)
 {
 	return d->hv->ops->tend(d->hv);
+}
+
+bool daemon_reload(struct daemon *d)
+{
+	char text[POLICY_WHY_SIZE];
+	struct policy *p = load_policy(d, text, sizeof(text));
+
+	if (!p) {
+		log_err("policy: %s: the old one stays in force", text);
+		enforce_refused_policy(&d->gntdev, text);
+		return false;
+	}
+	warn_of_trust(d, p);
+	log_info("policy: %u rules are in force", policy_n_rules(p));
+	enforce_new_policy(&d->gntdev, p);
+	return true;
 }
 
 struct held {
@@ -623,6 +679,8 @@ static void free_parts(struct daemon *d)
 		xen_unmount(d->mounted);
 	if (d->defer)
 		defer_destroy(d->defer);
+	policy_free(d->gntdev.policy);
+	quota_destroy(d->gntdev.quota);
 	if (d->table)
 		table_destroy(d->table);
 }

@@ -40,13 +40,14 @@ struct daemon_port {
 struct daemon_config {
 	const char *name;
 	const char *run_dir;
+	const char *policy; /* its main file */
+	bool policy_given;  /* that file has to be there */
 	unsigned int workers;
 	uint32_t limit;		 /* pages in one MAP_GRANT_REF */
 	uint32_t gntalloc_limit; /* pages granted by one device */
 	uint64_t sim_pages;
 	bool sim;
 	bool xen;
-	bool pv_trust_all; /* in a PV dom0 anybody may map, not only root */
 	bool verbose;
 	bool granters_given;
 	unsigned int n_granters;
@@ -89,6 +90,15 @@ bool daemon_relieve(struct daemon *d);
 
 /** daemon_tend() - what else is to be done regularly. Return: NULL, or why the daemon must end. */
 const char *daemon_tend(struct daemon *d);
+
+/**
+ * daemon_reload() - read the policy again
+ *
+ * By the main thread. If it is not right the old one stays, and the log has the message.
+ *
+ * Return: whether the new one is in force.
+ */
+bool daemon_reload(struct daemon *d);
 
 /** daemon_report() - log what is held right now, in one line of name=value pairs */
 void daemon_report(struct daemon *d);

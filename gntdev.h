@@ -5,15 +5,18 @@
  *   ioctl.c  decodes each ioctl, in the driver's order of checks
  *   copy.c   GRANT_COPY
  *   grant.c  the life of a mapping: mmap, release, notifications
+ *   enforce.c  what the policy says to all that
  */
 #ifndef GNTDEV_H
 #define GNTDEV_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "abi.h"
 #include "hypercall.h"
+#include "quota.h"
 #include "request.h"
 #include "table.h"
 #include "token.h"
@@ -35,11 +38,13 @@ struct windows;
  * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
  * @winsock:     the window socket
  * @told:        a clock for map.told
- * @trust_all:   windows that give a client more than its grants (HV_PAGES_FRAMES) are for anybody,
- *               not only for root
+ * @policy:      what clients may; under RCU, see enforce.h
+ * @quota:       what they hold
+ * @news:        of the policy, under @news_lock
  * @copies:      GRANT_COPYs that are being finished on threads of their own
  * @ending:      the daemon goes down: long calls are cut short
  * @window_miss: where clients were told about the preload object, by hash of the thread id
+ * @told_rule:   where clients were told of a rule or limit, by hash of both
  */
 struct gntdev {
 	struct device dev;
@@ -51,9 +56,13 @@ struct gntdev {
 	uint32_t limit;
 	uint64_t told;
 	unsigned int copies;
-	bool trust_all;
 	bool ending;
+	struct policy *policy;
+	struct quota *quota;
+	pthread_mutex_t news_lock;
+	struct policy_news news;
 	int32_t window_miss[256];
+	uint64_t told_rule[256];
 };
 
 /**
@@ -61,6 +70,7 @@ struct gntdev {
  * @garbage: first: readers may still look at it when it is closed
  * @token: for the window socket
  * @who:   who has opened it, and when: trace_now()
+ * @user:  whom it counts against; @held: what counts against it
  * @uses_windows: a preload object has spoken for this open
  * @last_count:   pages of the last map that was mmapped
  */
@@ -69,6 +79,8 @@ struct gntdev_open {
 	struct token token;
 	struct who who;
 	uint64_t opened;
+	struct quota_user *user;
+	struct quota_held held;
 	bool uses_windows;
 	uint32_t last_count;
 };

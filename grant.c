@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 
 #include "defer.h"
+#include "enforce.h"
 #include "failure.h"
 #include "gntdev.h"
 #include "log.h"
@@ -101,6 +102,7 @@ void grant_finish(struct gntdev *gd, struct map *m)
 				 notify_port(word), strerror(-err));
 		drop_port(gd, word);
 	}
+	enforce_release(gd, m);
 	map_free(m);
 }
 
@@ -401,11 +403,13 @@ static struct gnt_open *check_token(struct gntdev *gd, const struct window_reque
 }
 
 /*
- * claim() - checks 1 to 3 of section 4, and take the map for this mmap
+ * claim() - checks 1 to 3 of section 4, the policy's, and take the map for this mmap
+ * @r: why, after -EPERM, which is the policy's alone
  *
  * Under RCU; the map may be kept afterwards.
  */
-static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out, const char **why)
+static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out, const char **why,
+		 struct refusal *r)
 {
 	const struct window_request *rq = &mc->rq;
 	struct gnt_open *o = check_token(gd, rq);
@@ -418,9 +422,6 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	*why = "the descriptor was not opened for that";
 	if (token_access(&((struct gntdev_open *)open_user(o))->token, rq))
 		return -EACCES;
-	*why = "only root may map in a PV dom0, see --pv-trust";
-	if (gd->hv->pages == HV_PAGES_FRAMES && !gd->trust_all && mc->uid != 0)
-		return -EPERM;
 	*why = "a writable mapping must be MAP_SHARED";
 	if (rq->prot & PROT_WRITE && !mmap_is_shared(rq->flags))
 		return -EINVAL;
@@ -428,6 +429,9 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	m = pages <= UINT32_MAX ? map_find(o, rq->offset >> ABI_PAGE_SHIFT, (uint32_t)pages) : NULL;
 	if (!m)
 		return -EINVAL;
+	*why = r->text;
+	if (enforce_mmap(gd, open_user(o), m, rq->prot & PROT_WRITE, r))
+		return -EPERM;
 	*why = "this map has been mmapped before, and that works once only";
 	if (map_claim(m))
 		return -EINVAL;
@@ -442,12 +446,23 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	return 0;
 }
 
-static void not_claimed(struct mmap_call *mc, struct trace_event *ev, int err, const char *why)
+/* @r: after -EPERM. */
+static void not_claimed(struct gntdev *gd, struct mmap_call *mc, struct trace_event *ev, int err,
+			const char *why, const struct refusal *r)
 {
 	struct failure f = mmap_failure(FAILURE_REQUEST, mc, err);
 
-	failure_report(&f, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
-		       mc->rq.offset, mc->rq.length, why, strerrorname_np(-err));
+	if (err == -EPERM) {
+		f.kind = r->kind;
+		f.domid = r->domid;
+		f.ref = r->ref;
+		f.rule = r->rule;
+	}
+	if (err == -EPERM && enforce_told(gd, r))
+		failure_silent(&f);
+	else
+		failure_report(&f, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
+			       mc->rq.offset, mc->rq.length, why, strerrorname_np(-err));
 	refuse_mmap(mc, ev, err);
 }
 
@@ -456,6 +471,7 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	struct gntdev *gd = arg;
 	struct trace_event ev;
 	struct mapping *mp;
+	struct refusal r;
 	const char *why;
 	struct map *m;
 	int err;
@@ -466,10 +482,10 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	ev.index = mc->rq.offset;
 	ev.count = (uint32_t)(mc->rq.length >> ABI_PAGE_SHIFT);
 	table_read_lock();
-	err = claim(gd, mc, &m, &why);
+	err = claim(gd, mc, &m, &why, &r);
 	table_read_unlock();
 	if (err) {
-		not_claimed(mc, &ev, err, why);
+		not_claimed(gd, mc, &ev, err, why, &r);
 		return;
 	}
 	mp = mapping_new(gd, m, mc, ev.start);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "caller.h"
+#include "enforce.h"
 #include "gntdev.h"
 #include "log.h"
 #include "trace.h"
@@ -63,17 +64,24 @@ static int fetch_map_refs(struct caller *c, const struct ioctl_gntdev_map_grant_
 	return err ? err : caller_ready(c);
 }
 
-/* Publish the map; from here on others may find it, and unmap and free it. */
-static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *first)
+/* Publish the map, if it may be; from here on others may find it, and unmap and free it. */
+static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *first,
+		    struct refusal *r)
 {
 	struct gnt_open *o;
 	int err;
 
 	table_read_lock();
 	o = open_get(gd->table, fh);
-	err = o ? map_add(o, m) : -EBADF;
-	if (!err)
-		*first = m->first;
+	err = o ? enforce_map(gd, open_user(o), m, r) : -EBADF;
+	if (!err) {
+		m->open_id = fh; /* for enforce_release(), if it is not added */
+		err = map_add(o, m);
+		if (err)
+			enforce_release(gd, m);
+		else
+			*first = m->first;
+	}
 	table_read_unlock();
 	return err;
 }
@@ -105,6 +113,7 @@ static int ioctl_map(struct gntdev *gd, struct caller *c)
 	struct ioctl_gntdev_map_grant_ref op;
 	uint64_t told = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
 	uint64_t first = 0;
+	struct refusal r;
 	struct map *m;
 	int err;
 
@@ -118,8 +127,10 @@ static int ioctl_map(struct gntdev *gd, struct caller *c)
 	m->born = trace_now();
 	err = fetch_map_refs(c, &op, m);
 	if (!err)
-		err = list_map(gd, c->rq->fh, m, &first);
+		err = list_map(gd, c->rq->fh, m, &first, &r);
 	if (err) {
+		if (err == -EPERM || err == -ENOSPC)
+			enforce_failed(gd, c, &r);
 		map_free(m);
 		return err;
 	}
@@ -444,6 +455,14 @@ static void gntdev_ioctl(struct device *dev, struct request *rq)
 		not_implemented(rq);
 }
 
+/* One that nobody knows of. */
+static void drop_open(struct gntdev *gd, struct gntdev_open *go)
+{
+	if (go->user)
+		quota_close(gd->quota, go->user);
+	free(go);
+}
+
 static int gntdev_open(struct device *dev, const struct opener *by, int flags, uint64_t *fh)
 {
 	struct gntdev *gd = to_gntdev(dev);
@@ -458,13 +477,14 @@ static int gntdev_open(struct device *dev, const struct opener *by, int flags, u
 		return -ENOMEM;
 	who_read(&go->who, by);
 	go->opened = trace_now();
-	err = token_new(&go->token, flags);
+	go->user = quota_open(gd->quota, by->uid);
+	err = go->user ? token_new(&go->token, flags) : -ENOMEM;
 	if (!err) {
 		*fh = open_new(gd->table, go);
 		err = *fh ? 0 : -ENOMEM;
 	}
 	if (err)
-		free(go);
+		drop_open(gd, go);
 	else
 		log_debug("client %d opened %s as %016" PRIx64, (int)by->tid, dev->name, *fh);
 	ev.open_id = err ? 0 : *fh;
@@ -495,12 +515,14 @@ static void gntdev_release(struct device *dev, uint64_t fh)
 	ev.uid = ((struct gntdev_open *)user)->who.uid;
 	trace_end(&ev);
 	log_debug("open %016" PRIx64 " of %s released", fh, dev->name);
+	quota_close(gd->quota, ((struct gntdev_open *)user)->user);
 	/* Readers reach it through the open, under RCU; open_close() has not waited for them. */
 	table_free_later(&((struct gntdev_open *)user)->garbage);
 }
 
 void gntdev_init(struct gntdev *gd)
 {
+	pthread_mutex_init(&gd->news_lock, NULL);
 	gd->dev.open = gntdev_open;
 	gd->dev.ioctl = gntdev_ioctl;
 	gd->dev.release = gntdev_release;

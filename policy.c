@@ -191,6 +191,11 @@ bool policy_has_rules(const struct policy *p)
 	return p->n_rules;
 }
 
+bool policy_pv_any(const struct policy *p)
+{
+	return p->pv == POLICY_PV_ANY;
+}
+
 const struct policy_limits *policy_limits(const struct policy *p)
 {
 	return &p->limits;

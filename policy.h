@@ -86,6 +86,9 @@ void policy_view_decide(const struct policy_view *view, uint16_t domid, struct p
 /** policy_has_rules() - whether it ever says anything else than "allow". Any thread */
 bool policy_has_rules(const struct policy *p);
 
+/** policy_pv_any() - whether anybody may hold a PV window's descriptor where no rule says more */
+bool policy_pv_any(const struct policy *p);
+
 /** policy_limits() - as long as the policy */
 const struct policy_limits *policy_limits(const struct policy *p);
 
@@ -135,6 +138,17 @@ int policy_load(const char *file, struct policy **out, char *why, size_t size);
  */
 int policy_parse(const char *name, const char *text, size_t len, struct policy **out, char *why,
 		 size_t size);
+
+/**
+ * struct policy_news - what became of attempts to load one
+ * @loaded:  when that in force was, CLOCK_REALTIME, ns
+ * @refused: when a later one was refused, 0 if none was; @why: the message
+ */
+struct policy_news {
+	uint64_t loaded;
+	uint64_t refused;
+	char why[POLICY_WHY_SIZE];
+};
 
 /** policy_free() - of a policy that nobody uses any more */
 void policy_free(struct policy *p);

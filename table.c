@@ -223,6 +223,12 @@ void table_read_unlock(void)
 	urcu_memb_read_unlock();
 }
 
+void table_wait_for_readers(void)
+{
+	urcu_memb_synchronize_rcu();
+	grace_period_before();
+}
+
 /* Have @fn called when all who might see the object now have left RCU. */
 static void defer_free(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 {

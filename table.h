@@ -96,6 +96,9 @@ void table_thread_leave(void);
 void table_read_lock(void);
 void table_read_unlock(void);
 
+/** table_wait_for_readers() - until all who are under RCU now have left it. Not under RCU */
+void table_wait_for_readers(void);
+
 /**
  * struct table_garbage - what an object needs to be freed after a grace period
  *

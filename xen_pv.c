@@ -21,7 +21,7 @@
  * What the client gets is more than its grants: with the descriptor it can map any page of that domain,
  * also to write if it asked for a read-only window (by opening the node again, if it is root), and do
  * what a device model does to an HVM domain (IOCTL_PRIVCMD_DM_OP). So only those get one who are
- * trusted with the whole domain (--pv-trust).
+ * trusted with the whole domain (pv_descriptor in the policy).
  *
  * If the daemon ends while a client has a window, the grant is unmapped but the client's own mapping
  * stays, and the granter is told that its page is free.

@@ -126,9 +126,21 @@ void rig_setup(void)
 	rig.gd.table = table_new();
 	rig.gd.defer = defer_new();
 	rig.gd.limit = GNTDEV_LIMIT_DEFAULT;
+	rig.gd.policy = policy_default();
+	rig.gd.quota = quota_new();
 	rig.gd.winsock = the_winsock;
 	ck_assert_int_eq(windows_start(rig.gd.windows), 0);
 	rig.fh = rig_open();
+}
+
+/* Whatever a test does to a map, what was counted for it is given back. */
+static void check_quota(void)
+{
+	struct quota_held held;
+
+	quota_totals(rig.gd.quota, &held);
+	ck_assert_uint_eq(held.maps, 0);
+	ck_assert_uint_eq(held.pages, 0);
 }
 
 void rig_teardown(void)
@@ -144,6 +156,9 @@ void rig_teardown(void)
 	ck_assert_uint_eq(double_requests, double_answers);
 	rig.gd.hv->ops->destroy(rig.gd.hv);
 	defer_destroy(rig.gd.defer);
+	check_quota();
+	policy_free(rig.gd.policy);
+	quota_destroy(rig.gd.quota);
 	table_destroy(rig.gd.table);
 	table_thread_leave();
 }
