@@ -324,6 +324,8 @@ START_TEST(a_view_is_the_same)
 }
 END_TEST
 
+Suite *policy_suite(void);
+
 Suite *policy_suite(void)
 {
 	Suite *s = suite_create("policy");

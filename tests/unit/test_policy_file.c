@@ -447,6 +447,8 @@ START_TEST(too_long)
 }
 END_TEST
 
+Suite *policy_file_suite(void);
+
 Suite *policy_file_suite(void)
 {
 	Suite *s = suite_create("policy_file");

@@ -291,6 +291,8 @@ START_TEST(threads)
 }
 END_TEST
 
+Suite *quota_suite(void);
+
 Suite *quota_suite(void)
 {
 	Suite *s = suite_create("quota");
