@@ -315,8 +315,9 @@ install: $(PROGRAMS) $(MAN)
 		to=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
 		install -d $$to; $(SUBST) $$page > $$to/$${page##*/}; chmod 644 $$to/$${page##*/}; \
 	done
-	$(if $(wildcard systemd/cuse-gntdev.conf),install -D -m 644 systemd/cuse-gntdev.conf \
-		$(DESTDIR)$(SYSCONFDIR)/cuse-gntdev.conf)
+	@# Somebody's rules stay.
+	test -e $(DESTDIR)$(SYSCONFDIR)/cuse-gntdev.conf || \
+		install -D -m 644 systemd/cuse-gntdev.conf $(DESTDIR)$(SYSCONFDIR)/cuse-gntdev.conf
 	$(if $(wildcard completion/gntdevctl),install -D -m 644 completion/gntdevctl \
 		$(DESTDIR)$(COMPLETIONS)/gntdevctl)
 	install -m 644 systemd/70-cuse-gntdev.rules $(DESTDIR)$(UDEVDIR)

@@ -101,7 +101,20 @@ static bool has_suffix(const char *s, size_t len, const char *suffix)
 	return len > n && !memcmp(s + len - n, suffix, n);
 }
 
-/* The innermost component that is a service or scope. */
+/* systemd puts a "_" before names that would mean something else to the kernel. */
+static void keep_unit(struct who *w, const char *name, size_t len)
+{
+	if (*name == '_') {
+		name++;
+		len--;
+	}
+	if (len >= sizeof(w->unit))
+		return;
+	memcpy(w->unit, name, len);
+	w->unit[len] = '\0';
+}
+
+/* The outermost component that is a service or scope. */
 static void find_unit(struct who *w, const char *path)
 {
 	for (const char *at = path; *at;) {
@@ -109,10 +122,9 @@ static void find_unit(struct who *w, const char *path)
 
 		at += strspn(at, "/");
 		len = strcspn(at, "/");
-		if (len < sizeof(w->unit) &&
-		    (has_suffix(at, len, ".service") || has_suffix(at, len, ".scope"))) {
-			memcpy(w->unit, at, len);
-			w->unit[len] = '\0';
+		if (has_suffix(at, len, ".service") || has_suffix(at, len, ".scope")) {
+			keep_unit(w, at, len);
+			return;
 		}
 		at += len;
 	}

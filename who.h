@@ -19,7 +19,8 @@
 #define WHO_COMM_SIZE  16
 /* A longer control group's path is kept by its end, behind "...": the unit is there. */
 #define WHO_CGROUP_SIZE 256
-#define WHO_UNIT_SIZE	128
+/* No unit has a longer name. */
+#define WHO_UNIT_SIZE 256
 
 /**
  * struct who - a process at the time of its open
@@ -29,7 +30,8 @@
  * @n_groups: supplementary groups in @groups; @all_groups: there are no more of them
  * @comm:    its name, as ps shows it
  * @cgroup:  path in the unified hierarchy (systemd's own one where there is none), "/..."; "" unknown
- * @unit:    the innermost systemd unit in that path (a service or scope), "" if none
+ * @unit:    the outermost systemd unit in that path (a service or scope), "" if none: what is below
+ *           it may have been delegated to users, who can name it as they like
  *
  * Strings are what the process or its manager made them: any bytes but NUL.
  */
