@@ -150,7 +150,7 @@ static bool pv_of(const struct policy *p, const struct policy_rule *r, const str
 static void restrict_by(const struct policy_view *view, const struct policy_rule *r, bool sure,
 			struct policy_verdict *v)
 {
-	v->pv = v->pv && pv_of(view->p, r, view->who);
+	v->pv = v->pv && (!r || r->action != POLICY_DENY) && pv_of(view->p, r, view->who);
 	if (!r || (r->action <= v->action && (!sure || v->rule[0])))
 		return;
 	v->action = r->action;

@@ -40,7 +40,7 @@ struct policy;
 /**
  * struct policy_verdict - what a policy says of a process and a domain
  * @action: what it may do
- * @pv:     may it hold a PV window's descriptor
+ * @pv:     may it hold a PV window's descriptor; not if it is denied
  * @rule:   name of the rule that decided, "" if none did; as long as the policy
  * @file, @line: where that rule stands; NULL and 0 if none did
  */

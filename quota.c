@@ -203,14 +203,18 @@ const char *quota_charge(struct quota *q, struct quota_user *u, struct quota_hel
 	return step[done].name;
 }
 
+static void give_back(struct quota_held *held, uint64_t pages)
+{
+	give(&held->maps, 1);
+	give(&held->pages, pages);
+}
+
 void quota_release(struct quota *q, struct quota_user *u, struct quota_held *open, uint64_t pages)
 {
-	struct quota_held *held[] = { &q->held, &u->held, open };
-
-	for (size_t i = 0; i < sizeof(held) / sizeof(held[0]) && held[i]; i++) {
-		give(&held[i]->maps, 1);
-		give(&held[i]->pages, pages);
-	}
+	give_back(&q->held, pages);
+	give_back(&u->held, pages);
+	if (open)
+		give_back(open, pages);
 	rcu_read_lock();
 	user_put(q, u);
 	rcu_read_unlock();

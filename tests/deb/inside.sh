@@ -130,6 +130,36 @@ stays_up()
 
 result_was() { journalctl -u $service | grep -q "Failed with result '$1'"; }
 
+# --- the policy -----------------------------------------------------------------------------------
+
+# reload FILE-CONTENT: as an operator changes a rule
+reload()
+{
+	mkdir -p /etc/cuse-gntdev.conf.d
+	echo "$1" >/etc/cuse-gntdev.conf.d/50-test.conf
+	systemctl reload $service
+}
+
+reload_denies()
+{
+	reload 'rule "test" { unit = "*"  action = deny }' && wait_for 10 refused gntdev-run /test/client
+}
+
+reload_is_refused()
+{
+	reload 'rule "test" { action = }' &&
+		wait_for 10 journal_has '50-test.conf:1: .* the old one stays in force' &&
+		systemctl show -P StatusText $service | grep -q 'policy was refused' &&
+		refused gntdev-run /test/client
+}
+
+reload_allows()
+{
+	reload '' && wait_for 10 gntdev-run /test/client && rm -r /etc/cuse-gntdev.conf.d
+}
+
+journal_has() { journalctl -u $service | grep -Eq "$1"; }
+
 # The kernel tells udev about the node; its rule runs a moment after the service is ready.
 settled() { udevadm settle && has_mode "$1" "root:xen-gnt 660"; }
 
@@ -151,6 +181,9 @@ service_tests()
 	check "a client of root's works" gntdev-run /test/client
 	check "a client of the group works" "${member[@]}" /test/client
 	check "a stranger is refused" refused "${stranger[@]}" /test/client
+	check "systemctl reload reads a policy that denies" reload_denies
+	check "a broken one is refused, and said in the status" reload_is_refused
+	check "another one allows again" reload_allows
 	check "the watchdog is content for three of its times" stays_up 6
 	check "it survives being killed" restarts_after KILL
 	check "a client works after that" gntdev-run /test/client

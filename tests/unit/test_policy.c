@@ -240,7 +240,9 @@ START_TEST(pv_descriptor)
 	expect_pv("rule a { user = 1 action = allow pv_descriptor = yes }", &qemu, false);
 	expect_pv("rule a { action = allow } rule b { action = allow pv_descriptor = yes }", &qemu,
 		  false);
+	expect_pv("rule a { user = 0 action = deny pv_descriptor = yes }", &root, false);
 	/* What is not known gives nothing, and takes. */
+	expect_pv("rule a { unit = '*' action = deny } pv_descriptor = any", &stranger, false);
 	expect_pv("rule a { unit = '*' action = read-only pv_descriptor = yes }", &stranger, false);
 	expect_pv("rule a { unit = '*' action = allow pv_descriptor = yes }", &stranger, false);
 	expect_pv("rule a { unit = '*' action = allow pv_descriptor = no }"
