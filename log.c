@@ -44,10 +44,11 @@ static struct iovec piece(const char *s)
 	return (struct iovec){ (void *)(uintptr_t)s, strlen(s) };
 }
 
-static void put_line(const char *line)
+/* For the journal with its priority, as sd-daemon(3) has it; who says it is known there. */
+static void put_line(int prio, const char *line)
 {
-	static const char name[] = "cuse_gntdev: ";
-	struct iovec iov[] = { piece(name), piece(line), piece("\n") };
+	const char level[] = { '<', (char)('0' + prio), '>', '\0' };
+	struct iovec iov[] = { piece(journal ? level : "cuse_gntdev: "), piece(line), piece("\n") };
 
 	/* Nowhere to report a failure to. */
 	if (writev(STDERR_FILENO, iov, 3) < 0)
@@ -65,13 +66,19 @@ static void put_entry(int prio, const char *line, const struct log_fields *f)
 	iov[n++] = piece(message);
 	iov[n++] = piece(priority);
 	iov[n++] = piece("SYSLOG_IDENTIFIER=cuse_gntdev");
-	for (unsigned int i = 0; f && i < f->n; i++)
+	for (unsigned int i = 0; i < f->n; i++)
 		iov[n++] = piece(f->field[i]);
 	if (sd_journal_sendv(iov, n) < 0)
-		put_line(line);
+		put_line(prio, line);
 }
 
-/* @prefix: on a terminal, where there is no priority to see. */
+/*
+ * Only what has fields goes by the journal's own protocol. The journal finds out whose entry it is when
+ * it reads it: what a process says that ends at once, such as why it does not start, would be shown for
+ * no unit. A line on standard error is the unit's from the start.
+ *
+ * @prefix: on a terminal, where there is no priority to see
+ */
 static void put(int prio, const char *prefix, const struct log_fields *f, const char *fmt,
 		va_list ap)
 {
@@ -79,10 +86,10 @@ static void put(int prio, const char *prefix, const struct log_fields *f, const 
 	int n = journal ? 0 : snprintf(line, sizeof(line), "%s", prefix);
 
 	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
-	if (journal)
+	if (journal && f)
 		put_entry(prio, line, f);
 	else
-		put_line(line);
+		put_line(prio, line);
 }
 
 #define LOG_FUNCTION(name, prio, prefix)          \
