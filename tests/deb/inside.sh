@@ -45,8 +45,8 @@ wait_for()
 
 # Somebody with no other right than the group's, and somebody without even that.
 nobody=(setpriv --reuid=nobody --regid=nogroup)
-member=("${nobody[@]}" --groups=xen-gnt gntdev-run)
-stranger=("${nobody[@]}" --clear-groups gntdev-run)
+member=("${nobody[@]}" --groups=xen-gnt)
+stranger=("${nobody[@]}" --clear-groups)
 
 has_mode()
 {
@@ -77,7 +77,7 @@ hold()
 {
 	rm -f /test/held /test/client.out
 	mkfifo /test/held
-	"${member[@]}" /test/client hold </test/held >/test/client.out 2>&1 &
+	"${member[@]}" gntdev-run /test/client hold </test/held >/test/client.out 2>&1 &
 	client=$!
 	exec 7>/test/held
 	wait_for 20 grep -q mapped /test/client.out || { cat /test/client.out; return 1; }
@@ -90,6 +90,18 @@ release()
 }
 
 # --- the service ----------------------------------------------------------------------------------
+
+# answers STATUS COMMAND...: it ends so
+answers()
+{
+	"${@:2}"
+	[ $? -eq "$1" ]
+}
+
+shows_a_client()
+{
+	hold && gntdevctl list && gntdevctl --json list | grep "\"pid\":$(pgrep -f '^/test/client hold')\b" && release
+}
 
 stops_under_a_client()
 {
@@ -105,7 +117,7 @@ leaves_nothing()
 {
 	local left
 
-	left=$(ls -d $node /dev/xen/gntalloc /run/cuse-gntdev/*.windows 2>/dev/null; pidof cuse_gntdev)
+	left=$(ls -d $node /dev/xen/gntalloc /run/cuse-gntdev/*.{windows,ctl,metrics} 2>/dev/null; pidof cuse_gntdev)
 	[ -z "$left" ] || { echo "left: $left"; return 1; }
 }
 
@@ -179,8 +191,13 @@ service_tests()
 	check "the granter's node too" settled /dev/xen/gntalloc
 	check "the socket is for everybody" has_mode /run/cuse-gntdev/xen-gntdev.sock "root:root 666"
 	check "a client of root's works" gntdev-run /test/client
-	check "a client of the group works" "${member[@]}" /test/client
-	check "a stranger is refused" refused "${stranger[@]}" /test/client
+	check "a client of the group works" "${member[@]}" gntdev-run /test/client
+	check "a stranger is refused" refused "${stranger[@]}" gntdev-run /test/client
+	check "root can ask what it holds" gntdevctl stats
+	check "the group can ask" "${member[@]}" gntdevctl stats
+	check "a stranger cannot" answers 4 "${stranger[@]}" gntdevctl stats
+	check "what a client has mapped is shown" shows_a_client
+	check "the doctor finds no fault" gntdevctl doctor
 	check "systemctl reload reads a policy that denies" reload_denies
 	check "a broken one is refused, and said in the status" reload_is_refused
 	check "another one allows again" reload_allows
@@ -292,9 +309,9 @@ package_upgrades()
 	check "it tells so" was_told 'still that of version'
 	check "a changed configuration stays" grep -e --sim $options
 	check "it stays enabled" systemctl is-enabled $service $socket
-	check "a new client works with the daemon that is old" "${member[@]}" /test/client
+	check "a new client works with the daemon that is old" "${member[@]}" gntdev-run /test/client
 	check "after a restart all is new" restarts_as_new
-	check "a client works with that" "${member[@]}" /test/client
+	check "a client works with that" "${member[@]}" gntdev-run /test/client
 }
 
 package_goes()
