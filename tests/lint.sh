@@ -130,6 +130,13 @@ versions()
 		"$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)"
 }
 
+options()
+{
+	same "options of cuse_gntdev.c and man/cuse_gntdev.8.scd" \
+		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' cuse_gntdev.c)" \
+		"$(sed -n '/^# OPTIONS/,/^# FAULTS/s/^\*--\([a-z-]*\)\*\(=.*\)\?$/\1/p' man/cuse_gntdev.8.scd)"
+}
+
 # A report, not a rule.
 long_functions()
 {
@@ -179,6 +186,7 @@ rule "no local paths" local_paths
 rule "man pages" man_pages
 rule "packages to build with are named alike" build_dependencies
 rule "one version" versions
+rule "each option has its place in the man page" options
 if [ "${1-}" = all ]; then
 	rule clang-tidy tidy
 	rule cppcheck check_source
