@@ -54,7 +54,8 @@ static int forbid(struct refusal *r, const struct gntdev_open *go, const struct 
 /* What a call is about to do with a grant. */
 struct use {
 	bool write;
-	bool pv; /* hand out a PV window's descriptor */
+	bool pv;       /* hand out a PV window's descriptor */
+	bool to_other; /* to another user than who has opened the device */
 };
 
 static int check(const struct policy_view *view, const struct gntdev_open *go, uint32_t domid,
@@ -71,6 +72,11 @@ static int check(const struct policy_view *view, const struct gntdev_open *go, u
 	if (use.pv && !v.pv)
 		return forbid(r, go, &v, of, ref,
 			      "lets this user have no descriptor for all memory of");
+	/* Who passes on what it has opened passes on its grants, not that domain. */
+	if (use.pv && use.to_other && !policy_pv_any(view->p))
+		return forbid(r, go, &v, of, ref,
+			      "lets nobody but who has opened the device have a descriptor for all "
+			      "memory of");
 	return 0;
 }
 
@@ -134,10 +140,12 @@ void enforce_release(struct gntdev *gd, struct map *m)
 }
 
 int enforce_mmap(struct gntdev *gd, struct gntdev_open *go, const struct map *m, bool write,
-		 struct refusal *r)
+		 uid_t asks, struct refusal *r)
 {
 	const struct policy *p = enforce_policy(gd);
-	struct use use = { .write = write, .pv = gd->hv->pages == HV_PAGES_FRAMES };
+	struct use use = { .write = write,
+			   .pv = gd->hv->pages == HV_PAGES_FRAMES,
+			   .to_other = asks != 0 && asks != go->who.uid };
 
 	return policy_has_rules(p) || use.pv ? check_refs(p, go, m, use, r) : 0;
 }

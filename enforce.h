@@ -50,11 +50,13 @@ void enforce_release(struct gntdev *gd, struct map *m);
 /**
  * enforce_mmap() - may this be shown?
  * @write: to be written to as well
+ * @asks:  user id of the process that wants to see it. Of use in a PV dom0 only, where a window opens all
+ *         of the granter's memory: that is not passed on with a descriptor of the device
  *
  * Under RCU. Return: 0; -EPERM with *@r.
  */
 int enforce_mmap(struct gntdev *gd, struct gntdev_open *go, const struct map *m, bool write,
-		 struct refusal *r);
+		 uid_t asks, struct refusal *r);
 
 /** enforce_any() - whether the policy has rules. Under RCU */
 bool enforce_any(struct gntdev *gd);

@@ -430,7 +430,7 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	if (!m)
 		return -EINVAL;
 	*why = r->text;
-	if (enforce_mmap(gd, open_user(o), m, rq->prot & PROT_WRITE, r))
+	if (enforce_mmap(gd, open_user(o), m, rq->prot & PROT_WRITE, mc->uid, r))
 		return -EPERM;
 	*why = "this map has been mmapped before, and that works once only";
 	if (map_claim(m))

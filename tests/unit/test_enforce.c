@@ -216,7 +216,8 @@ START_TEST(a_policy_that_changes)
 }
 END_TEST
 
-static bool pv_allowed(const char *policy, uid_t uid)
+/* Whether what @uid has opened gives @asks a PV window. */
+static bool pv_passed_on(const char *policy, uid_t uid, uid_t asks)
 {
 	uint64_t fh = open_as(uid);
 	struct map *m = map_new(1);
@@ -227,16 +228,33 @@ static bool pv_allowed(const char *policy, uid_t uid)
 	m->refs[0] = (struct table_ref){ RIG_GRANTER, 8 };
 	rig.gd.hv->pages = HV_PAGES_FRAMES;
 	table_read_lock();
-	err = enforce_mmap(&rig.gd, open_user(open_get(rig.gd.table, fh)), m, true, &r);
+	err = enforce_mmap(&rig.gd, open_user(open_get(rig.gd.table, fh)), m, true, asks, &r);
 	table_read_unlock();
 	rig.gd.hv->pages = HV_PAGES_FILE;
 	ck_assert(!err || err == -EPERM);
 	if (err)
-		ck_assert_ptr_nonnull(strstr(r.text, "no descriptor for all memory of domain 7"));
+		ck_assert_ptr_nonnull(strstr(r.text, "descriptor for all memory of domain 7"));
 	map_free(m);
 	rig_close(fh);
 	return !err;
 }
+
+static bool pv_allowed(const char *policy, uid_t uid)
+{
+	return pv_passed_on(policy, uid, uid);
+}
+
+/* All of a domain's memory is not passed on with a descriptor, as its grants are. */
+START_TEST(pv_windows_are_for_who_has_opened)
+{
+	const char *trusted = "rule a { user = 4711 action = allow pv_descriptor = yes }";
+
+	ck_assert(!pv_passed_on("", 0, 4711));
+	ck_assert(!pv_passed_on(trusted, 4711, 4712));
+	ck_assert(pv_passed_on(trusted, 4711, 0));
+	ck_assert(pv_passed_on("pv_descriptor = any", 0, 4711));
+}
+END_TEST
 
 START_TEST(descriptors_of_a_pv_domain)
 {
@@ -546,6 +564,7 @@ Suite *enforce_suite(void)
 	tcase_add_test(tc, read_only);
 	tcase_add_test(tc, a_policy_that_changes);
 	tcase_add_test(tc, descriptors_of_a_pv_domain);
+	tcase_add_test(tc, pv_windows_are_for_who_has_opened);
 	tcase_add_test(tc, mmap_of_a_pv_window);
 	tcase_add_loop_test(tc, copy_needs_what_mapping_needs, DOUBLE_DIRECT, DOUBLE_RETRY + 1);
 	tcase_add_loop_test(tc, copy_ends_at_the_segment, DOUBLE_DIRECT, DOUBLE_RETRY + 1);
