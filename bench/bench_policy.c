@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_policy.c - what rules and limits cost a MAP_GRANT_REF, natively
+ *
+ *   policy_none_ns      no rules: the policy is loaded, and says that it has none
+ *   policy_users_ns     20 rules by user, of which the last one matches
+ *   policy_units_ns     20 rules by patterns of units, of which the last one matches
+ *   policy_domains_ns   one more domain in the same call, with those
+ *   quota_ns            a map is counted and given back, with all six limits
+ */
+#include <stdbool.h>
+#include <string.h>
+
+#include "../policy.h"
+#include "../quota.h"
+#include "../table.h"
+#include "bench.h"
+
+#define ROUNDS 21
+#define CALLS  20000
+#define RULES  20
+
+static const struct who client = {
+	.pid = 1,
+	.uid = 1000,
+	.visible = true,
+	.all_groups = true,
+	.cgroup = "/system.slice/xenstored.service",
+	.unit = "xenstored.service",
+};
+
+static struct policy *policy;
+static struct policy_view view;
+static struct quota *quota;
+static struct quota_user *user;
+static volatile unsigned int allowed;
+
+static void load(const char *condition, const char *last)
+{
+	char why[POLICY_WHY_SIZE], *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	for (int i = 0; i < RULES; i++)
+		fprintf(f, "rule r%d { %s action = allow }\n", i, i < RULES - 1 ? condition : last);
+	fclose(f);
+	policy_free(policy);
+	if (policy_parse("bench", text, size, &policy, why, sizeof(why))) {
+		fprintf(stderr, "%s\n", why);
+		exit(1);
+	}
+	free(text);
+	policy_view(policy, &client, &view);
+}
+
+static void none(void)
+{
+	allowed += !policy_has_rules(__atomic_load_n(&policy, __ATOMIC_CONSUME));
+}
+
+static void decide(void)
+{
+	struct policy_verdict v;
+
+	policy_decide(policy, &client, 7, &v);
+	allowed += v.action == POLICY_ALLOW;
+}
+
+static void one_more(void)
+{
+	struct policy_verdict v;
+
+	policy_view_decide(&view, 7, &v);
+	allowed += v.action == POLICY_ALLOW;
+}
+
+static void count(void)
+{
+	static const struct policy_limits l = { 1, 1, 1, 1, 1, 1 };
+	static struct quota_held held;
+
+	table_read_lock();
+	if (quota_charge(quota, user, &held, 1, &l))
+		die("quota_charge");
+	table_read_unlock();
+	quota_release(quota, user, &held, 1);
+}
+
+static void print(const char *name, void (*call)(void))
+{
+	double ns[ROUNDS];
+
+	for (int r = 0; r < ROUNDS; r++) {
+		double start = now_us();
+
+		for (int i = 0; i < CALLS; i++)
+			call();
+		ns[r] = (now_us() - start) * 1000 / CALLS;
+	}
+	printf("%s %.1f ns\n", name, median(ns, ROUNDS));
+}
+
+int main(void)
+{
+	table_thread_enter();
+	policy = policy_default();
+	quota = quota_new();
+	user = quota ? quota_open(quota, 1000) : NULL;
+	if (!policy || !user)
+		die("memory");
+	print("policy_none_ns", none);
+	load("user = 1", "user = 1000");
+	print("policy_users_ns", decide);
+	load("unit = 'qemu-*.service'", "unit = 'xen*.service'");
+	print("policy_units_ns", decide);
+	print("policy_domains_ns", one_more);
+	print("quota_ns", count);
+	table_thread_leave();
+	return 0;
+}
