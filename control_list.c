@@ -2,13 +2,13 @@
 /*
  * control_list.c - list: opens and their maps
  *
- * The walk goes in steps. A step is one read side of RCU that looks at some hundred places of the table
- * and writes what it finds into the connection's buffer; then RCU is left, and the connection
- * is sent what there is. Where the walk stands is numbers only (an open's id, a page), so nothing is
- * held between steps and no one waits for a reader.
+ * The walk goes in steps. A step copies some maps under RCU, leaves RCU, and then writes their lines into
+ * the connection's buffer. Where the walk stands is numbers only (an open's id, a page), so nothing is held
+ * between steps and no one waits for a reader.
  *
- * A map's line is made by hand: there can be hundreds of thousands, they have nothing in them but
- * numbers and fixed words, and jansson's objects would take several times as long (bench_control).
+ * The read sides have to be short, some microseconds: while what is to be freed waits for one, every other
+ * reader's end of a read side is a system call (liburcu wakes whoever waits), and those are the ioctls. To write
+ * the lines under RCU made MAP_GRANT_REF slower by a sixth.
  */
 #include "control_list.h"
 
@@ -22,40 +22,27 @@
 #include "trace.h"
 #include "window.h"
 
-/* What one step looks at; the step's time is a fraction of a millisecond. */
-#define STEP_WORK 256
+/* Maps that one step copies, and how much it looks at. */
+#define STEP_MAPS 32
+#define STEP_WORK 64
+/* Steps before it is another connection's turn. */
+#define STEPS 16
 /* So many references of a map take as much time as a map. */
-#define REFS_WORK 512
-
-/* Domains of a map that are told; a map of more is that of no honest client. */
-#define DOMIDS_MAX 16
+#define REFS_WORK 64
 
 static const char *const phase_names[] = {
 	[MAP_FRESH] = "fresh",	     [MAP_MAPPING] = "mapping",	    [MAP_MAPPED] = "mapped",
 	[MAP_UNUSABLE] = "unusable", [MAP_RELEASING] = "releasing", [MAP_RELEASED] = "released",
 };
 
-static unsigned long long age_ms(uint64_t born)
+static json_int_t age_ms(uint64_t born)
 {
 	uint64_t now = trace_now();
 
-	return now > born ? (now - born) / 1000000 : 0;
+	return now > born ? (json_int_t)((now - born) / 1000000) : 0;
 }
 
 /* --- opens -------------------------------------------------------------------------------------- */
-
-struct use {
-	uint64_t maps;
-	uint64_t pages;
-};
-
-static void add_use(struct map *m, void *arg)
-{
-	struct use *use = arg;
-
-	use->maps++;
-	use->pages += m->count;
-}
 
 static void set_text(json_t *o, const char *name, const char *s)
 {
@@ -63,21 +50,29 @@ static void set_text(json_t *o, const char *name, const char *s)
 		json_object_set_new(o, name, control_text(s));
 }
 
-void control_open_line(struct control_out *out, struct gnt_open *o)
+void control_open_look(struct gnt_open *o, struct control_open *co)
 {
 	const struct gntdev_open *go = open_user(o);
-	const struct who *w = &go->who;
-	struct use use = { 0 };
+
+	co->id = open_id(o);
+	co->opened = go->opened;
+	co->who = go->who;
+	co->windows = __atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED);
+}
+
+void control_open_line(struct control_out *out, struct gntdev *gd, const struct control_open *co)
+{
+	const struct who *w = &co->who;
+	uint64_t maps = 0, pages = 0;
 	char id[20];
 	json_t *json;
 
-	open_for_each_map(o, add_use, &use);
-	snprintf(id, sizeof(id), "%" PRIx64, open_id(o));
+	control_count_maps(gd, co->id, &maps, &pages);
+	snprintf(id, sizeof(id), "%" PRIx64, co->id);
 	json = json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:b}", "id", id, "pid", (int)w->pid,
 			 "uid", (json_int_t)w->uid, "gid", (json_int_t)w->gid, "age_ms",
-			 (json_int_t)age_ms(go->opened), "maps", (json_int_t)use.maps, "pages",
-			 (json_int_t)use.pages, "windows",
-			 (int)__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED));
+			 age_ms(co->opened), "maps", (json_int_t)maps, "pages", (json_int_t)pages,
+			 "windows", (int)co->windows);
 	if (json) {
 		set_text(json, "command", w->comm);
 		set_text(json, "unit", w->unit);
@@ -87,6 +82,24 @@ void control_open_line(struct control_out *out, struct gnt_open *o)
 }
 
 /* --- maps --------------------------------------------------------------------------------------- */
+
+/* A map's different domains, in the order in which they come. */
+static void look_domids(const struct map *m, struct control_map *cm)
+{
+	unsigned int k = 0;
+
+	cm->n_domids = 0;
+	for (uint32_t i = 0; i < m->count && cm->n_domids < CONTROL_DOMIDS; i++) {
+		uint16_t d = (uint16_t)m->refs[i].domid;
+
+		if (cm->n_domids && d == cm->domid[k])
+			continue;
+		for (k = 0; k < cm->n_domids && cm->domid[k] != d; k++)
+			;
+		if (k == cm->n_domids)
+			cm->domid[cm->n_domids++] = d;
+	}
+}
 
 /* Its fields as they were at one moment: phases only go forward, so this ends. */
 bool control_map_look(const struct map *m, struct control_map *cm)
@@ -108,63 +121,36 @@ bool control_map_look(const struct map *m, struct control_map *cm)
 	cm->born = m->born;
 	cm->detached = false;
 	cm->mapped = cm->phase == MAP_MAPPED || cm->phase == MAP_RELEASING;
-	cm->domid = (uint16_t)m->refs[0].domid;
-	cm->refs = m->refs;
+	look_domids(m, cm);
 	return listed;
 }
 
-/* A map's different domains, in the order in which they come; @max at most. */
-static unsigned int domids_of(const struct control_map *cm, uint16_t *domid, unsigned int max)
+static json_t *domids_json(const struct control_map *cm)
 {
-	unsigned int n = 0, k = 0;
+	json_t *all = json_array();
 
-	for (uint32_t i = 0; i < cm->pages && n < max; i++) {
-		uint16_t d = (uint16_t)cm->refs[i].domid;
-
-		if (n && d == domid[k])
-			continue;
-		for (k = 0; k < n && domid[k] != d; k++)
-			;
-		if (k == n)
-			domid[n++] = d;
-	}
-	return n;
+	for (unsigned int i = 0; i < cm->n_domids; i++)
+		json_array_append_new(all, json_integer(cm->domid[i]));
+	return all;
 }
 
-static void write_domids(struct control_out *out, const struct control_map *cm)
+json_t *control_map_json(const struct control_map *cm)
 {
-	uint16_t domid[DOMIDS_MAX];
-	unsigned int n = cm->pages > 1 && cm->refs ? domids_of(cm, domid, DOMIDS_MAX) : 0;
+	char open[20], id[40];
+	json_t *json;
 
-	for (unsigned int i = 0; n > 1 && i < n; i++)
-		control_out_printf(out, "%s%u%s", i ? "," : ",\"domids\":[", domid[i],
-				   i == n - 1 ? "]" : "");
-}
-
-void control_map_begin(struct control_out *out, const struct control_map *cm)
-{
-	const char *readonly = !cm->mapped ? "null" : cm->readonly ? "true" : "false";
-
-	control_out_printf(out,
-			   "%s\"map\":{\"open\":\"%" PRIx64 "\",\"id\":\"%" PRIx64 ":%" PRIx64
-			   "\",\"index\":%" PRIu64 ",\"pages\":%u,\"domid\":%u,\"state\":\"%s\","
-			   "\"readonly\":%s,\"age_ms\":%llu",
-			   out->head, cm->open_id, cm->open_id, cm->index, cm->index, cm->pages,
-			   cm->domid, cm->detached ? "detached" : phase_names[cm->phase], readonly,
-			   age_ms(cm->born));
+	snprintf(open, sizeof(open), "%" PRIx64, cm->open_id);
+	snprintf(id, sizeof(id), "%" PRIx64 ":%" PRIx64, cm->open_id, cm->index);
+	json = json_pack(
+		"{s:s, s:s, s:I, s:I, s:i, s:s, s:o, s:I}", "open", open, "id", id, "index",
+		(json_int_t)cm->index, "pages", (json_int_t)cm->pages, "domid", (int)cm->domid[0],
+		"state", cm->detached ? "detached" : phase_names[cm->phase], "readonly",
+		cm->mapped ? json_boolean(cm->readonly) : json_null(), "age_ms", age_ms(cm->born));
 	if (cm->mapped)
-		control_out_printf(out, ",\"holder\":%d", (int)cm->holder);
-	write_domids(out, cm);
-}
-
-static bool has_domid(const struct control_map *cm, uint64_t domid)
-{
-	if (!cm->refs)
-		return cm->domid == domid;
-	for (uint32_t i = 0; i < cm->pages; i++)
-		if ((uint16_t)cm->refs[i].domid == domid)
-			return true;
-	return false;
+		json_object_set_new(json, "holder", json_integer(cm->holder));
+	if (cm->n_domids > 1)
+		json_object_set_new(json, "domids", domids_json(cm));
+	return json;
 }
 
 /*
@@ -186,7 +172,8 @@ bool control_detached(struct gntdev *gd, const struct window_info *info, struct 
 		.pages = info->count,
 		.phase = MAP_MAPPED,
 		.holder = info->client,
-		.domid = info->domid,
+		.domid = { info->domid },
+		.n_domids = 1,
 		.readonly = info->readonly,
 		.detached = true,
 		.mapped = true,
@@ -197,13 +184,24 @@ bool control_detached(struct gntdev *gd, const struct window_info *info, struct 
 /* --- the walk ----------------------------------------------------------------------------------- */
 
 /**
+ * struct batch - what one step has copied
+ * @has_open: the maps are of this one, whose line comes first
+ */
+struct batch {
+	bool has_open;
+	struct control_open open;
+	unsigned int n;
+	struct control_map map[STEP_MAPS];
+};
+
+/**
  * struct list - where it stands
  * @want_*, @pid, @uid, @domid, @unit: the filter
  * @maps:     maps are wanted, too
  * @cursor:   of the walk through opens, then of that through windows
  * @open_id:  the open whose maps are walked, 0: none
  * @page:     the cursor of that
- * @shown:    its line has been written
+ * @shown:    its line has been written, or is in the batch
  * @detached: all opens have been walked
  * @n_opens, @n_maps, @n_pages: what has been shown
  */
@@ -220,6 +218,7 @@ struct list {
 	bool shown;
 	bool detached;
 	uint64_t n_opens, n_maps, n_pages;
+	struct batch batch;
 };
 
 static bool wants_open(const struct list *l, struct gnt_open *o)
@@ -230,25 +229,25 @@ static bool wants_open(const struct list *l, struct gnt_open *o)
 	       (!l->want_unit || !strcmp(w->unit, l->unit));
 }
 
-static void show_open(struct list *l, struct gnt_open *o, struct control_out *out)
+static bool has_domid(const struct map *m, uint64_t domid)
+{
+	for (uint32_t i = 0; i < m->count; i++)
+		if ((uint16_t)m->refs[i].domid == domid)
+			return true;
+	return false;
+}
+
+static void take_open(struct list *l, struct gnt_open *o)
 {
 	if (l->shown)
 		return;
-	control_open_line(out, o);
+	control_open_look(o, &l->batch.open);
+	l->batch.has_open = true;
 	l->shown = true;
-	l->n_opens++;
 }
 
-static void show_map(struct list *l, const struct control_map *cm, struct control_out *out)
-{
-	control_map_begin(out, cm);
-	control_out_printf(out, "}}\n");
-	l->n_maps++;
-	l->n_pages += cm->pages;
-}
-
-/* Each of these does one step of the walk, under RCU. Return: false at its end. */
-static bool next_open(struct list *l, struct control_out *out, uint64_t *work)
+/* Each of these does a bit of the walk, under RCU. Return: false at its end. */
+static bool next_open(struct list *l, uint64_t *work)
 {
 	struct gnt_open *o;
 	bool more = open_next(l->gd->table, &l->cursor, work, &o);
@@ -258,86 +257,114 @@ static bool next_open(struct list *l, struct control_out *out, uint64_t *work)
 	l->shown = false;
 	l->page = 0;
 	if (!l->want_domid)
-		show_open(l, o, out);
+		take_open(l, o);
 	if (l->maps || l->want_domid)
 		l->open_id = open_id(o);
 	return true;
 }
 
 /* The open may have been closed, and its id is not used again. */
-static void next_map(struct list *l, struct control_out *out, uint64_t *work)
+static void next_map(struct list *l, uint64_t *work)
 {
 	struct gnt_open *o = open_get(l->gd->table, l->open_id);
-	struct control_map cm;
+	struct batch *b = &l->batch;
 	struct map *m = NULL;
+	uint64_t cost;
 
 	if (!o || !map_next(o, &l->page, work, &m)) {
 		l->open_id = 0;
 		return;
 	}
-	if (!m || !control_map_look(m, &cm))
+	if (!m)
 		return;
 	/* To look through its references takes time, too. */
-	*work -= cm.pages / REFS_WORK < *work ? cm.pages / REFS_WORK : *work;
-	if (l->want_domid && !has_domid(&cm, l->domid))
+	cost = m->count / REFS_WORK;
+	*work -= cost < *work ? cost : *work;
+	if ((l->want_domid && !has_domid(m, l->domid)) || !control_map_look(m, &b->map[b->n]))
 		return;
-	show_open(l, o, out);
+	take_open(l, o);
 	if (l->maps)
-		show_map(l, &cm, out);
+		b->n++;
 	else
 		l->open_id = 0;
 }
 
-static bool next_detached(struct list *l, struct control_out *out, uint64_t *work)
+static bool next_detached(struct list *l, uint64_t *work)
 {
+	struct batch *b = &l->batch;
+	struct control_map *cm = &b->map[b->n];
 	struct window_info info;
-	struct control_map cm;
 	struct gnt_open *o;
 	bool more = windows_next(l->gd->windows, &l->cursor, work, &info);
 
-	if (!info.id || !control_detached(l->gd, &info, &cm))
+	if (!info.id || !control_detached(l->gd, &info, cm))
 		return more;
 	o = open_get(l->gd->table, info.open_id);
 	/* Of an open that is gone nobody knows whose it was. */
 	if (o ? !wants_open(l, o) : l->want_pid || l->want_uid || l->want_unit)
 		return more;
-	if (!l->want_domid || has_domid(&cm, l->domid))
-		show_map(l, &cm, out);
+	b->n += !l->want_domid || info.domid == l->domid;
 	return more;
 }
 
-/* Return: whether the walk goes on. */
-static bool walk(struct list *l, struct control_out *out)
+/* Under RCU. Return: whether the walk goes on. */
+static bool fill_batch(struct list *l)
 {
 	uint64_t work = STEP_WORK;
 
-	while (work && control_out_room(out) >= CONTROL_OUT_RECORD) {
+	l->batch.has_open = false;
+	l->batch.n = 0;
+	while (work && l->batch.n < STEP_MAPS) {
 		if (l->open_id) {
-			next_map(l, out, &work);
+			next_map(l, &work);
+		} else if (l->batch.has_open || (!l->detached && l->batch.n)) {
+			/* The next open has a batch of its own. */
+			return true;
 		} else if (!l->detached) {
-			l->detached = !next_open(l, out, &work);
-			if (l->detached)
-				l->cursor = 0;
-		} else if (!l->maps || !next_detached(l, out, &work)) {
+			l->detached = !next_open(l, &work);
+			l->cursor = l->detached ? 0 : l->cursor;
+		} else if (!l->maps || !next_detached(l, &work)) {
 			return false;
 		}
 	}
 	return true;
 }
 
+static void write_batch(struct list *l, struct control_out *out)
+{
+	const struct batch *b = &l->batch;
+
+	if (b->has_open)
+		control_open_line(out, l->gd, &b->open);
+	for (unsigned int i = 0; i < b->n; i++) {
+		control_out_json(out, "map", control_map_json(&b->map[i]));
+		l->n_pages += b->map[i].pages;
+	}
+	l->n_opens += b->has_open;
+	l->n_maps += b->n;
+}
+
+static void write_end(const struct list *l, struct control_out *out)
+{
+	control_out_json(out, "end",
+			 json_pack("{s:I, s:I, s:I}", "opens", (json_int_t)l->n_opens, "maps",
+				   (json_int_t)l->n_maps, "pages", (json_int_t)l->n_pages));
+}
+
 static bool list_more(struct control_answer *a, struct control_out *out)
 {
 	struct list *l = (struct list *)a;
-	bool more;
+	size_t start = out->end;
+	bool more = true;
 
-	table_read_lock();
-	more = walk(l, out);
-	table_read_unlock();
+	for (int i = 0; i < STEPS && more && out->end - start < CONTROL_OUT_STEP / 2; i++) {
+		table_read_lock();
+		more = fill_batch(l);
+		table_read_unlock();
+		write_batch(l, out);
+	}
 	if (!more)
-		control_out_json(out, "end",
-				 json_pack("{s:I, s:I, s:I}", "opens", (json_int_t)l->n_opens,
-					   "maps", (json_int_t)l->n_maps, "pages",
-					   (json_int_t)l->n_pages));
+		write_end(l, out);
 	return more;
 }
 

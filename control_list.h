@@ -7,14 +7,26 @@
 
 #include "control_request.h"
 #include "table.h"
+#include "who.h"
 
 struct window_info;
+
+/* Domains of a map that are told. */
+#define CONTROL_DOMIDS 16
+
+/** struct control_open - an open as it was at one moment */
+struct control_open {
+	uint64_t id;
+	uint64_t opened;
+	bool windows;
+	struct who who;
+};
 
 /**
  * struct control_map - a map as it was at one moment
  * @index:    bytes
  * @born:     trace_now()
- * @refs:     its references, under RCU; NULL: they are not known any more
+ * @domid:    of its grants, each once, the first @n_domids
  * @holder:   if @mapped
  * @detached: mapped, and not in the table any more
  */
@@ -23,11 +35,11 @@ struct control_map {
 	uint64_t index;
 	uint64_t window;
 	uint64_t born;
-	const struct table_ref *refs;
 	uint32_t pages;
 	enum map_phase phase;
 	pid_t holder;
-	uint16_t domid;
+	uint16_t domid[CONTROL_DOMIDS];
+	uint16_t n_domids;
 	bool readonly;
 	bool detached;
 	bool mapped;
@@ -39,10 +51,16 @@ bool control_map_look(const struct map *m, struct control_map *cm);
 /** control_detached() - whether a window's map is detached; under RCU. Return: if so, true and *@cm */
 bool control_detached(struct gntdev *gd, const struct window_info *info, struct control_map *cm);
 
-/** control_open_line() - the record of an open; under RCU */
-void control_open_line(struct control_out *out, struct gnt_open *o);
+/** control_open_look() - under RCU */
+void control_open_look(struct gnt_open *o, struct control_open *co);
 
-/** control_map_begin() - the record of a map; the caller adds to it, and ends it by "}}\n" */
-void control_map_begin(struct control_out *out, const struct control_map *cm);
+/** control_open_line() - the record of an open. Not under RCU */
+void control_open_line(struct control_out *out, struct gntdev *gd, const struct control_open *co);
+
+/** control_count_maps() - add up the listed maps of an open. Not under RCU */
+void control_count_maps(struct gntdev *gd, uint64_t id, uint64_t *maps, uint64_t *pages);
+
+/** control_map_json() - the record of a map. Not under RCU. Return: NULL if there is no memory */
+json_t *control_map_json(const struct control_map *cm);
 
 #endif /* CONTROL_LIST_H */

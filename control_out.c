@@ -14,6 +14,9 @@
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define UTF8_MAX    4
 
+/* Fractions are microseconds, with three digits. */
+#define FORM (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15))
+
 int control_out_init(struct control_out *o)
 {
 	*o = (struct control_out){ .buf = malloc(CONTROL_OUT_SIZE) };
@@ -60,22 +63,18 @@ void control_out_printf(struct control_out *o, const char *fmt, ...)
 		o->end += (size_t)n;
 }
 
-void control_out_value(struct control_out *o, json_t *value)
+void control_out_json(struct control_out *o, const char *name, json_t *value)
 {
-	size_t room = CONTROL_OUT_SIZE - o->end, n;
+	size_t room, n;
 
-	n = value ? json_dumpb(value, o->buf + o->end, room, JSON_COMPACT | JSON_ENCODE_ANY) : 0;
+	control_out_printf(o, "%s\"%s\":", o->head, name);
+	room = CONTROL_OUT_SIZE - o->end;
+	n = value ? json_dumpb(value, o->buf + o->end, room, FORM) : 0;
 	json_decref(value);
 	if (n && n <= room)
 		o->end += n;
 	else
 		o->overflow = true;
-}
-
-void control_out_json(struct control_out *o, const char *name, json_t *value)
-{
-	control_out_printf(o, "%s\"%s\":", o->head, name);
-	control_out_value(o, value);
 	control_out_printf(o, "}\n");
 }
 

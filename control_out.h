@@ -51,11 +51,8 @@ void control_out_id(struct control_out *o, const int64_t *id);
  */
 void control_out_json(struct control_out *o, const char *name, json_t *value);
 
-/** control_out_value() - the same, the value alone */
-void control_out_value(struct control_out *o, json_t *value);
-
 /**
- * control_out_printf() - text as it is, such as a line that is made by hand
+ * control_out_printf() - text as it is, for what is not JSON
  */
 void control_out_printf(struct control_out *o, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

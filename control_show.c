@@ -3,7 +3,7 @@
  * control_show.c - show: one open, or one map, with its references and holders
  *
  * First who holds windows is looked for (control_holders.h), then the open, its maps and those that are
- * detached are walked as list does it.
+ * detached are walked as list does it, one map in a read side of RCU.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,8 +17,10 @@
 #include "trace.h"
 #include "window.h"
 
-/* What is looked at in one step, or searched between two that are under RCU. */
-#define STEP_WORK 256
+/* How much is looked at in one read side of RCU. */
+#define STEP_WORK 64
+/* Read sides before it is another connection's turn. */
+#define STEPS 64
 
 #define REFS_MAX    1024
 #define HOLDERS_MAX 256
@@ -43,6 +45,7 @@ enum stage {
  * @n_holders: how many have been told
  * @until:     when to go on without them, trace_now()
  * @cursor:    of the walk of this stage
+ * @has_open, @open, @has_map, @map, @refs: what was copied to be told; @n_refs: 0: they are not known
  */
 struct show {
 	struct control_answer answer;
@@ -55,18 +58,36 @@ struct show {
 	unsigned int n_holders;
 	uint64_t until;
 	uint64_t cursor;
+	bool has_open;
+	struct control_open open;
+	bool has_map;
+	struct control_map map;
+	int n_refs;
+	uint32_t refs[REFS_MAX];
 };
 
 /* --- a map -------------------------------------------------------------------------------------- */
 
-static void tell_refs(struct control_out *out, const struct control_map *cm)
+static json_t *refs_json(const struct show *s)
 {
-	for (uint32_t i = 0; i < cm->pages && i < REFS_MAX; i++)
-		control_out_printf(out, "%s%u", i ? "," : ",\"refs\":[", cm->refs[i].ref);
-	control_out_printf(out, "]");
+	json_t *all = json_array();
+
+	for (int i = 0; i < s->n_refs; i++)
+		json_array_append_new(all, json_integer(s->refs[i]));
+	return all;
 }
 
-/* Under RCU. A process that has a window both open and mapped is told once. */
+static uint64_t window_of(struct show *s, const struct control_holder *h)
+{
+	uint64_t window;
+
+	table_read_lock();
+	window = windows_of_file(s->gd->windows, &h->file);
+	table_read_unlock();
+	return window;
+}
+
+/* A process that has a window both open and mapped is told once. */
 static json_t *holders_of(struct show *s, uint64_t window)
 {
 	json_t *all = json_array();
@@ -76,7 +97,7 @@ static json_t *holders_of(struct show *s, uint64_t window)
 
 	h = control_holders_list(s->holders, &n);
 	for (size_t i = 0; i < n && s->n_holders < HOLDERS_MAX; i++) {
-		if (h[i].pid == last || windows_of_file(s->gd->windows, &h[i].file) != window)
+		if (h[i].pid == last || window_of(s, &h[i]) != window)
 			continue;
 		last = h[i].pid;
 		json_array_append_new(all, json_pack("{s:i, s:o}", "pid", (int)last, "command",
@@ -86,20 +107,24 @@ static json_t *holders_of(struct show *s, uint64_t window)
 	return all;
 }
 
-/* Under RCU. */
-static void tell_map(struct show *s, struct control_out *out, const struct control_map *cm)
+static void tell_map(struct show *s, struct control_out *out)
 {
-	control_map_begin(out, cm);
-	if (cm->refs)
-		tell_refs(out, cm);
-	if (cm->mapped && s->holders) {
-		control_out_printf(out, ",\"holders\":");
-		control_out_value(out, holders_of(s, cm->window));
-	}
-	control_out_printf(out, "}}\n");
+	json_t *map = control_map_json(&s->map);
+
+	if (s->n_refs)
+		json_object_set_new(map, "refs", refs_json(s));
+	if (s->map.mapped && s->holders)
+		json_object_set_new(map, "holders", holders_of(s, s->map.window));
+	control_out_json(out, "map", map);
 }
 
-/* --- stages: each returns whether it goes on; under RCU, but for the first ---------------------------- */
+static void look_refs(struct show *s, const struct map *m)
+{
+	for (s->n_refs = 0; s->n_refs < REFS_MAX && (uint32_t)s->n_refs < m->count; s->n_refs++)
+		s->refs[s->n_refs] = m->refs[s->n_refs].ref;
+}
+
+/* --- stages: each returns whether it goes on; under RCU, but for the first ------------------------- */
 
 static bool wait_holders(struct show *s)
 {
@@ -114,19 +139,19 @@ static bool wait_holders(struct show *s)
 	return false;
 }
 
-static bool tell_open(struct show *s, struct control_out *out)
+static bool look_open(struct show *s)
 {
 	struct gnt_open *o = open_get(s->gd->table, s->open_id);
 
+	s->has_open = o != NULL;
 	if (o)
-		control_open_line(out, o);
+		control_open_look(o, &s->open);
 	return false;
 }
 
-static bool tell_maps(struct show *s, struct control_out *out, uint64_t *work)
+static bool look_map(struct show *s, uint64_t *work)
 {
 	struct gnt_open *o = open_get(s->gd->table, s->open_id);
-	struct control_map cm;
 	struct map *m = NULL;
 	bool more = false;
 
@@ -134,8 +159,9 @@ static bool tell_maps(struct show *s, struct control_out *out, uint64_t *work)
 		m = map_find(o, s->index >> ABI_PAGE_SHIFT, 0);
 	else if (o)
 		more = map_next(o, &s->cursor, work, &m);
-	if (m && control_map_look(m, &cm))
-		tell_map(s, out, &cm);
+	s->has_map = m && control_map_look(m, &s->map);
+	if (s->has_map)
+		look_refs(s, m);
 	return more;
 }
 
@@ -146,49 +172,65 @@ static bool is_shown(const struct show *s, const struct window_info *info, struc
 	       (!s->want_index || info->index == s->index) && control_detached(s->gd, info, cm);
 }
 
-static bool tell_detached(struct show *s, struct control_out *out, uint64_t *work)
+static bool look_detached(struct show *s, uint64_t *work)
 {
 	struct window_info info;
-	struct control_map cm;
 	bool more = windows_next(s->gd->windows, &s->cursor, work, &info);
 
-	if (is_shown(s, &info, &cm))
-		tell_map(s, out, &cm);
+	s->has_map = is_shown(s, &info, &s->map);
+	s->n_refs = 0;
 	return more;
 }
 
-static bool go_on(struct show *s, struct control_out *out, uint64_t *work)
+static bool look(struct show *s)
 {
+	uint64_t work = STEP_WORK;
+
+	s->has_open = false;
+	s->has_map = false;
 	switch (s->stage) {
 	case STAGE_OPEN:
-		return tell_open(s, out);
+		return look_open(s);
 	case STAGE_MAPS:
-		return tell_maps(s, out, work);
+		return look_map(s, &work);
 	case STAGE_DETACHED:
-		return tell_detached(s, out, work);
+		return look_detached(s, &work);
 	default:
 		return false;
 	}
 }
 
+/* One read side, and what it has found. */
+static void go_on(struct show *s, struct control_out *out)
+{
+	bool more;
+
+	table_read_lock();
+	more = look(s);
+	table_read_unlock();
+	if (s->has_open)
+		control_open_line(out, s->gd, &s->open);
+	if (s->has_map)
+		tell_map(s, out);
+	if (more)
+		return;
+	s->stage++;
+	s->cursor = 0;
+}
+
 static bool show_more(struct control_answer *a, struct control_out *out)
 {
 	struct show *s = (struct show *)a;
-	uint64_t work = STEP_WORK;
 	size_t start = out->end;
 
 	if (s->stage == STAGE_HOLDERS && wait_holders(s))
 		return true;
 	if (s->stage == STAGE_HOLDERS)
 		s->stage++;
-	table_read_lock();
-	while (s->stage != STAGE_END && work && out->end - start + MAP_BYTES <= CONTROL_OUT_STEP) {
-		if (!go_on(s, out, &work)) {
-			s->stage++;
-			s->cursor = 0;
-		}
-	}
-	table_read_unlock();
+	for (int i = 0;
+	     i < STEPS && s->stage != STAGE_END && out->end - start + MAP_BYTES <= CONTROL_OUT_STEP;
+	     i++)
+		go_on(s, out);
 	if (s->stage == STAGE_END)
 		control_out_json(out, "end", json_object());
 	return s->stage != STAGE_END;

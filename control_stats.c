@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control_list.h"
 #include "gntdev.h"
 #include "table.h"
 #include "window.h"
@@ -15,12 +16,12 @@
 
 /* --- taking them -------------------------------------------------------------------------------- */
 
-/* How much of the table is walked before RCU is left. */
-#define WALK_WORK 1024
+/* How much of the table is walked before RCU is left: some microseconds, see control_list.c. */
+#define WALK_WORK 128
 
-/* Return: false if the open has no more maps, or is gone. */
-static bool count_some_maps(struct gntdev *gd, uint64_t id, uint64_t *page,
-			    struct control_stats *st)
+/* Under RCU. Return: false if the open has no more maps, or is gone. */
+static bool count_some_maps(struct gntdev *gd, uint64_t id, uint64_t *page, uint64_t *maps,
+			    uint64_t *pages)
 {
 	struct gnt_open *o = open_get(gd->table, id);
 	uint64_t work = WALK_WORK;
@@ -31,20 +32,20 @@ static bool count_some_maps(struct gntdev *gd, uint64_t id, uint64_t *page,
 	while (map_next(o, page, &work, &m)) {
 		if (!m)
 			return true;
-		st->maps++;
-		st->pages += m->count;
+		++*maps;
+		*pages += m->count;
 	}
 	return false;
 }
 
-static void count_maps(struct gntdev *gd, uint64_t id, struct control_stats *st)
+void control_count_maps(struct gntdev *gd, uint64_t id, uint64_t *maps, uint64_t *pages)
 {
 	uint64_t page = 0;
 	bool more;
 
 	do {
 		table_read_lock();
-		more = count_some_maps(gd, id, &page, st);
+		more = count_some_maps(gd, id, &page, maps, pages);
 		table_read_unlock();
 	} while (more);
 }
@@ -64,7 +65,7 @@ static void count_opens(struct gntdev *gd, struct control_stats *st)
 		if (!id)
 			continue;
 		st->opens++;
-		count_maps(gd, id, st);
+		control_count_maps(gd, id, &st->maps, &st->pages);
 	} while (more);
 }
 

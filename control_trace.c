@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -186,57 +187,60 @@ static const char *index_name(enum trace_op op)
 	}
 }
 
-static void tell_arguments(struct control_out *out, const struct trace_event *ev)
+static void set(json_t *o, const char *name, uint64_t value)
 {
-	const char *index = index_name((enum trace_op)ev->op);
-
-	if (ev->tid > 0)
-		control_out_printf(out, ",\"pid\":%d", (int)ev->tid);
-	if (ev->uid != (uid_t)-1)
-		control_out_printf(out, ",\"uid\":%u", ev->uid);
-	if (ev->open_id)
-		control_out_printf(out, ",\"open\":\"%" PRIx64 "\"", ev->open_id);
-	if (index)
-		control_out_printf(out, ",\"%s\":%" PRIu64, index, ev->index);
-	if (ev->count)
-		control_out_printf(out, ",\"pages\":%u", ev->count);
-	if (ev->domid >= 0)
-		control_out_printf(out, ",\"domid\":%d,\"ref\":%u", ev->domid, ev->ref);
+	json_object_set_new(o, name, json_integer((json_int_t)value));
 }
 
-static void tell_result(struct control_out *out, const struct trace_event *ev)
+static void set_arguments(json_t *o, const struct trace_event *ev)
+{
+	const char *index = index_name((enum trace_op)ev->op);
+	char id[20];
+
+	if (ev->tid > 0)
+		set(o, "pid", (uint64_t)ev->tid);
+	if (ev->uid != (uid_t)-1)
+		set(o, "uid", ev->uid);
+	snprintf(id, sizeof(id), "%" PRIx64, ev->open_id);
+	if (ev->open_id)
+		json_object_set_new(o, "open", json_string(id));
+	if (index)
+		set(o, index, ev->index);
+	if (ev->count)
+		set(o, "pages", ev->count);
+	if (ev->domid < 0)
+		return;
+	set(o, "domid", (uint64_t)ev->domid);
+	set(o, "ref", ev->ref);
+}
+
+static void set_result(json_t *o, const struct trace_event *ev)
 {
 	const char *code = ev->result < 0 ? strerrorname_np(-ev->result) : NULL;
 
-	if (code)
-		control_out_printf(out, ",\"errno\":\"%s\"", code);
-	else
-		control_out_printf(out, ",\"result\":%d", ev->result);
-	if (ev->status != HV_PENDING && ev->status != 0)
-		control_out_printf(out, ",\"status\":\"%s\"", hv_status_name(ev->status));
+	json_object_set_new(o, code ? "errno" : "result",
+			    code ? json_string(code) : json_integer(ev->result));
+	if (ev->status != HV_PENDING && ev->status != GNTST_okay)
+		json_object_set_new(o, "status", json_string(hv_status_name(ev->status)));
 }
 
-/* @to_real: what to add to the clock of events for that of the day. Numbers and fixed words only. */
+/* @to_real: what to add to the clock of events for that of the day. */
 static void tell_event(struct control_out *out, const struct trace_event *ev, uint64_t to_real)
 {
-	uint64_t ns = ev->end - ev->start;
 	enum trace_op op = (enum trace_op)ev->op;
+	json_t *o = json_pack("{s:I, s:f, s:s, s:s}", "time", (json_int_t)(ev->start + to_real),
+			      "us", (double)(ev->end - ev->start) / 1000, "kind",
+			      trace_kind_name(trace_op_kind(op)), "op", trace_op_name(op));
 
-	control_out_printf(out,
-			   "%s\"event\":{\"time\":%" PRIu64 ",\"us\":%" PRIu64
-			   ".%03u,\"kind\":\"%s\",\"op\":\"%s\"",
-			   out->head, ev->start + to_real, ns / 1000, (unsigned int)(ns % 1000),
-			   trace_kind_name(trace_op_kind(op)), trace_op_name(op));
-	tell_arguments(out, ev);
-	tell_result(out, ev);
-	control_out_printf(out, "}}\n");
+	set_arguments(o, ev);
+	set_result(o, ev);
+	control_out_json(out, "event", o);
 }
 
 static void tell_lost(struct tracing *t, struct control_out *out)
 {
-	if (!t->lost)
-		return;
-	control_out_printf(out, "%s\"lost\":%" PRIu64 "}\n", out->head, t->lost);
+	if (t->lost)
+		control_out_json(out, "lost", json_integer((json_int_t)t->lost));
 	t->lost = 0;
 }
 
