@@ -109,10 +109,9 @@ bool control_map_look(const struct map *m, struct control_map *cm)
 
 	do {
 		before = map_look(m, &listed);
-		cm->readonly = __atomic_load_n(&m->readonly, __ATOMIC_RELAXED);
-		cm->holder = __atomic_load_n(&m->holder, __ATOMIC_RELAXED);
-		cm->window = __atomic_load_n(&m->window, __ATOMIC_RELAXED);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		cm->readonly = __atomic_load_n(&m->readonly, __ATOMIC_ACQUIRE);
+		cm->holder = __atomic_load_n(&m->holder, __ATOMIC_ACQUIRE);
+		cm->window = __atomic_load_n(&m->window, __ATOMIC_ACQUIRE);
 		cm->phase = map_look(m, &listed);
 	} while (cm->phase != before);
 	cm->open_id = m->open_id;

@@ -15,6 +15,7 @@
  *   - The death of a map is reported once, when it is not listed and in a terminal phase; at the
  *     end every map has died, in an open that was closed as well.
  *   - Of racing calls for the same transition one wins. A closed open is not found.
+ *   - A walk in steps goes forward only, and meets whole maps of its open.
  *   - When all is unlisted the first index is 0.
  *
  * Prints one line, and returns 1 if there was any violation, or if some kind of operation never
@@ -77,7 +78,7 @@ static uint64_t open_ids[OPENS];
 static atomic_bool stop;
 static atomic_ulong violations;
 static atomic_ulong made, added, refused, died, unlisted, found, claimed, released, raced, closed;
-static atomic_ulong opened;
+static atomic_ulong opened, walked;
 static uint64_t stamps;
 static uint64_t unlist_clock = 1;
 
@@ -412,6 +413,39 @@ static void try_walk(void)
 	table_read_unlock();
 }
 
+/* Under RCU. Return: false at the end of the walk, or of the open. */
+static bool walk_some(uint64_t id, uint64_t *page)
+{
+	struct gnt_open *o = open_get(table, id);
+	uint64_t work = 1 + random_below(4), before = *page;
+	struct map *m;
+
+	while (o && work) {
+		if (!map_next(o, page, &work, &m))
+			return false;
+		if (m && (stamp_check(m) == 0 || m->open_id != id))
+			violation("a map of another open");
+		if (m && (*page != m->first + m->count || *page <= before))
+			violation("page %lu after %lu", (unsigned long)*page,
+				  (unsigned long)before);
+		before = *page;
+	}
+	return o;
+}
+
+static void try_walk_in_steps(void)
+{
+	uint64_t id = word_load(&open_ids[random_below(OPENS)]), page = 0;
+	bool more;
+
+	do {
+		table_read_lock();
+		more = walk_some(id, &page);
+		table_read_unlock();
+	} while (more);
+	count_up(walked);
+}
+
 static void step(struct held *held)
 {
 	uint32_t dice = random_below(1000);
@@ -428,8 +462,10 @@ static void step(struct held *held)
 		try_release_of_another();
 	else if (dice < 990)
 		try_release(held);
-	else if (dice < 997)
+	else if (dice < 995)
 		try_close();
+	else if (dice < 997)
+		try_walk_in_steps();
 	else
 		try_walk();
 }
@@ -520,7 +556,7 @@ int main(int argc, char **argv)
 		open_another(&open_ids[i]);
 	run((unsigned int)seconds, threads);
 	if (!added || !found || !unlisted || !claimed || !released || !raced || closed < 10 ||
-	    !refused)
+	    !refused || !walked)
 		violation("something never happened");
 	finish();
 	table_thread_leave();
