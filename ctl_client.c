@@ -66,7 +66,7 @@ int ctl_open(struct ctl_client *c, const char *path)
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return fail(c, CTL_USAGE, "%s: longer than a socket's path can be (%zu bytes)",
 			    path, sizeof(addr.sun_path) - 1);
-	strcpy(addr.sun_path, path);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return fail(c, CTL_FAILED, "socket: %s", strerror(errno));

@@ -69,7 +69,8 @@ static void no_cuse(const struct doctor *d)
 			    "the daemon makes its device through it",
 			    "the module cuse is not loaded");
 	else
-		doctor_tell(d, FINDING_FAULT, "cuse", "apt-get install linux-image-$(dpkg --print-architecture)",
+		doctor_tell(d, FINDING_FAULT, "cuse",
+			    "apt-get install linux-image-$(dpkg --print-architecture)",
 			    "it was built without CONFIG_CUSE, or its modules are not installed: "
 			    "boot a "
 			    "kernel that has it (Debian's do)",

@@ -11,6 +11,8 @@
 #include "ctl_client.h"
 #include "ctl_text.h"
 
+/* So many the daemon keeps. */
+#define NUMBER_MAX 512
 /* How often --follow looks. */
 #define FOLLOW_MS 500
 
@@ -40,7 +42,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = a->ctl;
 		return 0;
 	case OPT_NUMBER:
-		a->number = ctl_number(state, "--number", arg, 1, 1000000);
+		a->number = ctl_number(state, "--number", arg, 1, NUMBER_MAX);
 		return 0;
 	case OPT_FOLLOW:
 		a->follow = true;

@@ -35,6 +35,7 @@ static const struct argp_option filter_options[] = {
 
 static unsigned long parse_user(const struct argp_state *state, const char *arg)
 {
+	/* cppcheck-suppress getpwnamCalled ; there is one thread */
 	const struct passwd *pw = getpwnam(arg);
 
 	if (!pw && (*arg < '0' || *arg > '9'))
@@ -194,10 +195,33 @@ static void print_map(const json_t *m)
 	       ctl_age((uint64_t)ctl_integer(m, "age_ms", 0)).s, process(m, "holder").s);
 }
 
+/**
+ * struct lister - the table as far as it is printed
+ * @any:      its head is
+ * @detached: what comes belongs to no open above it
+ */
 struct lister {
 	bool json;
 	bool any;
+	bool detached;
 };
+
+static void print_head(void)
+{
+	printf("%-12s %7s %-10s %-15s %7s %8s  %-8s %s\n"
+	       "  %-22s %6s %7s  %-4s %-9s %7s  %s\n",
+	       "OPEN", "PID", "USER", "COMMAND", "MAPS", "PAGES", "AGE", "UNIT OR CGROUP", "MAP",
+	       "DOMID", "PAGES", "MODE", "STATE", "AGE", "HOLDER");
+}
+
+/* Maps that outlive UNMAP_GRANT_REF or their open come last. */
+static void print_heading(struct lister *l, const json_t *map)
+{
+	if (l->detached || strcmp(ctl_string(map, "state"), "detached") != 0)
+		return;
+	l->detached = true;
+	puts("unmapped or closed by their clients, and in use until the last munmap:");
+}
 
 static bool list_record(const struct ctl_record *r, void *arg)
 {
@@ -206,15 +230,14 @@ static bool list_record(const struct ctl_record *r, void *arg)
 	if (l->json)
 		return ctl_print_record(r);
 	if (!l->any)
-		printf("%-12s %7s %-10s %-15s %7s %8s  %-8s %s\n"
-		       "  %-22s %6s %7s  %-4s %-9s %7s  %s\n",
-		       "OPEN", "PID", "USER", "COMMAND", "MAPS", "PAGES", "AGE", "UNIT OR CGROUP",
-		       "MAP", "DOMID", "PAGES", "MODE", "STATE", "AGE", "HOLDER");
+		print_head();
 	l->any = true;
 	if (!strcmp(r->name, "open"))
 		print_open(r->value);
-	else if (!strcmp(r->name, "map"))
-		print_map(r->value);
+	if (strcmp(r->name, "map") != 0)
+		return !ferror(stdout);
+	print_heading(l, r->value);
+	print_map(r->value);
 	return !ferror(stdout);
 }
 

@@ -42,8 +42,10 @@ static void check_arguments(const struct policy_args *a, const struct argp_state
 {
 	bool check;
 
-	if (!a->action)
+	if (!a->action) {
 		argp_error(state, "what is wanted: \"check\" or \"explain\"?");
+		return;
+	}
 	check = !strcmp(a->action, "check");
 	if (!check && strcmp(a->action, "explain") != 0)
 		argp_error(state, "\"%s\": \"check\" or \"explain\" is wanted", a->action);

@@ -180,6 +180,7 @@ struct ctl_text ctl_user(uid_t uid)
 		return c->name;
 	c->used = true;
 	c->uid = uid;
+	/* cppcheck-suppress getpwuidCalled ; there is one thread */
 	pw = getpwuid(uid);
 	if (pw)
 		ctl_clean(c->name.s, sizeof(c->name.s), pw->pw_name);
