@@ -135,6 +135,10 @@ options()
 	same "options of cuse_gntdev.c and man/cuse_gntdev.8.scd" \
 		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' cuse_gntdev.c)" \
 		"$(sed -n '/^# OPTIONS/,/^# FAULTS/s/^\*--\([a-z-]*\)\*\(=.*\)\?$/\1/p' man/cuse_gntdev.8.scd)"
+	same "options of gntdevctl and man/gntdevctl.1.scd" \
+		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' ctl_*.c | sort -u)" \
+		"$(grep '^\*-.*\*' man/gntdevctl.1.scd | grep -o '\*--[a-z-]*' | cut -c4- |
+			grep -vx 'help\|usage\|version\|uid' | sort -u)"
 }
 
 # A report, not a rule.
@@ -165,7 +169,7 @@ check_source()
 	printf '%s\n' "${sources[@]}" | grep -v '^tests/' |
 		cppcheck --file-list=- --quiet --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--std=c11 --platform=unix64 --library=posix -D_GNU_SOURCE -D__x86_64__=1 \
-		-D__LP64__=1 -DSUITE=any_suite -I. --suppress=missingInclude \
+		-D__LP64__=1 -DSUITE=any_suite -I. --include=/usr/include/jansson.h --suppress=missingInclude \
 		--suppress=unknownMacro:xen_event.c --suppress=uninitvar:xen_pvh.c \
 		--suppress=readdirCalled --suppress=invalidFunctionArg \
 		--template='{file}:{line}: {severity}: {message} [{id}]' -j "$(nproc)"
