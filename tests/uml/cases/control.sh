@@ -1,0 +1,192 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# gntdevctl asks a daemon that serves clients on a real device.
+ctl=$BUILD/gntdevctl
+mapper=$BUILD/examples/mapper
+
+# status_is N COMMAND...: how it ends
+status_is()
+{
+	local status
+
+	"${@:2}"
+	status=$?
+	[ $status -eq "$1" ] || { echo "status $status"; return 1; }
+}
+
+# --- nobody there
+check "without a daemon: status 3" status_is 3 "$ctl" list
+check_output "and what to look at" 'no daemon listens on /run/cuse-gntdev/xen-gntdev.ctl: is it running\? See: systemctl status' \
+	"$ctl" stats
+check "doctor finds that: status 1" status_is 1 "$ctl" doctor
+check_output "doctor names the command" 'mend: cuse_gntdev &' "$ctl" doctor
+check "a wrong command: status 2" status_is 2 "$ctl" lisst
+
+# --- one client that holds a page
+start_daemon --sim-port=5:1
+"$ctl" trace --json >trace.json &
+tracer=$!
+wait_for 5 sh -c "'$ctl' stats --json | grep -q '\"tracers\": 1'"
+mkfifo go
+client "$BUILD/tests/uml/pending" hold <go >hold.out &
+exec {go}>go
+wait_for 5 grep -q holding hold.out
+"$ctl" list >list.out
+id=$(sed -n 's/^  \([0-9a-f]*:[0-9a-f]*\) .*/\1/p' list.out)
+pid=$(sed -n "s/^${id%:*} *\([0-9]*\) .*/\1/p" list.out)
+check_output "list: the client's open" "^${id%:*} +$pid root +pending +1 +1 +[0-9]+(ms|s)" cat list.out
+check_output "list: its map" "^  $id +1 +1  rw   mapped +[0-9]+(ms|s)  $pid$" cat list.out
+check_output "list: the sums" '^1 opens, 1 maps, 1 pages$' cat list.out
+check "the client's process is that" test "$(cat "/proc/$pid/comm")" = pending
+check_output "list by another domain: nothing" '^0 opens, 0 maps, 0 pages$' "$ctl" list --domid 9
+check_output "list by domain" "^  $id " "$ctl" list --domid 1
+check_output "list by another process: nothing" '^0 opens, 0 maps, 0 pages$' "$ctl" list --pid 1
+check_output "list by user" "^  $id " "$ctl" list --user root
+check_output "list in JSON" "^\{\"map\":\{.*\"id\":\"$id\".*\"state\":\"mapped\"" "$ctl" list --json
+"$ctl" show "$id" >show.out
+check_output "show: the grant" '^  refs       [0-9]+$' cat show.out
+check_output "show: who holds it" "^  held by    $pid pending$" cat show.out
+check "show: what is not there: status 1" status_is 1 "$ctl" show ffff00000001
+check_output "stats" '^  grants +1 ' "$ctl" stats
+check_output "stats: a histogram" '^    < +[0-9.]+ us +[0-9]+ #' "$ctl" stats
+check_output "stats: workers" '^  workers busy +[0-9] of 2 ' "$ctl" stats
+check_output "top" "^ +$pid root +1 +1 +[0-9]+(ms|s)  pending" "$ctl" top --batch --count=2
+check_output "top needs a terminal" 'top --batch' "$ctl" top
+check_output "metrics" '^# TYPE cuse_gntdev_' "$ctl" metrics
+check_output "graph" "p$pid -> d1 \[label=\"1 page rw, 1 map\"\];" "$ctl" graph
+if command -v dot >/dev/null; then
+	check "graph, drawn" "$ctl" graph --svg=graph.svg
+	check_output "is an image" '<text .*domain 1</text>' cat graph.svg
+fi
+check_output "doctor: a daemon answers" '^ok +daemon .*process '"$DAEMON" "$ctl" doctor
+check "doctor finds no fault" "$ctl" doctor
+nobody=(setpriv --reuid=65534 --clear-groups)
+check "another user: status 4" status_is 4 "${nobody[@]}" "$ctl" list
+check_output "and which group may" 'members of group xen-gnt may ask' "${nobody[@]}" "$ctl" list
+client "$mapper" 1 "$(sed -n 's/^  refs  *//p' show.out)" >/dev/null
+# completes WORD... : what the last one can become, on one line
+completes()
+{
+	COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+	_gntdevctl
+	printf '%s ' "${COMPREPLY[@]-}"
+}
+
+gntdevctl()
+{
+	"$ctl" "$@"
+}
+
+# timeout starts programs only.
+timeout()
+{
+	"${@:2}"
+}
+
+# has_options COMMAND: whether its help knows what completion says it has
+has_options()
+{
+	local option
+
+	"$ctl" "$1" --help >help.out
+	for option in $(_gntdevctl_options "$1"); do
+		grep -Eq -- "$option([=, ]|\[|$)" help.out || { echo "no $option"; return 1; }
+	done
+}
+
+# Of process substitution.
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+check "completion is read in" . "$TOP/completion/gntdevctl"
+check_output "completion: commands" '^show stats $' completes gntdevctl s
+check_output "completion: options" '^--failed $' completes gntdevctl --json trace --f
+check_output "completion: behind a global option's argument" '^--batch $' completes gntdevctl --name = x top --b
+check_output "completion: ids" "^${id%:*} $id $" completes gntdevctl show ''
+check_output "completion: an index" "^${id#*:} $" completes gntdevctl show "${id%:*}" :
+check_output "completion: processes" "^$pid $" completes gntdevctl list --pid = ''
+check "completion: nothing that is not there" test "$(completes gntdevctl show zzz)" = ' '
+for command in list show stats top trace errors graph metrics policy doctor; do
+	check "completion: the options of $command are its options" has_options $command
+done
+unset -f gntdevctl timeout
+
+echo >&"$go"
+exec {go}>&-
+wait_for 5 sh -c "'$ctl' list | grep -q '^0 opens'"
+check_output "the list is empty afterwards" '^0 opens, 0 maps, 0 pages$' "$ctl" list
+
+# --- what was traced
+kill -INT $tracer
+check "trace ends well by SIGINT" wait $tracer
+for op in open MAP_GRANT_REF mmap hypercall_map UNMAP_GRANT_REF munmap hypercall_unmap release; do
+	check_output "traced: $op" "^\{\"event\":\{.*\"op\":\"$op\"" cat trace.json
+done
+check_output "traced: whose it was" "\"op\":\"MAP_GRANT_REF\",.*\"pid\":$pid" cat trace.json
+"$ctl" trace --failed --seconds=3 >failed.out &
+tracer=$!
+wait_for 5 sh -c "'$ctl' stats --json | grep -q '\"tracers\": 1'"
+client "$mapper" 1 40000 >/dev/null 2>&1
+wait $tracer
+check_output "traced in words" '^[0-9:.]+ +[0-9]+ hypercall_map\(.*domid 1, ref 40000\) = 1 failed \(bad_gntref\) <' cat failed.out
+check_output "and what the client got" 'mmap\(.*domid 1, ref 40000\) = -1 EINVAL' cat failed.out
+check "only what failed" sh -c "! grep -v -- '-1 E\| failed' failed.out"
+"$ctl" trace --count=1 | head -c 1 >/dev/null &
+tracer=$!
+wait_for 5 sh -c "'$ctl' stats --json | grep -q '\"tracers\": 1'"
+client "$mapper" 1 40000 >/dev/null 2>&1
+check "trace ends after its count" wait_for 5 sh -c "! kill -0 $tracer"
+
+# --- failures of clients
+client "$BUILD/tests/uml/abi" >/dev/null 2>&1
+check_output "a request that is refused: what" '^    what    MAP_GRANT_REF\(.*: count 65537 is not 1 to 65536' "$ctl" errors
+check_output "a request that is refused: cause" '^    cause   the client asks for no page, or for more than' "$ctl" errors
+"$mapper" 1 40000 >/dev/null 2>&1
+wait_for 5 sh -c "'$ctl' errors --json | grep -q '\"kind\":\"preload\"'"
+check_output "a client without the object: remedy" '^    remedy  start it as "gntdev-run PROGRAM ARGS"' \
+	"$ctl" errors -n 5
+check_output "doctor tells it" '^warning +clients ' "$ctl" doctor
+check "the daemon ends well" stop_daemon
+
+# --- each of Xen's statuses, and a hypercall that fails
+statuses=(general_error bad_domain bad_gntref bad_handle bad_virt_addr bad_dev_addr no_device_space
+	permission_denied bad_page bad_copy_arg address_too_big no_space)
+n=0 faults=()
+for status in "${statuses[@]}"; do
+	faults+=("--fault=map:nth=$((++n)),ref=8,status=$status")
+done
+
+# told STATUS REF: what the last failure is told as
+told()
+{
+	"$ctl" errors -n 1 >error.out
+	check_output "$1: the grant and the status in words" "^    grant   $2 of domain 1: $1, [A-Za-z].{8}" cat error.out
+	check_output "$1: the client" '^\[[0-9]+\] .* mmap: E[A-Z]+, client [0-9]+ mapper of user root$' cat error.out
+	check_output "$1: the likely cause" '^    cause   .{20}' cat error.out
+	check_output "$1: the remedy" '^    remedy  .{20}' cat error.out
+	check_output "$1: in the log" "grant $2 of domain 1 .*$1" cat daemon.log
+}
+
+start_daemon "${faults[@]}" --fault=map:nth=1,ref=9,status=eagain,count=100000
+mkfifo refs go2
+client "$BUILD/examples/granter" -n 2 0 <go2 >refs &
+exec {go2}>go2
+read -r _ granted <refs
+check "the granter's references are those of the faults" test "$granted" = "8 9"
+# It is tried for half a minute.
+client "$mapper" 1 9 >/dev/null 2>&1 &
+waiter=$!
+for status in "${statuses[@]}"; do
+	client "$mapper" 1 8 >/dev/null 2>&1
+	told "$status" 8
+done
+check_output "list: the one that waits" ' +1 +1  -    mapping ' "$ctl" list
+wait_for 6 sh -c "'$ctl' list | grep -q ' mapping  *[5-9]s '"
+check_output "doctor tells of the mmap that goes on" '^warning +waiting +the mmap of .*, pages of domain 1,' "$ctl" doctor
+wait $waiter
+told eagain 9
+check_output "as many as there were" '^  bad_page +1$' "$ctl" stats
+exec {go2}>&-
+check "the daemon ends well after that" stop_daemon
+start_daemon --fault=map:nth=1,errno=ENOMEM
+client "$mapper" 1 8 >/dev/null 2>&1
+check_output "a hypercall that fails" '^    cause   a hypercall or a system call failed' "$ctl" errors
+check "and the daemon ends well" stop_daemon
