@@ -190,3 +190,32 @@ start_daemon --fault=map:nth=1,errno=ENOMEM
 client "$mapper" 1 8 >/dev/null 2>&1
 check_output "a hypercall that fails" '^    cause   a hypercall or a system call failed' "$ctl" errors
 check "and the daemon ends well" stop_daemon
+
+# --- rules and limits
+cat >policy.conf <<'END'
+rule "not this one" { domid = 7 action = deny }
+limit { maps_per_open = 2 }
+END
+check "policy check: a good file" "$ctl" policy check policy.conf
+start_daemon --config="$CASE_DIR/policy.conf"
+client "$mapper" 7 8 >/dev/null 2>&1
+"$ctl" errors -n 1 >error.out
+check_output "a rule that denies is named" '^    rule    not this one$' cat error.out
+check_output "a rule that denies: remedy" '^    remedy  .*policy explain' cat error.out
+check_output "explain: what it says of a process" '^process 1 may not map pages of domain 7$' "$ctl" policy explain --pid 1 --domid 7
+check_output "explain: which rule, where" 'why +rule "not this one", .*/policy.conf:1,' "$ctl" policy explain --pid 1 --domid 7
+check "explain: denied: status 1" status_is 1 "$ctl" policy explain --pid 1 --domid 7
+check_output "explain: no rule" 'why +no rule matches' "$ctl" policy explain --pid 1 --domid 6
+check "explain: allowed" "$ctl" policy explain --pid 1 --domid 6
+check "explain: no such process: status 1" status_is 1 "$ctl" policy explain --pid 4000000 --domid 6
+client "$BUILD/tests/uml/burst" 3 >/dev/null 2>&1
+check_output "a limit is named" '^    rule    maps_per_open$' "$ctl" errors
+check_output "a limit: remedy" '^    remedy  .*raise the limit' "$ctl" errors
+check_output "stats: the limit" '^  maps_per_open +2 +at most$' "$ctl" stats
+echo 'rule { ' >>policy.conf
+check "policy check: a bad file: status 1" status_is 1 "$ctl" policy check policy.conf
+check_output "policy check: where" 'policy.conf:3: ' "$ctl" policy check policy.conf
+kill -HUP "$DAEMON"
+wait_for 5 sh -c "'$ctl' stats | grep -q 'not reloaded'"
+check_output "doctor: a policy that was not taken" '^fault +reload +the policy was not taken: .*policy.conf:3' "$ctl" doctor
+check "and the daemon ends well" stop_daemon
