@@ -20,7 +20,7 @@ static inline double now_us(void)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-static inline void die(const char *what)
+__attribute__((noreturn)) static inline void die(const char *what)
 {
 	perror(what);
 	exit(1);
