@@ -72,14 +72,13 @@ static bool full_policy(const struct doctor *d, const json_t *s)
 
 	any |= full(d, "pages, of the policy's limit", ctl_integer(s, "pages", 0),
 		    ctl_integer(limits, "pages", 0), why, mend);
-	json_array_foreach(json_object_get(s, "users"), i, u)
-	{
-		const char *user = ctl_user((uid_t)ctl_integer(u, "uid", -1)).s;
+	json_array_foreach(json_object_get(s, "users"), i, u) {
+		const struct ctl_text user = ctl_user((uid_t)ctl_integer(u, "uid", -1));
 
-		snprintf(what, sizeof(what), "maps of user %s", user);
+		snprintf(what, sizeof(what), "maps of user %s", user.s);
 		any |= full(d, what, ctl_integer(u, "maps", 0),
 			    ctl_integer(limits, "maps_per_user", 0), why, mend);
-		snprintf(what, sizeof(what), "pages of user %s", user);
+		snprintf(what, sizeof(what), "pages of user %s", user.s);
 		any |= full(d, what, ctl_integer(u, "pages", 0),
 			    ctl_integer(limits, "pages_per_user", 0), why, mend);
 	}
@@ -137,8 +136,8 @@ static long long events(const json_t *s)
 	long long sum = 0;
 	json_t *op;
 
-	json_object_foreach(json_object_get(s, "operations"), name, op) sum +=
-		ctl_integer(op, "events", 0);
+	json_object_foreach(json_object_get(s, "operations"), name, op)
+		sum += ctl_integer(op, "events", 0);
 	return sum;
 }
 
@@ -176,7 +175,9 @@ static bool was_mapping(const json_t *maps, const char *id)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(maps, i, m) if (is_mapping(m, id)) return true;
+	json_array_foreach(maps, i, m)
+		if (is_mapping(m, id))
+			return true;
 	return false;
 }
 
@@ -187,8 +188,7 @@ void doctor_waiting(const struct doctor *d, const json_t *then, const json_t *ma
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(maps, i, m)
-	{
+	json_array_foreach(maps, i, m) {
 		if (!is_mapping(m, ctl_string(m, "id")) || !was_mapping(then, ctl_string(m, "id")))
 			continue;
 		any = true;
