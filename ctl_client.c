@@ -214,8 +214,7 @@ static enum ctl_answer understand(struct ctl_client *c, struct ctl_record *r)
 	if (!json_is_object(c->line))
 		return nonsense(c, "no JSON object");
 	r->name = NULL;
-	json_object_foreach(c->line, key, value)
-	{
+	json_object_foreach(c->line, key, value) {
 		if (!strcmp(key, "id"))
 			continue;
 		if (r->name)

@@ -147,8 +147,7 @@ static struct ctl_text domids_of(const json_t *map)
 		snprintf(t.s, sizeof(t.s), "%lld", ctl_integer(map, "domid", -1));
 		return t;
 	}
-	json_array_foreach(all, i, d)
-	{
+	json_array_foreach(all, i, d) {
 		if (at > sizeof(t.s) - 16) {
 			snprintf(t.s + at, sizeof(t.s) - at, "+");
 			break;
@@ -357,7 +356,8 @@ static void show_refs(const json_t *map)
 	if (!json_array_size(refs))
 		return;
 	printf("  %-10s", "refs");
-	json_array_foreach(refs, i, ref) printf(" %lld", (long long)json_integer_value(ref));
+	json_array_foreach(refs, i, ref)
+		printf(" %lld", (long long)json_integer_value(ref));
 	if (left > 0)
 		printf(" and %lld more", left);
 	putchar('\n');
@@ -368,8 +368,7 @@ static void show_holders(const json_t *map)
 	json_t *h;
 	size_t i;
 
-	json_array_foreach(json_object_get(map, "holders"), i, h)
-	{
+	json_array_foreach(json_object_get(map, "holders"), i, h) {
 		printf("  %-10s %s ", i ? "" : "held by", process(h, "pid").s);
 		ctl_print_clean(stdout, ctl_string(h, "command"));
 		putchar('\n');

@@ -67,8 +67,7 @@ static void print_policy(const json_t *s)
 
 	puts("\npolicy");
 	line("rules", ctl_share(number(p, "rules"), 0), "");
-	json_array_foreach(json_object_get(p, "files"), i, file)
-	{
+	json_array_foreach(json_object_get(p, "files"), i, file) {
 		printf("  %-16s ", i ? "" : "read from");
 		ctl_print_clean(stdout, json_is_string(file) ? json_string_value(file) : "?");
 		putchar('\n');
@@ -90,8 +89,7 @@ static void print_users(const json_t *users, const json_t *limits)
 
 	if (json_array_size(users))
 		printf("\n%-18s %8s  %-24s %s\n", "users", "opens", "maps", "pages");
-	json_array_foreach(users, i, u)
-	{
+	json_array_foreach(users, i, u) {
 		fputs("  ", stdout);
 		ctl_column(stdout, ctl_user((uid_t)ctl_integer(u, "uid", -1)).s, 16);
 		printf("%8lld  %-24s %s\n", ctl_integer(u, "opens", 0),
@@ -108,8 +106,7 @@ static void print_counts(const char *heading, const json_t *counts)
 	json_t *n;
 
 	/* jansson's iterator is a macro that casts constness away. */
-	json_object_foreach((json_t *)counts, name, n)
-	{
+	json_object_foreach((json_t *)counts, name, n) {
 		if (!json_is_integer(n) || !json_integer_value(n))
 			continue;
 		if (!any)
@@ -152,7 +149,9 @@ static void print_histogram(const json_t *h)
 	json_t *bucket;
 	size_t i;
 
-	json_array_foreach(h, i, bucket) if (bucket_count(bucket) > max) max = bucket_count(bucket);
+	json_array_foreach(h, i, bucket)
+		if (bucket_count(bucket) > max)
+			max = bucket_count(bucket);
 	json_array_foreach(h, i, bucket)
 		print_bucket(bucket, i ? json_array_get(h, i - 1) : NULL, max);
 }
@@ -163,8 +162,7 @@ static void print_operations(const json_t *ops)
 	json_t *op;
 
 	puts("\noperations");
-	json_object_foreach((json_t *)ops, name, op)
-	{
+	json_object_foreach((json_t *)ops, name, op) {
 		uint64_t events = number(op, "events");
 
 		if (!events)

@@ -54,9 +54,9 @@ static double count_at(const json_t *stats, const char *op, double bound)
 	json_t *bucket;
 	size_t i;
 
-	json_array_foreach(json_object_get(operation(stats, op), "histogram"), i,
-			   bucket) if (bound_of(bucket) ==
-				       bound) return json_number_value(json_array_get(bucket, 1));
+	json_array_foreach(json_object_get(operation(stats, op), "histogram"), i, bucket)
+		if (bound_of(bucket) == bound)
+			return json_number_value(json_array_get(bucket, 1));
 	return 0;
 }
 
@@ -68,8 +68,7 @@ double ctl_top_within(const struct ctl_top_frame *f, const char *op)
 
 	if (!f->before || all <= 0)
 		return 0;
-	json_array_foreach(json_object_get(operation(f->stats, op), "histogram"), i, bucket)
-	{
+	json_array_foreach(json_object_get(operation(f->stats, op), "histogram"), i, bucket) {
 		double bound = bound_of(bucket);
 
 		sum += json_number_value(json_array_get(bucket, 1)) -
@@ -124,9 +123,9 @@ static uint64_t total(const json_t *counts)
 	const char *name;
 	json_t *n;
 
-	json_object_foreach((json_t *)counts, name,
-			    n) if (json_is_integer(n) && json_integer_value(n) > 0) sum +=
-		(uint64_t)json_integer_value(n);
+	json_object_foreach((json_t *)counts, name, n)
+		if (json_is_integer(n) && json_integer_value(n) > 0)
+			sum += (uint64_t)json_integer_value(n);
 	return sum;
 }
 
@@ -175,9 +174,9 @@ static void draw_operations(struct canvas *c, const struct ctl_top_frame *f)
 
 	line(c, "%s", "");
 	line(c, "%-20s %10s %10s %10s %10s", "OPERATION", "CALLS/S", "FAILED/S", "MEAN", "99% IN");
-	json_object_foreach(json_object_get(f->stats, "operations"), name,
-			    op) if (ctl_real(op, "events", 0) > 0 && c->lines > 5)
-		draw_operation(c, f, name);
+	json_object_foreach(json_object_get(f->stats, "operations"), name, op)
+		if (ctl_real(op, "events", 0) > 0 && c->lines > 5)
+			draw_operation(c, f, name);
 }
 
 /* --- opens ------------------------------------------------------------------------------------ */

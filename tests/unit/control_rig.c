@@ -225,8 +225,7 @@ json_t *control_record(json_t *all, const char *name, size_t i)
 	json_t *record, *value = NULL;
 	size_t k;
 
-	json_array_foreach(json_object_get(all, "records"), k, record)
-	{
+	json_array_foreach(json_object_get(all, "records"), k, record) {
 		value = json_object_get(record, name);
 		if (value && i-- == 0)
 			return value;
@@ -239,8 +238,8 @@ size_t control_count(json_t *all, const char *name)
 	json_t *record;
 	size_t k, n = 0;
 
-	json_array_foreach(json_object_get(all, "records"), k, record) n +=
-		json_object_get(record, name) != NULL;
+	json_array_foreach(json_object_get(all, "records"), k, record)
+		n += json_object_get(record, name) != NULL;
 	return n;
 }
 

@@ -382,8 +382,7 @@ START_TEST(a_list_while_maps_come_and_go)
 		json_t *all = control_once("{\"v\":1,\"do\":\"list\"}\n"), *record;
 		size_t i, n = 0;
 
-		json_array_foreach(json_object_get(all, "records"), i, record)
-		{
+		json_array_foreach(json_object_get(all, "records"), i, record) {
 			json_t *map = json_object_get(record, "map");
 
 			if (map)
