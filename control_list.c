@@ -57,22 +57,22 @@ void control_open_look(struct gnt_open *o, struct control_open *co)
 	co->id = open_id(o);
 	co->opened = go->opened;
 	co->who = go->who;
+	co->maps = __atomic_load_n(&go->held.maps, __ATOMIC_RELAXED);
+	co->pages = __atomic_load_n(&go->held.pages, __ATOMIC_RELAXED);
 	co->windows = __atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED);
 }
 
-void control_open_line(struct control_out *out, struct gntdev *gd, const struct control_open *co)
+void control_open_line(struct control_out *out, const struct control_open *co)
 {
 	const struct who *w = &co->who;
-	uint64_t maps = 0, pages = 0;
 	char id[20];
 	json_t *json;
 
-	control_count_maps(gd, co->id, &maps, &pages);
 	snprintf(id, sizeof(id), "%" PRIx64, co->id);
 	json = json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:b}", "id", id, "pid", (int)w->pid,
 			 "uid", (json_int_t)w->uid, "gid", (json_int_t)w->gid, "age_ms",
-			 age_ms(co->opened), "maps", (json_int_t)maps, "pages", (json_int_t)pages,
-			 "windows", (int)co->windows);
+			 age_ms(co->opened), "maps", (json_int_t)co->maps, "pages",
+			 (json_int_t)co->pages, "windows", (int)co->windows);
 	if (json) {
 		set_text(json, "command", w->comm);
 		set_text(json, "unit", w->unit);
@@ -334,7 +334,7 @@ static void write_batch(struct list *l, struct control_out *out)
 	const struct batch *b = &l->batch;
 
 	if (b->has_open)
-		control_open_line(out, l->gd, &b->open);
+		control_open_line(out, &b->open);
 	for (unsigned int i = 0; i < b->n; i++) {
 		control_out_json(out, "map", control_map_json(&b->map[i]));
 		l->n_pages += b->map[i].pages;

@@ -18,6 +18,8 @@ struct window_info;
 struct control_open {
 	uint64_t id;
 	uint64_t opened;
+	uint64_t maps;
+	uint64_t pages;
 	bool windows;
 	struct who who;
 };
@@ -55,10 +57,7 @@ bool control_detached(struct gntdev *gd, const struct window_info *info, struct 
 void control_open_look(struct gnt_open *o, struct control_open *co);
 
 /** control_open_line() - the record of an open. Not under RCU */
-void control_open_line(struct control_out *out, struct gntdev *gd, const struct control_open *co);
-
-/** control_count_maps() - add up the listed maps of an open. Not under RCU */
-void control_count_maps(struct gntdev *gd, uint64_t id, uint64_t *maps, uint64_t *pages);
+void control_open_line(struct control_out *out, const struct control_open *co);
 
 /** control_map_json() - the record of a map. Not under RCU. Return: NULL if there is no memory */
 json_t *control_map_json(const struct control_map *cm);

@@ -125,6 +125,7 @@ static const struct question {
 	{ "errors", control_ask_errors },
 	{ "trace", control_ask_trace },
 	{ "metrics", control_ask_metrics },
+	{ "explain", control_ask_explain },
 };
 
 /* Return: 0 or -errno: rq->why, if it says anything, tells more. */

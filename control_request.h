@@ -126,6 +126,8 @@ int control_ask_metrics(struct control_request *rq, struct control_out *out,
 			struct control_answer **answer);
 int control_ask_errors(struct control_request *rq, struct control_out *out,
 		       struct control_answer **answer);
+int control_ask_explain(struct control_request *rq, struct control_out *out,
+			struct control_answer **answer);
 int control_ask_trace(struct control_request *rq, struct control_out *out,
 		      struct control_answer **answer);
 

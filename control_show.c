@@ -209,7 +209,7 @@ static void go_on(struct show *s, struct control_out *out)
 	more = look(s);
 	table_read_unlock();
 	if (s->has_open)
-		control_open_line(out, s->gd, &s->open);
+		control_open_line(out, &s->open);
 	if (s->has_map)
 		tell_map(s, out);
 	if (more)

@@ -8,73 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control_list.h"
 #include "gntdev.h"
-#include "table.h"
 #include "window.h"
 #include "winsock.h"
 
 /* --- taking them -------------------------------------------------------------------------------- */
-
-/* How much of the table is walked before RCU is left: some microseconds, see control_list.c. */
-#define WALK_WORK 128
-
-/* Under RCU. Return: false if the open has no more maps, or is gone. */
-static bool count_some_maps(struct gntdev *gd, uint64_t id, uint64_t *page, uint64_t *maps,
-			    uint64_t *pages)
-{
-	struct gnt_open *o = open_get(gd->table, id);
-	uint64_t work = WALK_WORK;
-	struct map *m;
-
-	if (!o)
-		return false;
-	while (map_next(o, page, &work, &m)) {
-		if (!m)
-			return true;
-		++*maps;
-		*pages += m->count;
-	}
-	return false;
-}
-
-void control_count_maps(struct gntdev *gd, uint64_t id, uint64_t *maps, uint64_t *pages)
-{
-	uint64_t page = 0;
-	bool more;
-
-	do {
-		table_read_lock();
-		more = count_some_maps(gd, id, &page, maps, pages);
-		table_read_unlock();
-	} while (more);
-}
-
-static void count_opens(struct gntdev *gd, struct control_stats *st)
-{
-	uint64_t cursor = 0, work, id;
-	struct gnt_open *o;
-	bool more;
-
-	do {
-		work = WALK_WORK;
-		table_read_lock();
-		more = open_next(gd->table, &cursor, &work, &o);
-		id = o ? open_id(o) : 0;
-		table_read_unlock();
-		if (!id)
-			continue;
-		st->opens++;
-		control_count_maps(gd, id, &st->maps, &st->pages);
-	} while (more);
-}
 
 void control_stats_read(const struct control_view *view, struct control_stats *st)
 {
 	struct gntdev *gd = view->gd;
 
 	*st = (struct control_stats){ .tracers = view->tracers };
-	count_opens(gd, st);
+	quota_totals(gd->quota, &st->held);
+	st->n_users = control_users(gd, st->users, &st->opens);
 	st->windows = windows_count(gd->windows);
 	gd->hv->ops->counts(gd->hv, &st->hv);
 	st->has_session = view->session != NULL;
@@ -148,11 +94,26 @@ static json_t *operations(const struct control_stats *st)
 	return all;
 }
 
+static json_t *users(const struct control_stats *st)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < st->n_users; i++) {
+		const struct control_user *u = &st->users[i];
+
+		json_array_append_new(
+			all, json_pack("{s:I, s:I, s:I, s:I}", "uid", (json_int_t)u->uid, "opens",
+				       (json_int_t)u->opens, "maps", (json_int_t)u->maps, "pages",
+				       (json_int_t)u->pages));
+	}
+	return all;
+}
+
 static void set_held(json_t *o, const struct control_stats *st)
 {
 	set(o, "opens", st->opens);
-	set(o, "maps", st->maps);
-	set(o, "pages", st->pages);
+	set(o, "maps", st->held.maps);
+	set(o, "pages", st->held.pages);
 	set(o, "windows", st->windows);
 	set(o, "handles", st->hv.handles);
 	json_object_set_new(o, "handle_limit",
@@ -193,6 +154,9 @@ int control_ask_stats(struct control_request *rq, struct control_out *out,
 		json_object_set_new(o, "failures", failures(st));
 		json_object_set_new(o, "statuses", statuses(st));
 		json_object_set_new(o, "operations", operations(st));
+		json_object_set_new(o, "limits", control_limits_json(rq->view->gd));
+		json_object_set_new(o, "users", users(st));
+		json_object_set_new(o, "policy", control_policy_json(rq->view->gd));
 		set(o, "tracers", st->tracers);
 		control_out_json(out, "end", json_incref(o));
 	}

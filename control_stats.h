@@ -9,9 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control_policy.h"
 #include "control_request.h"
 #include "failure.h"
 #include "hypercall.h"
+#include "quota.h"
 #include "session.h"
 #include "trace.h"
 
@@ -20,6 +22,7 @@
 
 /**
  * struct control_stats - all figures, each as it was when it was read
+ * @users:    the first @n_users of them
  * @session:  only if @has_session
  * @slots, @slots_used: of the window socket
  * @failures: by kind
@@ -27,8 +30,9 @@
  */
 struct control_stats {
 	uint64_t opens;
-	uint64_t maps;
-	uint64_t pages;
+	struct quota_held held;
+	size_t n_users;
+	struct control_user users[CONTROL_USERS_MAX];
 	uint64_t windows;
 	struct hv_counts hv;
 	bool has_session;

@@ -56,8 +56,8 @@ static void write_info(FILE *f, const struct control_view *view)
 static void write_held(FILE *f, const struct control_stats *st)
 {
 	gauge(f, "opens", "Open files of the device.", st->opens);
-	gauge(f, "maps", "Maps that are listed.", st->maps);
-	gauge(f, "pages", "Pages of these maps.", st->pages);
+	gauge(f, "maps", "Maps that are reserved, or whose grants are mapped.", st->held.maps);
+	gauge(f, "pages", "Pages of these maps.", st->held.pages);
 	gauge(f, "windows", "Windows that clients hold.", st->windows);
 	gauge(f, "handles", "Grants that are mapped.", st->hv.handles);
 	if (st->hv.handle_max)
@@ -68,6 +68,22 @@ static void write_held(FILE *f, const struct control_stats *st)
 	gauge(f, "quarantined_pages",
 	      "Of these, pages that got no frame back, and are kept from use.", st->hv.quarantined);
 	gauge(f, "ports", "Event channels held for unmap notifications.", st->hv.ports);
+}
+
+static void write_users(FILE *f, const struct control_stats *st)
+{
+	family(f, "user_opens", "gauge", "Open files of the device, by the user who opened them.");
+	for (size_t i = 0; i < st->n_users; i++)
+		fprintf(f, NAME "user_opens{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
+			st->users[i].opens);
+	family(f, "user_maps", "gauge", "Maps, by the user who opened the device for them.");
+	for (size_t i = 0; i < st->n_users; i++)
+		fprintf(f, NAME "user_maps{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
+			st->users[i].maps);
+	family(f, "user_pages", "gauge", "Pages of these maps.");
+	for (size_t i = 0; i < st->n_users; i++)
+		fprintf(f, NAME "user_pages{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
+			st->users[i].pages);
 }
 
 static void write_busy(FILE *f, const struct control_stats *st)
@@ -137,6 +153,7 @@ char *metrics_text(const struct control_view *view, size_t *len)
 		control_stats_read(view, st);
 		write_info(f, view);
 		write_held(f, st);
+		write_users(f, st);
 		write_busy(f, st);
 		write_failures(f, st);
 		write_operations(f, st);

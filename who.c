@@ -4,6 +4,7 @@
  */
 #include "who.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +180,25 @@ void who_read(struct who *w, const struct opener *by)
 		return;
 	who_comm(w->pid, w->comm);
 	read_cgroup(w, by->tid);
+}
+
+/* The last of a field's four numbers: real, effective, saved and file system id. */
+static bool read_id(const char *field, unsigned int *id)
+{
+	return field && sscanf(field, "%*u %*u %*u %u", id) == 1;
+}
+
+int who_now(struct who *w, pid_t pid)
+{
+	struct opener by = { .tid = pid };
+	char status[PROC_FILE_MAX];
+
+	if (pid <= 0 || !read_proc(pid, "status", status, sizeof(status)) ||
+	    !read_id(status_field(status, "Uid"), &by.uid) ||
+	    !read_id(status_field(status, "Gid"), &by.gid))
+		return -ENOENT;
+	who_read(w, &by);
+	return w->visible ? 0 : -ENOENT;
 }
 
 int who_in_group(const struct who *w, gid_t gid)

@@ -55,6 +55,13 @@ struct who {
  */
 void who_read(struct who *w, const struct opener *by);
 
+/**
+ * who_now() - a process as if it opened a device now
+ *
+ * As who_read(), with the ids that the process has. Return: 0; -ENOENT if there is none that is visible.
+ */
+int who_now(struct who *w, pid_t pid);
+
 /** who_in_group() - whether a group is one of its groups. Return: 1, 0; -1 if that is not known */
 int who_in_group(const struct who *w, gid_t gid);
 

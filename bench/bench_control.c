@@ -300,7 +300,9 @@ static void start(void)
 	gd.limit = GNTDEV_LIMIT_DEFAULT;
 	gd.hv = &no_hypervisor;
 	gd.table = table_new();
-	if (!gd.table || windows_new(windows_dir, &gd.windows, &text))
+	gd.policy = policy_default();
+	gd.quota = quota_new();
+	if (!gd.table || !gd.policy || !gd.quota || windows_new(windows_dir, &gd.windows, &text))
 		die("the device");
 	control_config_init(&cc);
 	cc.path = path;
@@ -328,6 +330,8 @@ int main(void)
 	gntdev_close_all(&gd);
 	windows_destroy(gd.windows);
 	table_destroy(gd.table);
+	policy_free(gd.policy);
+	quota_destroy(gd.quota);
 	table_thread_leave();
 	rmdir(dir);
 	return 0;
