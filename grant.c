@@ -304,13 +304,16 @@ static bool again(struct mapping *mp)
 	return any;
 }
 
-static void refused(const struct mapping *mp, const struct hv_grant *bad)
+static void refused(struct mapping *mp, const struct hv_grant *bad)
 {
 	struct failure f = mmap_failure(FAILURE_GRANT, mp->mc, EINVAL);
 
 	f.domid = bad->domid;
 	f.ref = bad->ref;
 	f.status = bad->status;
+	mp->ev.domid = bad->domid;
+	mp->ev.ref = bad->ref;
+	mp->ev.status = bad->status;
 	failure_report(&f,
 		       "mmap of index 0x%" PRIx64 ": grant %u of domain %u cannot be mapped%s: %s",
 		       mp->map->first << ABI_PAGE_SHIFT, bad->ref, bad->domid,

@@ -346,7 +346,10 @@ START_TEST(each_status_of_a_map)
 {
 	uint32_t ref = rig_grant(false);
 	uint64_t index = rig_map(rig.fh, ref);
+	struct trace_reader *trace = trace_open();
+	struct trace_event ev[4];
 	struct failure_entry e;
+	uint64_t lost;
 	void *addr;
 
 	/* It is tried again while it is paged out: until the defer thread is stopped, here. */
@@ -356,12 +359,19 @@ START_TEST(each_status_of_a_map)
 		rig_mmap_begin(rig.fh, index, 4096, RW, MAP_SHARED);
 		ck_assert_int_eq(rig_mmap_answer(&addr), EINVAL);
 		ck_assert_uint_eq(failure_status_count(GNTST_eagain), 1);
+		trace_close(trace);
 		return;
 	}
 	must_not_mmap(rig.fh, index, RW, MAP_SHARED, EINVAL);
 	the_grant(ref, -_i, &e);
 	ck_assert_int_eq(e.op, TRACE_MMAP);
 	ck_assert_int_eq(e.error, EINVAL);
+	/* The hypercall, the unmapping of nothing, the mmap: this says it too. */
+	ck_assert_uint_eq(trace_read(trace, ev, 4, &lost), 4);
+	ck_assert_uint_eq(ev[3].op, TRACE_MMAP);
+	ck_assert_int_eq(ev[3].status, -_i);
+	ck_assert_uint_eq(ev[3].ref, ref);
+	trace_close(trace);
 }
 END_TEST
 
