@@ -91,43 +91,74 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* --- check ------------------------------------------------------------------------------------ */
 
 /* Return: the error that policy_load() says, or 0. A file that somebody names has to be there. */
-static int load(const char *file, bool named, char *why, size_t size)
+static int load(const char *file, bool named, struct policy **p, char *why, size_t size)
 {
-	struct policy *p = NULL;
 	int err;
 
-	if (named && access(file, R_OK)) {
-		err = -errno;
-		snprintf(why, size, "%s: %s", file, strerror(-err));
-		return err;
-	}
-	err = policy_load(file, &p, why, size);
-	if (!err)
-		policy_free(p);
+	if (!named || !access(file, R_OK))
+		return policy_load(file, p, why, size);
+	err = -errno;
+	snprintf(why, size, "%s: %s", file, strerror(-err));
 	return err;
+}
+
+static void add_string(const char *text, void *arg)
+{
+	json_array_append_new(arg, json_string(text));
+}
+
+/* @p: what was read, or NULL: @why not. */
+static void print_json(const char *file, const struct policy *p, const char *why)
+{
+	json_t *o = json_pack("{s:s, s:b}", "file", file, "good", p != NULL);
+	json_t *files = json_array(), *warnings = json_array();
+
+	if (p) {
+		policy_for_each_file(p, add_string, files);
+		policy_for_each_warning(p, add_string, warnings);
+		json_object_set_new(o, "rules", json_integer(policy_n_rules(p)));
+	} else {
+		json_object_set_new(o, "error", json_string(why));
+	}
+	json_object_set_new(o, "files", files);
+	json_object_set_new(o, "warnings", warnings);
+	ctl_print_object(o);
+	json_decref(o);
+}
+
+static void print_line(const char *text, void *arg)
+{
+	fputs(arg, stdout);
+	ctl_print_clean(stdout, text);
+	putchar('\n');
+}
+
+static void print_policy(const char *file, const struct policy *p)
+{
+	char warning[] = "warning: ", read[] = "  read ";
+
+	policy_for_each_warning(p, print_line, warning);
+	ctl_print_clean(stdout, file);
+	printf(": good, rules: %u; systemctl reload " CTL_UNIT " makes the daemon read it\n",
+	       policy_n_rules(p));
+	policy_for_each_file(p, print_line, read);
 }
 
 static int check(const struct policy_args *a)
 {
 	const char *file = a->file ? a->file : CTL_POLICY;
-	char why[512] = "";
-	int err = load(file, a->file, why, sizeof(why));
+	struct policy *p = NULL;
+	char why[POLICY_WHY_SIZE] = "";
+	int err = load(file, a->file, &p, why, sizeof(why));
 
-	if (a->ctl->json) {
-		json_t *o = json_pack("{s:s, s:b}", "file", file, "good", !err);
-
-		if (o && err)
-			json_object_set_new(o, "error", json_string(why));
-		ctl_print_object(o);
-		json_decref(o);
-	} else if (err) {
+	if (a->ctl->json)
+		print_json(file, err ? NULL : p, why);
+	else if (err)
 		ctl_error(CTL_BAD, "%s", why);
-	} else {
-		ctl_print_clean(stdout, file);
-		fputs(" (and ", stdout);
-		ctl_print_clean(stdout, file);
-		puts(".d/*.conf): good; systemctl reload " CTL_UNIT " makes the daemon read it");
-	}
+	else
+		print_policy(file, p);
+	if (!err)
+		policy_free(p);
 	return err ? CTL_BAD : CTL_DONE;
 }
 

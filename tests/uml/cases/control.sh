@@ -197,6 +197,13 @@ rule "not this one" { domid = 7 action = deny }
 limit { maps_per_open = 2 }
 END
 check "policy check: a good file" "$ctl" policy check policy.conf
+{
+	cat policy.conf
+	echo 'rule "first" { action = deny }'
+	echo 'rule "never" { domid = 3 action = allow }'
+} >order.conf
+check_output "policy check: a rule that decides nothing" '^warning: order.conf:.*"never" decides nothing' "$ctl" policy check order.conf
+check_output "policy check: what was read, as JSON" '"rules": ?[0-9]+' "$ctl" policy check --json order.conf
 start_daemon --config="$CASE_DIR/policy.conf"
 client "$mapper" 7 8 >/dev/null 2>&1
 "$ctl" errors -n 1 >error.out
