@@ -226,10 +226,13 @@ void quota_for_each_user(struct quota *q,
 			 void *arg)
 {
 	struct cds_lfht_iter iter;
-	struct quota_user *u;
+	struct cds_lfht_node *node;
 
 	rcu_read_lock();
-	cds_lfht_for_each_entry(q->users, &iter, u, node) {
+	/* Not ..._for_each_entry(): it makes an entry of the end of the table, a null pointer, too. */
+	cds_lfht_for_each(q->users, &iter, node) {
+		const struct quota_user *u = to_user(node);
+
 		if (__atomic_load_n(&u->refs, __ATOMIC_RELAXED))
 			fn(u->uid, __atomic_load_n(&u->opens, __ATOMIC_RELAXED),
 			   __atomic_load_n(&u->held.maps, __ATOMIC_RELAXED),
