@@ -310,8 +310,9 @@ install: $(PROGRAMS) $(MAN)
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)
-	install -d $(DESTDIR)$(DOCDIR)
-	install -m 644 README.md $(wildcard docs/*) $(DESTDIR)$(DOCDIR)
+	install -d $(DESTDIR)$(DOCDIR)/docs
+	install -m 644 README.md $(DESTDIR)$(DOCDIR)
+	install -m 644 $(wildcard docs/*) $(DESTDIR)$(DOCDIR)/docs
 	@set -e; for page in $(MAN); do \
 		to=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
 		install -d $$to; $(SUBST) $$page > $$to/$${page##*/}; chmod 644 $$to/$${page##*/}; \

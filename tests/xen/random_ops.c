@@ -4,7 +4,7 @@
  * what the client saw
  *
  * What is left out, or written down otherwise than it was seen, as the driver and the daemon differ
- * there on purpose (README, "Where it differs from the driver"), and the walk (conform.c) has it:
+ * there on purpose (docs/differences.md), and the walk (conform.c) has it:
  *
  * - An index is written as the number of its slot: a hole is not reused alike. That the first index
  *   of an empty file is 0, and that no two slots overlap, is checked with each one. For the same
