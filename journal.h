@@ -75,6 +75,11 @@ struct journal_batch {
 			struct xen_memory_reservation reservation;
 			xen_pfn_t pfn[JOURNAL_OPS];
 		} memory;
+		struct {
+			char path[64];
+			struct xen_hypfs_direntry entry;
+			char content[64];
+		} hypfs;
 	};
 } __attribute__((aligned(4096)));
 

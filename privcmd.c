@@ -135,6 +135,22 @@ int privcmd_event(struct privcmd *pc, unsigned int cmd, struct journal_batch *b)
 	return ret < 0 ? (int)ret : 0;
 }
 
+int privcmd_hypfs(struct privcmd *pc, struct journal_batch *b, const char *path)
+{
+	struct privcmd_hypercall call = {
+		.op = __HYPERVISOR_hypfs_op,
+		.arg = { XEN_HYPFS_OP_read, (uintptr_t)b->hypfs.path, strlen(path) + 1,
+			 (uintptr_t)&b->hypfs.entry,
+			 sizeof(b->hypfs) - offsetof(typeof(b->hypfs), entry) },
+	};
+
+	if (call.arg[2] > sizeof(b->hypfs.path))
+		return -ENAMETOOLONG;
+	memset(&b->hypfs, 0, sizeof(b->hypfs));
+	memcpy(b->hypfs.path, path, call.arg[2]);
+	return ioctl(pc->fd, IOCTL_PRIVCMD_HYPERCALL, &call) < 0 ? -errno : 0;
+}
+
 const volatile void *privcmd_table(struct privcmd *pc, uint16_t domid, uint32_t frame)
 {
 	void *at = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, pc->fd, 0);

@@ -62,6 +62,14 @@ long privcmd_give_back(struct privcmd *pc, struct journal_batch *b, size_t n);
 int privcmd_event(struct privcmd *pc, unsigned int cmd, struct journal_batch *b);
 
 /**
+ * privcmd_hypfs() - read a file of Xen's file system, into b->hypfs
+ * @path: such as "/params/gnttab_max_maptrack_frames"
+ *
+ * Return: 0; -ENOSYS where Xen was built without it; -ENAMETOOLONG; -errno.
+ */
+int privcmd_hypfs(struct privcmd *pc, struct journal_batch *b, const char *path);
+
+/**
  * privcmd_table() - map one frame of a domain's grant table, to read
  * @frame: which
  *

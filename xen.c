@@ -248,6 +248,7 @@ static void xen_counts(struct hypervisor *hv, struct hv_counts *c)
 
 	*c = (struct hv_counts){
 		.handles = __atomic_load_n(&x->handles, __ATOMIC_RELAXED),
+		.handle_max = x->handle_max,
 		.ports = __atomic_load_n(&x->port_refs, __ATOMIC_RELAXED),
 		.away = __atomic_load_n(&x->away, __ATOMIC_RELAXED),
 		.quarantined = __atomic_load_n(&x->quarantined, __ATOMIC_RELAXED),
@@ -420,6 +421,34 @@ static const struct xen_mode *find_mode(void)
 	return NULL;
 }
 
+/* A number in a file of Xen's file system, which is text there. Return: 0 if it is anything else. */
+static uint64_t hypfs_number(struct xen *x, const char *path)
+{
+	struct journal_batch *b = privcmd_batch_get(x->pc);
+	const struct xen_hypfs_direntry *e = &b->hypfs.entry;
+	char text[sizeof(b->hypfs.content) + 1] = "";
+	unsigned long n;
+	char *end;
+
+	if (!privcmd_hypfs(x->pc, b, path) && e->type == XEN_HYPFS_TYPE_STRING &&
+	    e->encoding == XEN_HYPFS_ENC_PLAIN && e->content_len < sizeof(text))
+		memcpy(text, b->hypfs.content, e->content_len);
+	privcmd_batch_put(x->pc, b);
+	n = strtoul(text, &end, 10);
+	return end == text || *end || n > UINT32_MAX ? 0 : n;
+}
+
+/*
+ * Entries of 16 bytes. The parameter may be changed while Xen runs; what it was at the start holds for dom0,
+ * and who changes it before we look is shown another limit than its own.
+ */
+#define MAPTRACK_PER_FRAME 256
+
+static uint64_t maptrack_limit(struct xen *x)
+{
+	return hypfs_number(x, "/params/gnttab_max_maptrack_frames") * MAPTRACK_PER_FRAME;
+}
+
 int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, const char **why)
 {
 	struct xen *x = calloc(1, sizeof(*x));
@@ -448,6 +477,7 @@ int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, c
 		xen_destroy(&x->hv);
 		return err;
 	}
+	x->handle_max = maptrack_limit(x);
 	*out = &x->hv;
 	return 0;
 }

@@ -91,6 +91,7 @@ extern const struct xen_mode xen_pvh;
  * @hv:          first, so that a struct hypervisor leads back here
  * @of_slot:     the window whose first slot this is
  * @journal_pin: the batches are pinned, too
+ * @handle_max:  how many Xen gives this domain; 0: not known
  * @handles, @port_refs, @away, @quarantined: see struct hv_counts (atomic)
  */
 struct xen {
@@ -107,6 +108,7 @@ struct xen {
 	struct pvh *pvh;
 	struct xen_window **of_slot;
 	uint32_t journal_pin;
+	uint64_t handle_max;
 	uint64_t handles;
 	uint64_t port_refs;
 	uint64_t away;

@@ -121,6 +121,23 @@ int privcmd_event(struct privcmd *pc, unsigned int cmd, struct journal_batch *b)
 				 0);
 }
 
+struct fake_param fake_maptrack_frames = { .type = XEN_HYPFS_TYPE_STRING,
+					   .len = 5,
+					   .content = "1024" };
+
+int privcmd_hypfs(struct privcmd *pc, struct journal_batch *b, const char *path)
+{
+	(void)pc;
+	if (strcmp(path, "/params/gnttab_max_maptrack_frames") != 0)
+		return -ENOENT;
+	b->hypfs.entry = (struct xen_hypfs_direntry){ .type = fake_maptrack_frames.type,
+						      .encoding = fake_maptrack_frames.encoding,
+						      .content_len = fake_maptrack_frames.len };
+	memcpy(b->hypfs.content, fake_maptrack_frames.content,
+	       strlen(fake_maptrack_frames.content) + 1);
+	return fake_maptrack_frames.error;
+}
+
 const volatile void *privcmd_table(struct privcmd *pc, uint16_t domid, uint32_t frame)
 {
 	struct fake_guest *g = fake_guest(domid);

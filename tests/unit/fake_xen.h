@@ -144,6 +144,15 @@ struct fake {
 
 extern struct fake *fake;
 
+/* What Xen's file system says the parameter gnttab_max_maptrack_frames is. */
+extern struct fake_param {
+	int error; /* of the hypercall, negative */
+	uint8_t type;
+	uint8_t encoding;
+	uint32_t len; /* said to be so long */
+	const char *content;
+} fake_maptrack_frames;
+
 /* Called at the beginning of each hypercall, if set: what happens at the same time. */
 extern void (*fake_at_call)(enum fake_call call);
 

@@ -576,6 +576,33 @@ static void add_quarantine(Suite *s)
 	suite_add_tcase(s, tc);
 }
 
+/* What Xen says of its limit is a number in a text, or is not believed. */
+static const struct {
+	struct fake_param param;
+	uint64_t max;
+} params[] = {
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 5, "1024" }, 1024 * 256 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 2, "64" }, 64 * 256 },
+	{ { -ENOSYS, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 5, "1024" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_UINT, XEN_HYPFS_ENC_PLAIN, 5, "1024" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_GZIP, 5, "1024" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 65, "1024" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, UINT32_MAX, "1024" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 0, "1024" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 5, "many" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 6, "1024k" }, 0 },
+	{ { 0, XEN_HYPFS_TYPE_STRING, XEN_HYPFS_ENC_PLAIN, 12, "99999999999" }, 0 },
+};
+
+START_TEST(maptrack_limit_is_told)
+{
+	fake_maptrack_frames = params[_i].param;
+	setup();
+	ck_assert_uint_eq(counts().handle_max, params[_i].max);
+	teardown();
+}
+END_TEST
+
 Suite *xen_suite(void)
 {
 	Suite *s = suite_create("xen");
@@ -590,6 +617,8 @@ Suite *xen_suite(void)
 	suite_add_tcase(s, tc);
 	tc = tcase_create("start");
 	tcase_add_loop_test(tc, cannot_start, 0, 3);
+	tcase_add_loop_test(tc, maptrack_limit_is_told, 0,
+			    (int)(sizeof(params) / sizeof(params[0])));
 	suite_add_tcase(s, tc);
 	return s;
 }
