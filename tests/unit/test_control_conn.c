@@ -425,14 +425,14 @@ static json_t *show(uint64_t fh, long long index)
 START_TEST(show_tells_refs_and_holders)
 {
 	uint32_t refs[3] = { rig_grant(false), rig_grant(false), rig_grant(false) };
-	uint64_t index, fresh;
+	uint64_t index, other;
 	json_t *all, *map, *holders;
 	int status, go[2];
-	void *p;
+	void *p, *q;
 	pid_t child;
 
 	ck_assert_int_eq(rig_map_refs(rig.fh, refs, 3, &index), 0);
-	fresh = rig_map(rig.fh, 77);
+	rig_map(rig.fh, 77);
 	p = rig_mmap(rig.fh, index, 3 * 4096, PROT_READ, MAP_SHARED);
 	ck_assert_ptr_ne(p, MAP_FAILED);
 	ck_assert_int_eq(pipe(go), 0);
@@ -441,9 +441,15 @@ START_TEST(show_tells_refs_and_holders)
 		close(go[1]);
 		_exit(read(go[0], &status, 1) != 0);
 	}
+	/* One that the child does not have. */
+	other = rig_map(rig.fh, refs[0]);
+	q = rig_mmap(rig.fh, other, 4096, PROT_READ, MAP_SHARED);
+	ck_assert_ptr_ne(q, MAP_FAILED);
 	all = show(rig.fh, -1);
 	ck_assert_uint_eq(control_count(all, "open"), 1);
-	ck_assert_uint_eq(control_count(all, "map"), 2);
+	ck_assert_uint_eq(control_count(all, "map"), 3);
+	map = control_record(all, "map", 2);
+	ck_assert_int_eq(json_array_size(json_object_get(map, "holders")), 1);
 	map = control_record(all, "map", 0);
 	ck_assert_int_eq(json_array_size(json_object_get(map, "refs")), 3);
 	for (size_t i = 0; i < 3; i++)
@@ -463,7 +469,21 @@ START_TEST(show_tells_refs_and_holders)
 	json_decref(all);
 	close(go[1]);
 	waitpid(child, &status, 0);
-	/* One map. */
+	munmap(q, 4096);
+	munmap(p, 3 * 4096);
+}
+END_TEST
+
+START_TEST(show_tells_one_map_also_when_it_is_detached)
+{
+	uint32_t refs[3] = { rig_grant(false), rig_grant(false), rig_grant(false) };
+	uint64_t index, fresh = rig_map(rig.fh, 77);
+	json_t *all, *map;
+	void *p;
+
+	ck_assert_int_eq(rig_map_refs(rig.fh, refs, 3, &index), 0);
+	p = rig_mmap(rig.fh, index, 3 * 4096, PROT_READ, MAP_SHARED);
+	ck_assert_ptr_ne(p, MAP_FAILED);
 	all = show(rig.fh, (long long)index);
 	ck_assert_uint_eq(control_count(all, "map"), 1);
 	ck_assert_int_eq(json_array_size(json_object_get(control_record(all, "map", 0), "holders")),
@@ -472,7 +492,7 @@ START_TEST(show_tells_refs_and_holders)
 	all = show(rig.fh, (long long)fresh);
 	ck_assert_int_eq(control_number_at(control_record(all, "map", 0), "index"), fresh);
 	json_decref(all);
-	/* What is detached, with its open and without. */
+	/* With its open, and without. */
 	ck_assert_int_eq(rig_unmap(rig.fh, index, 3), 0);
 	all = show(rig.fh, (long long)index);
 	map = control_record(all, "map", 0);
@@ -570,6 +590,7 @@ Suite *control_conn_suite(void)
 	tcase_add_test(tc, a_second_server_is_refused);
 	tcase_add_test(tc, a_list_while_maps_come_and_go);
 	tcase_add_test(tc, show_tells_refs_and_holders);
+	tcase_add_test(tc, show_tells_one_map_also_when_it_is_detached);
 	tcase_add_test(tc, show_tells_many_refs);
 	tcase_add_loop_test(tc, show_refuses, 0, sizeof(show_refused) / sizeof(show_refused[0]));
 	suite_add_tcase(s, tc);
