@@ -112,8 +112,10 @@ static json_t *replaced(const char *s)
 		return NULL;
 	for (size_t i = 0; i < len; i += n ? n : 1) {
 		n = character(s + i, len - i);
-		memcpy(text + at, n ? s + i : REPLACEMENT, n ? n : strlen(REPLACEMENT));
-		at += n ? n : strlen(REPLACEMENT);
+		if (n)
+			at = (size_t)(mempcpy(text + at, s + i, n) - (void *)text);
+		else
+			at = (size_t)(stpcpy(text + at, REPLACEMENT) - text);
 	}
 	json = json_stringn(text, at);
 	free(text);

@@ -141,7 +141,7 @@ static int dispatch(struct control_request *rq, struct control_out *out,
 	if (!has)
 		return control_refuse(rq, -EINVAL, "\"do\" is missing: what is asked?");
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
-		if (strcmp(name, questions[i].name))
+		if (strcmp(name, questions[i].name) != 0)
 			continue;
 		rq->what = questions[i].name;
 		return questions[i].ask(rq, out, answer);

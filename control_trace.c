@@ -228,8 +228,9 @@ static void set_result(json_t *o, const struct trace_event *ev)
 static void tell_event(struct control_out *out, const struct trace_event *ev, uint64_t to_real)
 {
 	enum trace_op op = (enum trace_op)ev->op;
-	json_t *o = json_pack("{s:I, s:f, s:s, s:s}", "time", (json_int_t)(ev->start + to_real),
-			      "us", (double)(ev->end - ev->start) / 1000, "kind",
+	uint64_t when = ev->start + to_real;
+	json_t *o = json_pack("{s:I, s:f, s:s, s:s}", "time", (json_int_t)when, "us",
+			      (double)(ev->end - ev->start) / 1000, "kind",
 			      trace_kind_name(trace_op_kind(op)), "op", trace_op_name(op));
 
 	set_arguments(o, ev);
@@ -267,7 +268,7 @@ static bool trace_more(struct control_answer *a, struct control_out *out)
 			if (wants(t, &t->ev[i]))
 				tell_event(out, &t->ev[i], to_real);
 	} while (n == EVENTS_AT_ONCE &&
-		 out->end - start + EVENTS_AT_ONCE * EVENT_BYTES < CONTROL_OUT_STEP);
+		 out->end - start + (size_t)EVENTS_AT_ONCE * EVENT_BYTES < CONTROL_OUT_STEP);
 	return true;
 }
 
