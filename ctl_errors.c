@@ -157,6 +157,8 @@ static int look_and_follow(struct ctl_client *c, struct errors_args *a)
 	long long after = 0;
 	int status = look(c, a, &after);
 
+	if (!status && !after && !a->ctl->json)
+		puts("no failures so far");
 	/* Of those that come, all. */
 	a->number = 0;
 	while (a->follow && !status && !ctl_stop && !fflush(stdout) && !ferror(stdout)) {

@@ -42,19 +42,25 @@ static void told(struct trace_event *ev, int result)
 	trace_end(ev);
 }
 
-static struct trace_event begin_grants(enum trace_op op, const struct hv_grant *g, size_t n)
+/* @status: of those that are to be mapped or unmapped; the others are none of the call's. */
+static struct trace_event begin_grants(enum trace_op op, const struct hv_grant *g, size_t n,
+				       int status)
 {
 	struct trace_event ev = trace_begin(op);
 
-	ev.count = (uint32_t)n;
-	ev.domid = g->domid;
-	ev.ref = g->ref;
+	for (size_t i = n; i--;) {
+		if (g[i].status != status)
+			continue;
+		ev.count++;
+		ev.domid = g[i].domid;
+		ev.ref = g[i].ref;
+	}
 	return ev;
 }
 
 static int watch_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at)
 {
-	struct trace_event ev = begin_grants(TRACE_HV_MAP, g, n);
+	struct trace_event ev = begin_grants(TRACE_HV_MAP, g, n, HV_PENDING);
 	int result = below(hv)->ops->map(below(hv), g, n, at);
 
 	ev.open_id = at->open_id;
@@ -67,9 +73,12 @@ static int watch_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const 
 
 static int watch_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n)
 {
-	struct trace_event ev = begin_grants(TRACE_HV_UNMAP, g, n);
+	struct trace_event ev = begin_grants(TRACE_HV_UNMAP, g, n, GNTST_okay);
 	int result = below(hv)->ops->unmap(below(hv), g, n);
 
+	/* Nothing is asked of Xen where nothing is mapped. */
+	if (!ev.count)
+		return result;
 	/* Unmapped is pending again; what is still okay was not reached. */
 	for (size_t i = 0; result > 0 && i < n; i++)
 		took(&ev, g[i].status, g[i].domid, g[i].ref);
@@ -83,7 +92,8 @@ static int watch_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 	const struct hv_copy_ref *r = c->src_local ? &c->dst : &c->src;
 	int result;
 
-	ev.count = (uint32_t)n;
+	for (size_t i = 0; i < n; i++)
+		ev.count += c[i].status == HV_PENDING;
 	ev.domid = r->domid;
 	ev.ref = r->ref;
 	result = below(hv)->ops->copy(below(hv), c, n);

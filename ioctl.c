@@ -202,8 +202,10 @@ static int ioctl_unmap(struct gntdev *gd, struct caller *c)
 	if (o)
 		m = map_find(o, op.index >> ABI_PAGE_SHIFT, op.count);
 	without = m && gave_up(o, m);
-	if (m)
+	if (m) {
 		c->ev.domid = (uint16_t)m->refs[0].domid;
+		c->ev.ref = m->refs[0].ref;
+	}
 	end = m ? map_unlist(o, m) : MAP_LOST;
 	table_read_unlock();
 	if (end != MAP_LOST && without)

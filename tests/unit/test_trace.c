@@ -103,6 +103,11 @@ START_TEST(failures_are_counted)
 	tell(TRACE_HV_MAP, 0, -EFAULT);
 	trace_count(TRACE_HV_MAP, &c);
 	ck_assert_uint_eq(c.failed, 2);
+	tell(TRACE_PRELOAD, 0, -EOPNOTSUPP); /* the client connects */
+	tell(TRACE_PRELOAD, 0, -ENOTTY);
+	trace_count(TRACE_PRELOAD, &c);
+	ck_assert_uint_eq(c.events, 2);
+	ck_assert_uint_eq(c.failed, 1);
 }
 END_TEST
 
