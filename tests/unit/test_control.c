@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -297,6 +298,23 @@ static void check_list(const char *filter, size_t opens, size_t maps)
 	json_decref(all);
 }
 
+START_TEST(names_may_be_any_bytes)
+{
+	json_t *all;
+	uint64_t fh;
+
+	/* Bytes that are no UTF-8, one cut off at the end, and what JSON has to escape. */
+	ck_assert_int_eq(prctl(PR_SET_NAME, "\xff\"\xc3\xa4\t\x80\xe2\x82"), 0);
+	fh = rig_open();
+	rig_close(rig.fh);
+	all = control_once("{\"v\":1,\"do\":\"list\"}\n");
+	ck_assert_str_eq(text_at(control_record(all, "open", 0), "command"),
+			 "\xef\xbf\xbd\"\xc3\xa4\t\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	json_decref(all);
+	rig_close(fh);
+}
+END_TEST
+
 START_TEST(list_can_be_filtered)
 {
 	char filter[64];
@@ -391,6 +409,7 @@ Suite *control_suite(void)
 	tcase_add_checked_fixture(tc, control_setup, control_teardown);
 	tcase_add_test(tc, list_shows_opens_and_their_maps);
 	tcase_add_test(tc, list_shows_what_is_mapped_and_then_detached);
+	tcase_add_test(tc, names_may_be_any_bytes);
 	tcase_add_test(tc, list_can_be_filtered);
 	tcase_add_test(tc, a_map_of_several_domains_shows_them);
 	tcase_add_test(tc, thousands_of_maps_are_listed_once_each);
