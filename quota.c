@@ -4,8 +4,9 @@
  *
  * Users are in a hash table of liburcu's, by uid. A user's life is in one word, `refs`: its opens and
  * its maps. It is found, and then held, only while that is not 0; who takes the last reference takes it
- * out of the table and frees it after a grace period. Who finds one that is 0 has met it on its way out, and
- * helps, so that nobody waits: the first removal counts, a second one is nothing to the table.
+ * out of the table. Who finds one that is 0 has met it on its way out, and helps, so that nobody waits. Which of
+ * them has taken it out the table says, when it is out for sure; that one frees it after a grace period. (For
+ * the others it may still be linked, and readers of after that grace period began would find it.)
  *
  * A limit is never passed, not even for a moment: each counter is raised by compare-and-swap, and what was
  * raised before is taken back when a later one refuses. So two charges that together are too much may both
@@ -95,13 +96,18 @@ static void user_free(struct rcu_head *head)
 	free(caa_container_of(head, struct quota_user, rcu));
 }
 
+/* Under RCU. @u: nobody holds it any more. */
+static void user_remove(struct quota *q, struct quota_user *u)
+{
+	if (!cds_lfht_del(q->users, &u->node))
+		urcu_memb_call_rcu(&u->rcu, user_free);
+}
+
 /* Under RCU. */
 static void user_put(struct quota *q, struct quota_user *u)
 {
-	if (__atomic_sub_fetch(&u->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	cds_lfht_del(q->users, &u->node);
-	urcu_memb_call_rcu(&u->rcu, user_free);
+	if (!__atomic_sub_fetch(&u->refs, 1, __ATOMIC_ACQ_REL))
+		user_remove(q, u);
 }
 
 /* Under RCU. Return: the user, held; NULL if there is none and @fresh, which is put in then, is NULL. */
@@ -120,7 +126,7 @@ static struct quota_user *user_find(struct quota *q, uid_t uid, struct quota_use
 			return to_user(node);
 		if (user_get(to_user(node)))
 			return to_user(node);
-		cds_lfht_del(q->users, node);
+		user_remove(q, to_user(node));
 	}
 }
 

@@ -3,12 +3,14 @@
  * test_quota.c - what is held is counted exactly, no limit is passed, users come and go
  *
  * quota.c is compiled in here with one change: a user that is on its way out of the table may be on it
- * for long, so that others meet it there.
+ * for long, so that others meet it there; or be taken out by somebody else, who has not got to it yet.
  */
 #include <check.h>
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,11 +19,14 @@
 #include <urcu/rculfhash.h>
 
 static _Thread_local unsigned int dels;
+static _Thread_local bool del_elsewhere;
 
 static int slow_del(struct cds_lfht *table, struct cds_lfht_node *node)
 {
 	if (++dels % 16 == 0)
 		sched_yield();
+	if (del_elsewhere)
+		return -ENOENT;
 	return cds_lfht_del(table, node);
 }
 
@@ -242,6 +247,27 @@ START_TEST(closed_meanwhile)
 }
 END_TEST
 
+/*
+ * While another thread takes it out of the table it is linked there, for all who come: whoever put its last
+ * reference must not free it.
+ */
+START_TEST(taken_out_by_another)
+{
+	struct quota_user *u = quota_open(q, 1);
+
+	del_elsewhere = true;
+	quota_close(q, u);
+	del_elsewhere = false;
+	urcu_memb_barrier();
+	expect(0, 0, 0, 0);
+	/* Here is the other one. */
+	u = quota_open(q, 1);
+	expect(1, 1, 0, 0);
+	quota_close(q, u);
+	expect(0, 0, 0, 0);
+}
+END_TEST
+
 /* A user namespace has 65536 of them: none is kept out, none is left. */
 START_TEST(very_many_users)
 {
@@ -327,6 +353,7 @@ Suite *quota_suite(void)
 	tcase_add_test(t, lowered_below_what_is_held);
 	tcase_add_test(t, whose_limit);
 	tcase_add_test(t, closed_meanwhile);
+	tcase_add_test(t, taken_out_by_another);
 	tcase_add_test(t, very_many_users);
 	tcase_add_test(t, threads);
 	suite_add_tcase(s, t);
