@@ -142,11 +142,32 @@ static void keep_cgroup(struct who *w, const char *path)
 			 path + len - (sizeof(w->cgroup) - 4));
 }
 
-/* Lines "ID:CONTROLLERS:PATH": the unified hierarchy has no controllers, systemd's own is named. */
+/*
+ * Of a line "ID:CONTROLLERS:PATH": the unified hierarchy has no controllers, systemd's own is named. The first
+ * two colons part it: a path may have more, and users name what is below their own groups.
+ *
+ * Return: the path, or NULL if it is of another hierarchy.
+ */
+static const char *path_of_line(const char *line)
+{
+	static const char systemd[] = "name=systemd:";
+	const char *at = strchr(line, ':');
+
+	if (!at)
+		return NULL;
+	at++;
+	if (!strncmp(at, systemd, sizeof(systemd) - 1))
+		at += sizeof(systemd) - 1;
+	else if (*at++ != ':')
+		return NULL;
+	return *at == '/' ? at : NULL;
+}
+
 static void read_cgroup(struct who *w, pid_t tid)
 {
 	char text[PROC_FILE_MAX];
-	char *next, *path;
+	const char *path;
+	char *next;
 
 	if (!read_proc(tid, "cgroup", text, sizeof(text)))
 		return;
@@ -154,12 +175,8 @@ static void read_cgroup(struct who *w, pid_t tid)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		path = strstr(line, "::");
-		if (path)
-			path += 2;
-		else if ((path = strstr(line, ":name=systemd:")))
-			path += strlen(":name=systemd:");
-		if (!path || *path != '/')
+		path = path_of_line(line);
+		if (!path)
 			continue;
 		keep_cgroup(w, path);
 		find_unit(w, path);

@@ -98,6 +98,11 @@ static const struct {
 	{ "0::/\n1:name=systemd:/system.slice/y.service\n", "/system.slice/y.service",
 	  "y.service" },
 	{ "12:memory:/x.service\n", "", "" },
+	/* A path may have colons: users name what is below their own. */
+	{ "1:name=systemd:/user.slice/user@7.service/a::/system.slice/y.service\n0::/\n",
+	  "/user.slice/user@7.service/a::/system.slice/y.service", "user@7.service" },
+	{ "12:memory:/a::/y.service\n11:cpu:/a:name=systemd:/y.service\n0::/z.scope\n", "/z.scope",
+	  "z.scope" },
 	{ "nonsense\n::\n0::relative\n", "", "" },
 	{ "", "", "" },
 };
