@@ -115,20 +115,23 @@ static void keep_unit(struct who *w, const char *name, size_t len)
 	w->unit[len] = '\0';
 }
 
-/* The outermost component that is a service or scope. */
+/*
+ * As systemd lays them out: slices, and in them the service or scope. Behind anything else, such as a
+ * container's payload, names are not the system manager's.
+ */
 static void find_unit(struct who *w, const char *path)
 {
-	for (const char *at = path; *at;) {
-		size_t len;
+	const char *at = path;
+	size_t len;
 
+	do {
 		at += strspn(at, "/");
 		len = strcspn(at, "/");
-		if (has_suffix(at, len, ".service") || has_suffix(at, len, ".scope")) {
-			keep_unit(w, at, len);
-			return;
-		}
 		at += len;
-	}
+		/* ".." is how the kernel shows what is outside of our own control group namespace. */
+	} while (has_suffix(at - len, len, ".slice") || (len == 2 && !memcmp(at - len, "..", 2)));
+	if (has_suffix(at - len, len, ".service") || has_suffix(at - len, len, ".scope"))
+		keep_unit(w, at - len, len);
 }
 
 static void keep_cgroup(struct who *w, const char *path)

@@ -30,8 +30,8 @@
  * @n_groups: supplementary groups in @groups; @all_groups: there are no more of them
  * @comm:    its name, as ps shows it
  * @cgroup:  path in the unified hierarchy (systemd's own one where there is none), "/..."; "" unknown
- * @unit:    the outermost systemd unit in that path (a service or scope), "" if none: what is below
- *           it may have been delegated to users, who can name it as they like
+ * @unit:    the outermost systemd unit in that path (a service or scope, behind nothing but slices), ""
+ *           if none: what is below it, or below a container's payload, is named by others than root
  *
  * Strings are what the process or its manager made them: any bytes but NUL.
  */

@@ -89,6 +89,11 @@ static const struct {
 	  "user@1000.service" },
 	{ "0::/machine.slice/box.scope/init.scope\n", "/machine.slice/box.scope/init.scope",
 	  "box.scope" },
+	/* Nor is what is inside of something that is no unit, as a container's payload. */
+	{ "0::/lxc.payload.box/system.slice/y.service\n", "/lxc.payload.box/system.slice/y.service",
+	  "" },
+	/* As seen from a control group namespace of our own. */
+	{ "0::/../../system.slice/y.service\n", "/../../system.slice/y.service", "y.service" },
 	{ "0::/system.slice/_memory.service\n", "/system.slice/_memory.service", "memory.service" },
 	/* Other hierarchies, and both kinds of them. */
 	{ "12:memory:/x.service\n1:name=systemd:/system.slice/y.service\n",
