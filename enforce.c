@@ -173,6 +173,9 @@ bool enforce_told(struct gntdev *gd, const struct refusal *r)
 {
 	uint64_t hash = (uint32_t)r->pid * 0x9e3779b97f4a7c15ULL + r->kind;
 
+	/* Not visible: there is no telling whether it is the same client. */
+	if (!r->pid)
+		return false;
 	for (const char *c = r->rule; *c; c++)
 		hash = (hash ^ (unsigned char)*c) * 0x100000001b3ULL;
 	return __atomic_exchange_n(&gd->told_rule[hash >> 56], hash, __ATOMIC_RELAXED) == hash;

@@ -76,7 +76,11 @@ struct enforce_copy {
 size_t enforce_copies(struct gntdev *gd, struct gntdev_open *go, const struct enforce_copy *c,
 		      size_t n, struct refusal *r);
 
-/** enforce_told() - whether this client was told of this rule or limit, and remember that it is now */
+/**
+ * enforce_told() - whether this client was told of this rule or limit, and remember that it is now
+ *
+ * Never, of a client that is not visible.
+ */
 bool enforce_told(struct gntdev *gd, const struct refusal *r);
 
 /** enforce_failed() - have caller_failed() tell it, unless the client has been told */

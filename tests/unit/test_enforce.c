@@ -118,6 +118,21 @@ START_TEST(told_once_counted_always)
 }
 END_TEST
 
+/* Of clients that cannot be seen nobody knows which of them has been told. */
+START_TEST(each_that_is_not_visible_is_told)
+{
+	const struct opener by = { .uid = 4711, .gid = 100 };
+	uint64_t fh, index, seq;
+
+	set_policy("rule a { domid = 7 action = deny }");
+	for (seq = 0; seq < 2; seq++) {
+		ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, &by, O_RDWR, &fh), 0);
+		ck_assert_int_eq(map(fh, 8, &index), -EPERM);
+		ck_assert_uint_eq(last_failure().seq, seq + 1);
+	}
+}
+END_TEST
+
 /* The driver's own checks come first. */
 START_TEST(order_of_errors)
 {
@@ -559,6 +574,7 @@ Suite *enforce_suite(void)
 	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
 	tcase_add_test(tc, denied_by_a_rule);
 	tcase_add_test(tc, told_once_counted_always);
+	tcase_add_test(tc, each_that_is_not_visible_is_told);
 	tcase_add_loop_test(tc, order_of_errors, DOUBLE_DIRECT, DOUBLE_RETRY + 1);
 	tcase_add_loop_test(tc, each_grant_of_a_map, DOUBLE_DIRECT, DOUBLE_RETRY + 1);
 	tcase_add_test(tc, read_only);
