@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.c [hold] - an ordinary client: grants a page as simulated domain 1, maps it
+ * client.c [hold | ungranted] - an ordinary client: grants a page as simulated domain 1, maps it
  *
  * Succeeds when what is written by the one side is read by the other, both ways. With "hold" says
- * "mapped", holds the mapping until its input ends, and then looks at it again.
+ * "mapped", holds the mapping until its input ends, and then looks at it again. With "ungranted" only asks for
+ * grant UNGRANTED, which nobody has made, and succeeds when it does not get that.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,7 +15,8 @@
 #include <unistd.h>
 #include <xengnttab.h>
 
-#define MANY 20000
+#define MANY	  20000
+#define UNGRANTED 4000
 
 static const uint32_t granter = 1;
 
@@ -74,6 +76,9 @@ int main(int argc, char **argv)
 
 	if (!shr || !tab)
 		return fail("open");
+	if (argc > 1 && !strcmp(argv[1], "ungranted"))
+		return xengnttab_map_grant_ref(tab, granter, UNGRANTED, 3) ? EXIT_FAILURE
+									   : EXIT_SUCCESS;
 	theirs = xengntshr_share_pages(shr, 0, 1, &ref, 1);
 	if (!theirs)
 		return fail("share");

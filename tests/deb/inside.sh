@@ -182,6 +182,22 @@ restart_quickly()
 	systemctl daemon-reload
 }
 
+# entries FIELD=VALUE...: the service's entries of the journal that have all of these
+entries() { journalctl -q -o json --output-fields=MESSAGE,GNTDEV_COMMAND "_SYSTEMD_UNIT=$service" "$@"; }
+
+has_entry() { [ -n "$(entries "$@")" ]; }
+
+# What a client was refused is found by what it was about.
+tells_a_grant()
+{
+	"${member[@]}" gntdev-run /test/client ungranted || return 1
+	wait_for 10 has_entry MESSAGE_ID=e56279b65a95480382e1a31786283e63 GNTDEV_DOMID=1 GNTDEV_REF=4000 \
+		GNTDEV_GNTST=bad_gntref GNTDEV_OPERATION=mmap "GNTDEV_UID=$(id -u nobody)" ERRNO=22 PRIORITY=4 &&
+		entries GNTDEV_REF=4000 | grep '"GNTDEV_COMMAND":"client"'
+}
+
+tells_a_rule() { wait_for 10 has_entry MESSAGE_ID=85442b012a954492aa4ec57beda160a2 GNTDEV_RULE=test ERRNO=1; }
+
 service_tests()
 {
 	check "the units are valid" systemd-analyze verify --man=no $service $socket
@@ -197,8 +213,10 @@ service_tests()
 	check "the group can ask" "${member[@]}" gntdevctl stats
 	check "a stranger cannot" answers 4 "${stranger[@]}" gntdevctl stats
 	check "what a client has mapped is shown" shows_a_client
+	check "the journal tells a grant that is none, by its fields" tells_a_grant
 	check "the doctor finds no fault" gntdevctl doctor
 	check "systemctl reload reads a policy that denies" reload_denies
+	check "the journal tells the rule" tells_a_rule
 	check "a broken one is refused, and said in the status" reload_is_refused
 	check "another one allows again" reload_allows
 	check "the watchdog is content for three of its times" stays_up 6
