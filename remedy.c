@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "failure.h"
 #include "hypercall.h"
@@ -73,6 +74,16 @@ static const struct advice lost = {
 		  "cuse-gntdev.service when its clients have ended, and see \"xl dmesg\"",
 };
 
+/* No rule's word, but that of the policy as a whole. */
+static const struct advice pv_descriptor = {
+	.cause = "in a PV dom0 a window gives its holder all of the granter's memory: by default "
+		 "only root "
+		 "gets one, and nobody who has been passed another user's descriptor",
+	.remedy = "trust the client by a rule with pv_descriptor = yes in /etc/cuse-gntdev.conf, "
+		  "or run "
+		  "it as root; have it open the device itself",
+};
+
 static const struct advice *advice_of(int status)
 {
 	for (size_t i = 0; i < sizeof(by_status) / sizeof(by_status[0]); i++)
@@ -117,11 +128,6 @@ static const struct {
 	  "mmap" },
 	{ TRACE_MMAP, EACCES, "the descriptor was not opened for writing",
 	  "have the client open the device O_RDWR" },
-	{ TRACE_MMAP, EPERM,
-	  "in a PV dom0 a window gives its holder all of the granter's memory, so only root gets "
-	  "one by default",
-	  "trust the client by a rule with pv_descriptor = yes in /etc/cuse-gntdev.conf, or run "
-	  "it as root" },
 	{ TRACE_MMAP, ENODEV,
 	  "who asked does not hold the device open, or its preload object is "
 	  "of another version",
@@ -179,13 +185,21 @@ static int find_request(const struct failure_entry *e)
 	return -1;
 }
 
+/* Return: NULL if there is nothing special about it. */
+static const struct advice *find_advice(const struct failure_entry *e)
+{
+	if (was_lost(e))
+		return &lost;
+	if (e->kind == FAILURE_RULE && !strcmp(e->rule, "pv_descriptor"))
+		return &pv_descriptor;
+	return e->kind == FAILURE_GRANT ? advice_of(e->status) : NULL;
+}
+
 const char *failure_cause(const struct failure_entry *e)
 {
-	const struct advice *a = e->kind == FAILURE_GRANT ? advice_of(e->status) : NULL;
+	const struct advice *a = find_advice(e);
 	int i = e->kind == FAILURE_REQUEST ? find_request(e) : -1;
 
-	if (was_lost(e))
-		return lost.cause;
 	if (a)
 		return a->cause;
 	return i >= 0 ? by_request[i].cause : by_kind[e->kind].cause;
@@ -193,11 +207,9 @@ const char *failure_cause(const struct failure_entry *e)
 
 const char *failure_remedy(const struct failure_entry *e)
 {
-	const struct advice *a = e->kind == FAILURE_GRANT ? advice_of(e->status) : NULL;
+	const struct advice *a = find_advice(e);
 	int i = e->kind == FAILURE_REQUEST ? find_request(e) : -1;
 
-	if (was_lost(e))
-		return lost.remedy;
 	if (a)
 		return a->remedy;
 	return i >= 0 ? by_request[i].remedy : by_kind[e->kind].remedy;

@@ -287,13 +287,17 @@ END_TEST
 START_TEST(mmap_of_a_pv_window)
 {
 	uint64_t fh = open_as(4711), index;
+	struct failure_entry e;
 
 	ck_assert_int_eq(map(fh, rig_grant(false), &index), 0);
 	rig.gd.hv->pages = HV_PAGES_FRAMES;
 	ck_assert_ptr_eq(rig_mmap(fh, index, 4096, RW, MAP_SHARED), MAP_FAILED);
 	ck_assert_int_eq(errno, EPERM);
 	rig.gd.hv->pages = HV_PAGES_FILE;
-	ck_assert_str_eq(last_failure().rule, "pv_descriptor");
+	e = last_failure();
+	ck_assert_str_eq(e.rule, "pv_descriptor");
+	ck_assert_ptr_nonnull(strstr(failure_cause(&e), "PV dom0"));
+	ck_assert_ptr_nonnull(strstr(failure_remedy(&e), "pv_descriptor = yes"));
 	ck_assert_uint_eq(rig_handles(), 0);
 }
 END_TEST
