@@ -349,6 +349,17 @@ static void check_policy(struct copy_job *j)
 	j->err = o ? -EPERM : -EBADF;
 }
 
+/* The call's first grant, for who traces it. */
+static void trace_first(struct copy_job *j)
+{
+	const segment_t *s = &j->seg[0];
+
+	if (j->first || !j->n || (source_is_local(s) && dest_is_local(s)))
+		return;
+	j->c.ev.domid = source_is_local(s) ? s->dest.foreign.domid : s->source.foreign.domid;
+	j->c.ev.ref = source_is_local(s) ? s->dest.foreign.ref : s->source.foreign.ref;
+}
+
 /* Read and check a batch. Return: 0 with j->good and j->err, -errno, CALLER_RETRIED. */
 static int read_batch(struct copy_job *j)
 {
@@ -359,6 +370,7 @@ static int read_batch(struct copy_job *j)
 	err = fetch_segments(j);
 	if (err)
 		return err;
+	trace_first(j);
 	for (j->good = 0; j->good < j->n; j->good++) {
 		err = check_segment(&j->seg[j->good]);
 		if (err) {

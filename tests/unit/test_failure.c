@@ -383,11 +383,16 @@ START_TEST(each_status_of_a_copy)
 	char local[8];
 	segment_t s = { .len = 8, .flags = GNTCOPY_source_gref };
 	struct ioctl_gntdev_grant_copy op = { .count = 1, .segments = &s };
+	struct trace_reader *trace = trace_open();
+	struct trace_event ev[3];
 	struct failure_entry e;
+	uint64_t lost;
 
 	/* Paged out for as long as the client waits is a bad page, as the driver says. */
-	if (-_i == GNTST_eagain)
+	if (-_i == GNTST_eagain) {
+		trace_close(trace);
 		return;
+	}
 	s.source.foreign.ref = ref;
 	s.source.foreign.domid = RIG_GRANTER;
 	s.dest.virt = local;
@@ -396,6 +401,14 @@ START_TEST(each_status_of_a_copy)
 	ck_assert_int_eq(s.status, -_i);
 	the_grant(ref, -_i, &e);
 	ck_assert_int_eq(e.op, TRACE_GRANT_COPY);
+	/* The hypercall and the ioctl: both say which grant. */
+	ck_assert_uint_eq(trace_read(trace, ev, 3, &lost), 2);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_eq(ev[i].op, i ? TRACE_GRANT_COPY : TRACE_HV_COPY);
+		ck_assert_int_eq(ev[i].domid, RIG_GRANTER);
+		ck_assert_uint_eq(ev[i].ref, ref);
+	}
+	trace_close(trace);
 }
 END_TEST
 
