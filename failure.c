@@ -41,7 +41,8 @@ static uint64_t statuses[STATUSES];
 
 /*
  * Clients are told apart by a small hash of their pid. Those that share a bucket share its budget, so
- * all together can never print more than BUCKETS * FAILURE_BURST lines in an interval.
+ * all together can never print more than (BUCKETS + 1) * FAILURE_BURST lines in an interval. The one more is
+ * for strangers, who can have any number of pids.
  */
 #define BUCKETS 256
 
@@ -49,7 +50,7 @@ static uint64_t statuses[STATUSES];
 #define BUCKET_LINES	0xfffULL
 #define BUCKET_INTERVAL 0xfffffULL
 
-static uint64_t buckets[BUCKETS];
+static uint64_t buckets[BUCKETS + 1];
 
 /*
  * bucket_take() - count one line of a client
@@ -57,15 +58,16 @@ static uint64_t buckets[BUCKETS];
  *
  * Return: whether it may be printed.
  */
-static bool bucket_take(pid_t pid, unsigned int *left_out)
+static bool bucket_take(const struct failure *f, unsigned int *left_out)
 {
-	uint64_t *b = &buckets[((uint32_t)pid * 2654435761U) >> 24];
+	uint32_t pid = f->stranger ? 0 : (uint32_t)f->pid;
+	uint64_t *b = &buckets[f->stranger ? BUCKETS : (pid * 2654435761U) >> 24];
 	struct timespec now;
 	uint64_t old, key, lines;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	key = (uint64_t)(uint32_t)pid << 32 |
-	      ((uint64_t)now.tv_sec / FAILURE_INTERVAL_S & BUCKET_INTERVAL) << 12;
+	key = (uint64_t)pid << 32 | ((uint64_t)now.tv_sec / FAILURE_INTERVAL_S & BUCKET_INTERVAL)
+					    << 12;
 	old = __atomic_load_n(b, __ATOMIC_RELAXED);
 	do {
 		*left_out = 0;
@@ -75,7 +77,7 @@ static bool bucket_take(pid_t pid, unsigned int *left_out)
 			lines = (old & BUCKET_LINES) + 1;
 			if (lines > BUCKET_LINES)
 				lines = BUCKET_LINES;
-		} else if (old >> 32 == (uint32_t)pid && (old & BUCKET_LINES) > FAILURE_BURST) {
+		} else if (old >> 32 == pid && (old & BUCKET_LINES) > FAILURE_BURST) {
 			*left_out = (unsigned int)((old & BUCKET_LINES) - FAILURE_BURST);
 		}
 	} while (!__atomic_compare_exchange_n(b, &old, key | lines, false, __ATOMIC_RELAXED,
@@ -245,7 +247,7 @@ void failure_vreport(const struct failure *f, const char *fmt, va_list ap)
 
 	failure_silent(f);
 	memset(&e, 0, sizeof(e));
-	if (!bucket_take(f->pid, &e.left_out))
+	if (!bucket_take(f, &e.left_out))
 		return;
 	e.time = realtime_ns();
 	e.kind = f->kind;

@@ -4,8 +4,9 @@
  *
  * A failure is told once, as a whole: who, what, which grant, what Xen said. From that come a line on
  * standard error or an entry of the journal with fields, an entry in the list of the last failures, and
- * counts. Lines and entries that a client can provoke are limited per client, so that none can
- * flood the log or push another's failures out of the list; counts are exact.
+ * counts. Lines and entries that a client can provoke are limited per thread or process, so that one that
+ * fails all the time neither floods the log nor pushes others' failures out of the list; who has the device
+ * open and starts very many can do both. Who has not is limited together with all such. Counts are exact.
  *
  * Any thread may call anything here at any time; nothing waits, but for the log to take a line.
  */
@@ -13,6 +14,7 @@
 #define FAILURE_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,10 +44,12 @@ enum failure_kind {
  * @ref:    the grant, -1: none is known
  * @status: GNTST_*, or HV_PENDING if Xen was not asked
  * @rule:   name of the rule or limit, or NULL
+ * @stranger: the client has not shown that it holds the device open: any local user may be it
  */
 struct failure {
 	enum failure_kind kind;
 	enum trace_op op;
+	bool stranger;
 	pid_t pid;
 	uid_t uid;
 	int error;
@@ -71,7 +75,7 @@ void failure_vreport(const struct failure *f, const char *fmt, va_list ap);
 /** failure_silent() - count a failure that the client has been told of before, and is not told again */
 void failure_silent(const struct failure *f);
 
-/* Failures per client and interval that are told; the rest of the interval is silent. */
+/* Failures per client, or of all strangers, and interval that are told; the rest of the interval is silent. */
 #define FAILURE_BURST	   10
 #define FAILURE_INTERVAL_S 10
 

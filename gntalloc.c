@@ -621,6 +621,7 @@ static void refuse(struct gntalloc *ga, struct mmap_call *mc, int err)
 	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, mc->pid, err);
 
 	f.uid = mc->uid;
+	f.stranger = err == ENODEV;
 	failure_report(&f, "%s: mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s", ga->dev.name,
 		       mc->rq.offset, mc->rq.length, strerrorname_np(err));
 	mmap_call_refuse(mc, err);

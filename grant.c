@@ -455,6 +455,7 @@ static void not_claimed(struct gntdev *gd, struct mmap_call *mc, struct trace_ev
 {
 	struct failure f = mmap_failure(FAILURE_REQUEST, mc, err);
 
+	f.stranger = err == -ENODEV;
 	if (err == -EPERM) {
 		f.kind = r->kind;
 		f.domid = r->domid;

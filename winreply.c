@@ -138,5 +138,6 @@ void winreply_tell(pid_t pid, uid_t uid, int error, const char *why)
 	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, pid, error);
 
 	f.uid = uid;
+	f.stranger = true;
 	failure_report(&f, "window request refused (%s): %s", strerror(error), why);
 }

@@ -60,7 +60,7 @@ int winreply_send(struct winreply *r, int sock);
  */
 int winreply_check(const struct window_request *rq, size_t len, const char **why);
 
-/** winreply_tell() - tell the log and others that a client's request was refused. @error: positive */
+/** winreply_tell() - tell the log and others that a request of anybody's was refused. @error: positive */
 void winreply_tell(pid_t pid, uid_t uid, int error, const char *why);
 
 /** winreply_refuse() - say no, with a positive errno, to a client that is perhaps still there */

@@ -19,6 +19,7 @@
 #include "failure.h"
 #include "log.h"
 #include "rig.h"
+#include "winreply.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -456,6 +457,27 @@ START_TEST(a_flood_is_counted_and_told_in_part)
 }
 END_TEST
 
+/* Anybody may connect to the window socket, with as many processes as it likes. */
+START_TEST(strangers_share_what_is_told_of_them)
+{
+	static struct failure_entry e[FAILURE_KEPT];
+	const int n = 100;
+
+	for (int i = 0; i < n; i++)
+		winreply_tell(100000 + i, 1000, EINVAL, "nonsense");
+	for (int i = 0; i < n; i++)
+		mmap_with_a_guess();
+	ck_assert_uint_eq(failure_count(FAILURE_REQUEST), 2 * n);
+	/* The interval may have ended in between. */
+	ck_assert_uint_le(failure_read(0, e, FAILURE_KEPT), 2 * FAILURE_BURST);
+	ck_assert_uint_le(n_journal, 2 * FAILURE_BURST);
+	/* What this process has said as a stranger costs it nothing as a client. */
+	map_nothing();
+	ck_assert_uint_eq(failure_read(0, e, 1), 1);
+	ck_assert_int_eq(e[0].op, TRACE_MAP_GRANT_REF);
+}
+END_TEST
+
 START_TEST(only_the_last_are_kept)
 {
 	static struct failure_entry e[2 * FAILURE_KEPT];
@@ -515,6 +537,7 @@ Suite *failure_suite(void)
 	tcase_add_loop_test(tc, each_status_of_a_copy, STATUS_FIRST, STATUS_LAST + 1);
 	tcase_add_loop_test(tc, each_status_of_an_unmap, STATUS_FIRST, STATUS_LAST + 1);
 	tcase_add_test(tc, a_flood_is_counted_and_told_in_part);
+	tcase_add_test(tc, strangers_share_what_is_told_of_them);
 	tcase_add_test(tc, only_the_last_are_kept);
 	tcase_add_test(tc, silence_is_counted);
 	tcase_add_test(tc, a_rule_is_named);
