@@ -218,8 +218,9 @@ static int64_t now_us(void)
 }
 
 /*
- * As systemd wants it told: a service of Type=notify is "reloading" between the two, and systemctl reload
- * waits for the second; Type=notify-reload, of newer versions, also looks at the time.
+ * As systemd wants it told: a service of Type=notify is "reloading" between the two. systemctl reload waits for
+ * the second only if it hears the first before ExecReload= has ended; with Type=notify-reload, of newer
+ * versions, which also looks at the time, it always does.
  */
 static void reload(struct daemon *d)
 {
