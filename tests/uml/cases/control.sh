@@ -52,6 +52,7 @@ check_output "stats: a histogram" '^    < +[0-9.]+ us +[0-9]+ #' "$ctl" stats
 check_output "stats: workers" '^  workers busy +[0-9] of 2 ' "$ctl" stats
 check_output "top" "^ +$pid root +1 +1 +[0-9]+(ms|s)  pending" "$ctl" top --batch --count=2
 check_output "top needs a terminal" 'top --batch' "$ctl" top
+check "output that nobody takes is not sent to the daemon" status_is 5 sh -c "'$ctl' top --batch --count=2 >&-"
 check_output "metrics" '^# TYPE cuse_gntdev_' "$ctl" metrics
 check_output "graph" "p$pid -> d1 \[label=\"1 page rw, 1 map\"\];" "$ctl" graph
 if command -v dot >/dev/null; then
