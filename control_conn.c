@@ -203,11 +203,13 @@ static bool receive(struct control_conn *c, uint64_t now)
 		c->eof = true;
 		return true;
 	}
-	c->since = now;
+	/* All of a GET has one time limit, and who is to take an answer is asked for that. */
 	if (c->kind == CONTROL_HTTP) {
 		http_take(c, buf, (size_t)n);
 		return true;
 	}
+	if (!unsent(c))
+		c->since = now;
 	memcpy(c->in + c->n_in, buf, (size_t)n);
 	c->n_in += (size_t)n;
 	return true;

@@ -44,7 +44,7 @@ struct control_limits {
  * @answer:  the answer under way
  * @eof:     it says no more
  * @closing: to be closed when @out has been taken
- * @since:   when it last said or took something
+ * @since:   when it last took something or, with nothing to take, said something; of HTTP: when it came, first
  */
 struct control_conn {
 	int fd;

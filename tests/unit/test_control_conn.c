@@ -95,6 +95,41 @@ START_TEST(a_reader_that_does_not_read_is_cut_off)
 }
 END_TEST
 
+/* Say a byte now and then, for as long as somebody listens, up to 1.5 s. Return: whether nobody does any more. */
+static bool is_cut_off_while_it_talks(int fd)
+{
+	for (int i = 0; i < 30; i++) {
+		if (send(fd, " ", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			return errno == EPIPE || errno == ECONNRESET;
+		usleep(50000);
+	}
+	return false;
+}
+
+START_TEST(who_talks_on_and_does_not_read_is_cut_off)
+{
+	int fd = control_connect();
+
+	/* More than the socket's queue and the buffer take. */
+	for (int i = 0; i < 64; i++)
+		control_say(fd, "{\"v\":1,\"do\":\"metrics\"}\n");
+	usleep(100000);
+	ck_assert_uint_gt(waiting_bytes(fd), 0);
+	ck_assert(is_cut_off_while_it_talks(fd));
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_get_that_comes_byte_by_byte_is_cut_off)
+{
+	int fd = control_connect_metrics();
+
+	control_say(fd, "GET");
+	ck_assert(is_cut_off_while_it_talks(fd));
+	close(fd);
+}
+END_TEST
+
 START_TEST(a_slow_reader_gets_all_of_its_list)
 {
 	int fd;
@@ -573,6 +608,8 @@ Suite *control_conn_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, short_limits, control_teardown);
 	tcase_add_test(tc, a_reader_that_does_not_read_is_cut_off);
+	tcase_add_test(tc, who_talks_on_and_does_not_read_is_cut_off);
+	tcase_add_test(tc, a_get_that_comes_byte_by_byte_is_cut_off);
 	tcase_add_test(tc, a_slow_reader_gets_all_of_its_list);
 	tcase_add_test(tc, who_says_nothing_is_cut_off);
 	suite_add_tcase(s, tc);
