@@ -146,13 +146,14 @@ static int ioctl_map(struct gntdev *gd, struct caller *c)
 /*
  * told_about_preload() - whether this thread has been told, and remember that it has
  *
- * By hash: two threads that share a place may be told more than once.
+ * By hash: two threads that share a place may be told more than once. Those that are not visible (0) are
+ * many.
  */
 static bool told_about_preload(struct gntdev *gd, pid_t tid)
 {
 	int32_t *at = &gd->window_miss[((uint32_t)tid * 2654435761U) >> 24];
 
-	return __atomic_exchange_n(at, tid, __ATOMIC_RELAXED) == tid;
+	return tid && __atomic_exchange_n(at, tid, __ATOMIC_RELAXED) == tid;
 }
 
 /*

@@ -457,6 +457,25 @@ START_TEST(a_flood_is_counted_and_told_in_part)
 }
 END_TEST
 
+/* Of clients that cannot be seen each is told. */
+START_TEST(invisible_without_preload)
+{
+	struct ioctl_gntdev_unmap_grant_ref op = { .count = 1 };
+	struct failure_entry e;
+
+	for (uint64_t i = 1; i <= 2; i++) {
+		op.index = rig_map(rig.fh, 9);
+		ck_assert_int_eq(double_ioctl(&rig.gd.dev, rig.fh, IOCTL_GNTDEV_UNMAP_GRANT_REF,
+					      &op, DOUBLE_RETRY),
+				 0);
+		ck_assert_uint_eq(failure_read(0, &e, 1), 1);
+		ck_assert_uint_eq(e.seq, i);
+		ck_assert_int_eq(e.kind, FAILURE_PRELOAD);
+		ck_assert_int_eq(e.pid, 0);
+	}
+}
+END_TEST
+
 /* Anybody may connect to the window socket, with as many processes as it likes. */
 START_TEST(strangers_share_what_is_told_of_them)
 {
@@ -537,6 +556,7 @@ Suite *failure_suite(void)
 	tcase_add_loop_test(tc, each_status_of_a_copy, STATUS_FIRST, STATUS_LAST + 1);
 	tcase_add_loop_test(tc, each_status_of_an_unmap, STATUS_FIRST, STATUS_LAST + 1);
 	tcase_add_test(tc, a_flood_is_counted_and_told_in_part);
+	tcase_add_test(tc, invisible_without_preload);
 	tcase_add_test(tc, strangers_share_what_is_told_of_them);
 	tcase_add_test(tc, only_the_last_are_kept);
 	tcase_add_test(tc, silence_is_counted);
