@@ -92,6 +92,14 @@ static bool cgroup_whole(const struct who *w)
 	return cgroup_known(w) && w->cgroup[0] == '/';
 }
 
+/* Whoever is in no unit is not in one that is called "". */
+static enum match match_units(const struct policy_patterns *p, const struct who *w)
+{
+	if (p->n && cgroup_known(w) && !w->unit[0])
+		return MATCH_NO;
+	return match_patterns(p, w->unit, cgroup_known(w));
+}
+
 static enum match match_who(const struct policy_rule *r, const struct who *w)
 {
 	enum match m = match_users(&r->users, w);
@@ -99,7 +107,7 @@ static enum match match_who(const struct policy_rule *r, const struct who *w)
 	if (m != MATCH_NO)
 		m = both(m, match_groups(&r->groups, w));
 	if (m != MATCH_NO)
-		m = both(m, match_patterns(&r->units, w->unit, cgroup_known(w)));
+		m = both(m, match_units(&r->units, w));
 	if (m != MATCH_NO)
 		m = both(m, match_patterns(&r->cgroups, w->cgroup, cgroup_whole(w)));
 	return m;

@@ -213,6 +213,8 @@ START_TEST(half_known)
 	strcpy(w.cgroup, "/");
 	w.unit[0] = '\0';
 	expect("rule a { unit = '*.service' action = deny }", &w, 7, POLICY_ALLOW, "");
+	expect("rule a { unit = '*' action = allow } rule b { action = deny }", &w, 7, POLICY_DENY,
+	       "b");
 }
 END_TEST
 
