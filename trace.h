@@ -88,8 +88,8 @@ const char *trace_kind_name(enum trace_kind kind);
 /**
  * trace_now() - a clock for durations and ages, ns; near to CLOCK_MONOTONIC
  *
- * Any thread. Takes some nanoseconds everywhere, see trace_clock.c; two threads need not agree on it to
- * the last.
+ * Any thread. Takes some nanoseconds everywhere, but for the first call, which measures for 2 ms: see
+ * trace_clock.c. Two threads need not agree on it to the last.
  */
 uint64_t trace_now(void);
 

@@ -37,6 +37,7 @@ static uint64_t monotonic_ns(void)
 
 static void measure(void)
 {
+	unsigned __int128 ns;
 	uint64_t now, ticks;
 
 	start_ns = monotonic_ns();
@@ -45,7 +46,9 @@ static void measure(void)
 		now = monotonic_ns();
 		ticks = __rdtsc();
 	} while (now - start_ns < MEASURE_NS);
-	__atomic_store_n(&per_tick, ((now - start_ns) << SHIFT) / (ticks - start_ticks),
+	/* Whoever is stopped meanwhile measures for longer, which is no worse. */
+	ns = now - start_ns;
+	__atomic_store_n(&per_tick, (uint64_t)((ns << SHIFT) / (ticks - start_ticks)),
 			 __ATOMIC_RELEASE);
 }
 
