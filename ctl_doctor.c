@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control_out.h"
 #include "ctl_client.h"
 #include "ctl_text.h"
 
@@ -75,12 +76,12 @@ struct report {
 
 static void print_json(const struct finding *f)
 {
-	json_t *o =
-		json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "finding", "check", f->check, "level",
-			  level_names[f->level], "what", f->what, "why", f->why, "mend", f->mend);
+	json_t *o = json_pack("{s:{s:s, s:s, s:o, s:o, s:o}}", "finding", "check", f->check,
+			      "level", level_names[f->level], "what", control_text(f->what), "why",
+			      control_text(f->why), "mend", control_text(f->mend));
 
 	if (!o)
-		exit(ctl_error(CTL_FAILED, "%s: a finding is no UTF-8", f->check));
+		exit(ctl_error(CTL_FAILED, "no memory"));
 	json_dumpf(o, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
 	putchar('\n');
 	json_decref(o);

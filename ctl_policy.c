@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control_out.h"
 #include "ctl_client.h"
 #include "ctl_text.h"
 #include "policy.h"
@@ -104,13 +105,13 @@ static int load(const char *file, bool named, struct policy **p, char *why, size
 
 static void add_string(const char *text, void *arg)
 {
-	json_array_append_new(arg, json_string(text));
+	json_array_append_new(arg, control_text(text));
 }
 
 /* @p: what was read, or NULL: @why not. */
 static void print_json(const char *file, const struct policy *p, const char *why)
 {
-	json_t *o = json_pack("{s:s, s:b}", "file", file, "good", p != NULL);
+	json_t *o = json_pack("{s:o, s:b}", "file", control_text(file), "good", p != NULL);
 	json_t *files = json_array(), *warnings = json_array();
 
 	if (p) {
@@ -118,7 +119,7 @@ static void print_json(const char *file, const struct policy *p, const char *why
 		policy_for_each_warning(p, add_string, warnings);
 		json_object_set_new(o, "rules", json_integer(policy_n_rules(p)));
 	} else {
-		json_object_set_new(o, "error", json_string(why));
+		json_object_set_new(o, "error", control_text(why));
 	}
 	json_object_set_new(o, "files", files);
 	json_object_set_new(o, "warnings", warnings);

@@ -509,7 +509,39 @@ START_TEST(a_policy_file_is_checked)
 	strcat(line, " --json");
 	ck_assert_int_eq(ctl_rig_run(ctl_policy, line), CTL_BAD);
 	has(ctl_rig_out, "\"good\": false");
+	/* What is wrong may be no text at all. */
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("rule \"x\" { action = \xff }\n", f);
+	fclose(f);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, line), CTL_BAD);
+	has(ctl_rig_out, ":1: action \\\"\\uFFFD\\\": allow, deny or read-only is wanted\"");
 	unlink(path);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "check /tmp/\xff --json"), CTL_BAD);
+	has(ctl_rig_out, "\"file\": \"/tmp/\\uFFFD\"");
+}
+END_TEST
+
+START_TEST(doctor_tells_what_is_no_text)
+{
+	char dir[64], etc[80], path[128], line[128];
+	FILE *f;
+
+	snprintf(dir, sizeof(dir), "/tmp/test-ctl-%d.root", (int)getpid());
+	snprintf(etc, sizeof(etc), "%s/etc", dir);
+	snprintf(path, sizeof(path), "%s/cuse-gntdev.conf", etc);
+	ck_assert(!mkdir(dir, 0755) && !mkdir(etc, 0755));
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("rule \"x\" { action = \xff }\n", f);
+	fclose(f);
+	snprintf(line, sizeof(line), "--json --root=%s", dir);
+	ck_assert_int_eq(ctl_rig_run(ctl_doctor, line), CTL_BAD);
+	has(ctl_rig_out, "\"check\":\"policy\",\"level\":\"fault\"");
+	has(ctl_rig_out, "\"check\":\"node\"");
+	unlink(path);
+	rmdir(etc);
+	rmdir(dir);
 }
 END_TEST
 
@@ -601,6 +633,7 @@ Suite *ctl_suite(void)
 	tcase_add_test(tc, trace_ends_well_by_a_signal);
 	tcase_add_test(tc, explain_names_the_rule);
 	tcase_add_test(tc, a_policy_file_is_checked);
+	tcase_add_test(tc, doctor_tells_what_is_no_text);
 	tcase_add_test(tc, a_graph_is_text_or_a_drawing);
 	tcase_add_test(tc, top_prints_pictures);
 	suite_add_tcase(s, tc);
