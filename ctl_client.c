@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,6 +50,10 @@ static int cannot_connect(struct ctl_client *c, const char *path, int error)
 			"no daemon listens on %s: is it running? See: systemctl status " CTL_UNIT
 			" (for another device or run directory: --name, --run-dir)",
 			path);
+	case EAGAIN:
+		return fail(c, CTL_UNREACHABLE,
+			    "%s: the daemon has not answered for %d s: it hangs", path,
+			    CTL_PATIENCE_MS / 1000);
 	case EACCES:
 	case EPERM:
 		return denied(c, path, "no permission");
@@ -59,6 +64,7 @@ static int cannot_connect(struct ctl_client *c, const char *path, int error)
 
 int ctl_open(struct ctl_client *c, const char *path)
 {
+	const struct timeval patience = { .tv_sec = CTL_PATIENCE_MS / 1000 };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
 	memset(c, 0, sizeof(*c));
@@ -70,6 +76,8 @@ int ctl_open(struct ctl_client *c, const char *path)
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return fail(c, CTL_FAILED, "socket: %s", strerror(errno));
+	/* It is for connect(), too, which waits where a daemon that hangs has its queue full. */
+	setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(c->fd, (struct sockaddr *)&addr, sizeof(addr)))
 		return cannot_connect(c, path, errno);
 	return 0;
@@ -158,6 +166,9 @@ static enum ctl_answer receive(struct ctl_client *c, int timeout_ms)
 	ssize_t n;
 	int k = poll(&p, 1, timeout_ms);
 
+	/* A terminal whose size has changed, say, is no reason to give up. */
+	if (k < 0 && errno == EINTR && !ctl_stop)
+		return CTL_RECORD;
 	if (k == 0 || (k < 0 && errno == EINTR))
 		return CTL_TIMEOUT;
 	if (room_for_more(c))

@@ -54,7 +54,7 @@ struct ctl_record {
 enum ctl_answer {
 	CTL_RECORD,
 	CTL_END,     /* the answer is complete; @value is the object of "end" */
-	CTL_TIMEOUT, /* nothing came in time, or a signal; the answer goes on */
+	CTL_TIMEOUT, /* nothing came in time, or ctl_stop is set; the answer goes on */
 	CTL_BROKEN,  /* see @status and @why */
 };
 
@@ -70,7 +70,7 @@ json_t *ctl_request(const char *what);
 /** ctl_ask() - send a request, which is given away. Return: 0; else c->status, c->why */
 int ctl_ask(struct ctl_client *c, json_t *request);
 
-/** ctl_next() - take a line of the answer. @timeout_ms: how long to wait for it */
+/** ctl_next() - take a line of the answer. @timeout_ms: how long to wait; anew after a signal that does not end us */
 enum ctl_answer ctl_next(struct ctl_client *c, struct ctl_record *r, int timeout_ms);
 
 /* Return: whether to go on. */

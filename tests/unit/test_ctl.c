@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctl_client.h"
@@ -293,6 +296,67 @@ START_TEST(answers_come_in_pieces)
 	ck_assert_int_eq(ctl_next(&c, &r, 0), CTL_TIMEOUT);
 	ctl_close(&c);
 	ctl_close(&c);
+}
+END_TEST
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+/* As a terminal does whose size changes. */
+static void *resize(void *arg)
+{
+	pthread_t *to = arg;
+
+	for (int i = 0; i < 10; i++) {
+		usleep(20000);
+		pthread_kill(*to, SIGWINCH);
+	}
+	return NULL;
+}
+
+START_TEST(a_signal_is_no_silence)
+{
+	static const struct canned canned[] = { { "", "{\"open\":{}}\n" }, { 0 } };
+	const struct sigaction sa = { .sa_handler = nothing };
+	pthread_t t, self = pthread_self();
+	struct timespec start, now;
+	struct ctl_client c;
+	struct ctl_record r;
+
+	ctl_rig_start(canned);
+	ck_assert(!sigaction(SIGWINCH, &sa, NULL));
+	ck_assert_int_eq(ctl_open(&c, ctl_rig_path), 0);
+	ck_assert_int_eq(ctl_ask(&c, ctl_request("list")), 0);
+	ck_assert_int_eq(ctl_next(&c, &r, 5000), CTL_RECORD);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	ck_assert_int_eq(pthread_create(&t, NULL, resize, &self), 0);
+	ck_assert_int_eq(ctl_next(&c, &r, 300), CTL_TIMEOUT);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ck_assert_int_ge(
+		(now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000, 299);
+	pthread_join(t, NULL);
+	ctl_close(&c);
+}
+END_TEST
+
+/* One that hangs: connections wait in its queue, until there is no room. */
+START_TEST(nobody_takes_the_connection)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "/tmp/test-ctl-hangs" };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct ctl_client c[2];
+
+	unlink(addr.sun_path);
+	ck_assert(!bind(listener, (struct sockaddr *)&addr, sizeof(addr)) && !listen(listener, 0));
+	ck_assert_int_eq(ctl_open(&c[0], addr.sun_path), 0);
+	ck_assert_int_eq(ctl_open(&c[1], addr.sun_path), CTL_UNREACHABLE);
+	has(c[1].why, "has not answered for 10 s");
+	ctl_close(&c[0]);
+	ctl_close(&c[1]);
+	close(listener);
+	unlink(addr.sun_path);
 }
 END_TEST
 
@@ -609,6 +673,8 @@ Suite *ctl_suite(void)
 	Suite *s = suite_create("ctl");
 	TCase *tc = tcase_create("commands");
 
+	/* More than CTL_PATIENCE_MS. */
+	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, list_prints_a_table);
 	tcase_add_test(tc, list_prints_records);
 	tcase_add_test(tc, json_is_ascii);
@@ -624,6 +690,8 @@ Suite *ctl_suite(void)
 	tcase_add_loop_test(tc, nonsense_is_an_error, 0, 8);
 	tcase_add_loop_test(tc, odd_records_are_survived, 0, 8);
 	tcase_add_test(tc, answers_come_in_pieces);
+	tcase_add_test(tc, a_signal_is_no_silence);
+	tcase_add_test(tc, nobody_takes_the_connection);
 	tcase_add_test(tc, a_long_line_is_read_whole);
 	tcase_add_test(tc, stats_are_readable);
 	tcase_add_test(tc, metrics_are_the_daemons_text);
