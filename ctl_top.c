@@ -6,6 +6,7 @@
  * ends the program, but SIGKILL, passes the one place where the terminal is given back.
  */
 #include <ncurses.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -35,6 +36,7 @@ static const struct argp_option options[] = {
 /**
  * struct top - the command line, and what is shown
  * @count: pictures to show, 0: no end
+ * @path:  of the control socket
  * @asked: CLOCK_MONOTONIC, ns, of @f.stats
  */
 struct top {
@@ -42,6 +44,7 @@ struct top {
 	unsigned long delay;
 	unsigned long count;
 	bool batch;
+	char path[512];
 	struct ctl_client c;
 	struct ctl_top_frame f;
 	json_t *hello, *stats, *before, *opens;
@@ -104,18 +107,39 @@ static bool take_open(const struct ctl_record *r, void *arg)
 	return true;
 }
 
+/*
+ * Between pictures the daemon may have closed the connection, since nothing was said for long, or may have been
+ * replaced. A connection of which nothing is to be read is there. Return: 0, or t->c.status.
+ */
+static int connect_again(struct top *t)
+{
+	struct pollfd p = { .fd = t->c.fd, .events = POLLIN };
+	int status;
+
+	if (poll(&p, 1, 0) <= 0)
+		return 0;
+	ctl_close(&t->c);
+	status = ctl_open(&t->c, t->path);
+	if (status)
+		return status;
+	json_decref(t->hello);
+	return ctl_each(&t->c, ctl_request("hello"), NULL, NULL, &t->hello);
+}
+
 /* The figures for the next picture. Return: 0, or t->c.status. */
 static int ask(struct top *t)
 {
 	json_t *list = ctl_request("list");
 	int64_t asked = now_ns();
-	int status;
+	int status = connect_again(t);
 
 	json_decref(t->before);
 	t->before = t->stats;
 	t->f.seconds = (double)(asked - t->asked) / 1e9;
 	t->asked = asked;
-	status = ctl_each(&t->c, ctl_request("stats"), NULL, NULL, &t->stats);
+	t->stats = NULL;
+	if (!status)
+		status = ctl_each(&t->c, ctl_request("stats"), NULL, NULL, &t->stats);
 	json_decref(t->opens);
 	t->opens = json_array();
 	if (json_object_set_new(list, "maps", json_false()) || !t->opens)
@@ -300,6 +324,8 @@ int ctl_top(struct ctl *ctl, int argc, char **argv)
 	if (ctl->json && !t.batch)
 		return ctl_error(CTL_USAGE, "top --json is for --batch");
 	status = ctl_connect(ctl, &t.c);
+	if (!status)
+		status = ctl_socket_path(ctl, t.path, sizeof(t.path));
 	if (!status)
 		status = run(&t);
 	ctl_close(&t.c);

@@ -18,6 +18,7 @@
 
 #include "control_peer.h"
 #include "control_rig.h"
+#include "ctl_rig.h"
 
 static const char *text_at(json_t *o, const char *name)
 {
@@ -127,6 +128,13 @@ START_TEST(a_get_that_comes_byte_by_byte_is_cut_off)
 	control_say(fd, "GET");
 	ck_assert(is_cut_off_while_it_talks(fd));
 	close(fd);
+}
+END_TEST
+
+START_TEST(top_may_wait_longer_than_others_may_be_silent)
+{
+	snprintf(ctl_rig_path, 64, "%s", control_cfg.path);
+	ck_assert_int_eq(ctl_rig_run(ctl_top, "--batch --count=2 --delay=1"), CTL_DONE);
 }
 END_TEST
 
@@ -610,6 +618,7 @@ Suite *control_conn_suite(void)
 	tcase_add_test(tc, a_reader_that_does_not_read_is_cut_off);
 	tcase_add_test(tc, who_talks_on_and_does_not_read_is_cut_off);
 	tcase_add_test(tc, a_get_that_comes_byte_by_byte_is_cut_off);
+	tcase_add_test(tc, top_may_wait_longer_than_others_may_be_silent);
 	tcase_add_test(tc, a_slow_reader_gets_all_of_its_list);
 	tcase_add_test(tc, who_says_nothing_is_cut_off);
 	suite_add_tcase(s, tc);
