@@ -497,6 +497,7 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 		map_grants(mp);
 		return;
 	}
+	tell_no_window(mc, m->count, -ENOMEM);
 	if (map_settle(m, false) == MAP_DEAD)
 		grant_finish(gd, m);
 	refuse_mmap(mc, &ev, -ENOMEM);
