@@ -216,25 +216,25 @@ void doctor_xenfs(const struct doctor *d)
 
 /* --- the device's node ------------------------------------------------------------------------ */
 
-/* The name as sysfs has it. */
-static bool in_class(const struct doctor *d, const char *class)
+/* The device as sysfs has it, or a file of its there. *@path: where. */
+static bool in_class(const struct doctor *d, const char *class, const char *file, char *path)
 {
-	char path[PATH_MAX], name[256];
+	char name[256];
 
 	snprintf(name, sizeof(name), "%s", d->ctl->name);
 	for (char *c = name; *c; c++)
 		if (*c == '/')
 			*c = '!';
-	return below(d, path, "/sys/class/%s/%s", class, name);
+	return below(d, path, "/sys/class/%s/%s%s", class, name, file);
 }
 
 static void node_without_daemon(const struct doctor *d, const char *path)
 {
-	char mend[PATH_MAX];
+	char mend[PATH_MAX], class[PATH_MAX];
 
-	if (in_class(d, "misc"))
+	if (in_class(d, "misc", "", class))
 		return; /* told by doctor_kernel_driver() */
-	if (in_class(d, "cuse")) {
+	if (in_class(d, "cuse", "", class)) {
 		doctor_tell(d, FINDING_FAULT, "node", "fuser -v /dev/cuse",
 			    "another CUSE daemon serves it, or cuse_gntdev with another --run-dir "
 			    "(then "
@@ -248,6 +248,31 @@ static void node_without_daemon(const struct doctor *d, const char *path)
 	doctor_tell(d, FINDING_FAULT, "node", mend,
 		    "nothing serves it: opening it gives ENXIO, or makes a file",
 		    "/dev/%s is left over", d->ctl->name);
+}
+
+/*
+ * udev makes no nodes, and the kernel makes one once. One made by hand serves as well, but the kernel does not
+ * remove it, and it would be in the way of the next daemon.
+ */
+static void daemon_without_node(const struct doctor *d)
+{
+	char path[PATH_MAX], why[1024], dev[32] = "";
+	unsigned int major, minor;
+
+	if (in_class(d, "cuse", "/dev", path))
+		first_word(path, dev, sizeof(dev));
+	if (sscanf(dev, "%u:%u", &major, &minor) != 2)
+		snprintf(why, sizeof(why),
+			 "the daemon serves the device, and its node was removed");
+	else
+		snprintf(
+			why, sizeof(why),
+			"its node was removed, or devtmpfs is not mounted on /dev here. A restart "
+			"ends what clients have mapped; without one: mknod -m 660 /dev/%s c %u %u, "
+			"and rm it before the next start",
+			d->ctl->name, major, minor);
+	doctor_tell(d, FINDING_FAULT, "node", "systemctl restart " CTL_UNIT, why,
+		    "/dev/%s is not there", d->ctl->name);
 }
 
 void doctor_node(const struct doctor *d)
@@ -265,12 +290,7 @@ void doctor_node(const struct doctor *d)
 	else if (there)
 		doctor_tell(d, FINDING_OK, "node", "", "", "/dev/%s is there", d->ctl->name);
 	else if (alive)
-		doctor_tell(
-			d, FINDING_FAULT, "node",
-			"udevadm trigger --action=add --subsystem-match=cuse",
-			"the daemon serves the device; its node was removed, or devtmpfs is not "
-			"mounted on /dev here",
-			"/dev/%s is not there", d->ctl->name);
+		daemon_without_node(d);
 	else
 		doctor_tell(d, FINDING_INFO, "node", "", "the daemon makes it",
 			    "/dev/%s is not there", d->ctl->name);

@@ -196,7 +196,13 @@ START_TEST(the_node)
 	is(FINDING_INFO, "node", "not there", "");
 	doctor.hello = hello;
 	doctor_node(&doctor);
-	is(FINDING_FAULT, "node", "not there", "udevadm trigger");
+	is(FINDING_FAULT, "node", "not there", "systemctl restart");
+	file("/sys/class/cuse/xen!gntdev/dev", "252:7\n");
+	doctor_node(&doctor);
+	is(FINDING_FAULT, "node", "not there", "systemctl restart");
+	ck_assert_ptr_nonnull(strstr(told.why, "mknod -m 660 /dev/xen/gntdev c 252 7,"));
+	unlink(at("/sys/class/cuse/xen!gntdev/dev"));
+	rmdir(at("/sys/class/cuse/xen!gntdev"));
 	file("/dev/xen/gntdev", "");
 	doctor_node(&doctor);
 	is(FINDING_FAULT, "node", "no device", "restart");
@@ -207,7 +213,7 @@ START_TEST(the_node)
 	doctor.hello = NULL;
 	doctor_node(&doctor);
 	is(FINDING_FAULT, "node", "left over", "rm /dev/xen/gntdev && ");
-	file("/sys/class/cuse/xen!gntdev", "");
+	file("/sys/class/cuse/xen!gntdev/dev", "252:7\n");
 	doctor_node(&doctor);
 	is(FINDING_FAULT, "node", "no daemon of ours", "fuser -v /dev/cuse");
 	doctor.denied = true;

@@ -145,6 +145,11 @@ wait_for 5 sh -c "'$ctl' errors --json | grep -q '\"kind\":\"preload\"'"
 check_output "a client without the object: remedy" '^    remedy  start it as "gntdev-run PROGRAM ARGS"' \
 	"$ctl" errors -n 5
 check_output "doctor tells it" '^warning +clients ' "$ctl" doctor
+rm /dev/xen/gntdev
+eval "$("$ctl" doctor | sed -n 's/.* \(mknod [^,]*\), and rm it .*/\1/p')"
+check_output "doctor's command makes a node that was removed" '^ok +node ' "$ctl" doctor
+check_output "it is the device" 'no such grant' client "$mapper" 1 40000
+rm /dev/xen/gntdev
 check "the daemon ends well" stop_daemon
 
 # --- each of Xen's statuses, and a hypercall that fails
