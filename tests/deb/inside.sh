@@ -55,6 +55,12 @@ has_mode()
 
 refused() { ! "$@"; }
 
+# Those of its threads that give way to the others: the nineteenth word of stat.
+has_thread_of_nice()
+{
+	sed 's/.*) //' /proc/"$(main_pid)"/task/*/stat | cut -d ' ' -f 17 | grep -qx "$1"
+}
+
 starts()
 {
 	systemctl start $service || { journalctl -u $service; return 1; }
@@ -219,6 +225,7 @@ service_tests()
 	check "the journal tells the rule" tells_a_rule
 	check "a broken one is refused, and said in the status" reload_is_refused
 	check "another one allows again" reload_allows
+	check "the control thread comes after the workers" has_thread_of_nice 5
 	check "the watchdog is content for three of its times" stays_up 6
 	check "it survives being killed" restarts_after KILL
 	check "a client works after that" gntdev-run /test/client
