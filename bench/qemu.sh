@@ -50,7 +50,7 @@ make_root()
 	cp "$(command -v busybox)" "$dir/guest/bin/busybox"
 	cp $cache/*.ko "$dir/guest/mod"
 	# shellcheck disable=SC2046 # paths of libraries have no spaces
-	add_file $(ldd "$dir"/guest/bin/{cuse_gntdev,gntdevctl,cuse_ioctl} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
+	add_file $(ldd "$dir"/guest/bin/{cuse_gntdev,gntdevctl,cuse_ioctl,cuse_trace} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
 	# pthread_cancel(), which libfuse's own threads need, loads it by name.
 	add_file "$(ldconfig -p | sed -n 's/.*libgcc_s.so.1 (libc6,x86-64) => //p' | head -n 1)"
 	cat >"$dir/guest/init" <<-'EOF'
