@@ -45,7 +45,7 @@ add_file()
 make_root()
 {
 	rm -rf "$dir/guest"
-	mkdir -p "$dir"/guest/{bin,dev,proc,sys,run,mod}
+	mkdir -p "$dir"/guest/{bin,dev,proc,sys,run,mod,tmp}
 	cp build/cuse_gntdev build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_trace,untraced_gntdev} "$dir/guest/bin"
 	cp "$(command -v busybox)" "$dir/guest/bin/busybox"
 	cp $cache/*.ko "$dir/guest/mod"
@@ -98,4 +98,4 @@ measure()
 
 measure 1 11 cuse_ioctl || exit 1
 # Who reads the trace is another process, that has a processor of its own.
-measure 2 6 cuse_trace || exit 1
+measure 2 7 cuse_trace || exit 1
