@@ -22,6 +22,9 @@
 /* Read sides before it is another connection's turn. */
 #define STEPS 64
 
+/* Holders whose windows are looked for in one turn. */
+#define STEP_HELD 1024
+
 #define REFS_MAX    1024
 #define HOLDERS_MAX 256
 
@@ -39,9 +42,16 @@ enum stage {
 	STAGE_END,
 };
 
+/* A window that a process holds. */
+struct held {
+	uint64_t window;
+	const struct control_holder *by;
+};
+
 /**
  * struct show - where it stands
  * @holders:   NULL: they are not known yet, or at all
+ * @held:      which windows they hold, @n_held, once @looked is all of them
  * @n_holders: how many have been told
  * @until:     when to go on without them, trace_now()
  * @cursor:    of the walk of this stage
@@ -55,6 +65,9 @@ struct show {
 	bool want_index;
 	enum stage stage;
 	struct control_holders *holders;
+	struct held *held;
+	size_t n_held;
+	size_t looked;
 	unsigned int n_holders;
 	uint64_t until;
 	uint64_t cursor;
@@ -91,17 +104,16 @@ static uint64_t window_of(struct show *s, const struct control_holder *h)
 static json_t *holders_of(struct show *s, uint64_t window)
 {
 	json_t *all = json_array();
-	const struct control_holder *h;
 	pid_t last = 0;
-	size_t n;
 
-	h = control_holders_list(s->holders, &n);
-	for (size_t i = 0; i < n && s->n_holders < HOLDERS_MAX; i++) {
-		if (h[i].pid == last || window_of(s, &h[i]) != window)
+	for (size_t i = 0; i < s->n_held && s->n_holders < HOLDERS_MAX; i++) {
+		const struct control_holder *h = s->held[i].by;
+
+		if (s->held[i].window != window || h->pid == last)
 			continue;
-		last = h[i].pid;
+		last = h->pid;
 		json_array_append_new(all, json_pack("{s:i, s:o}", "pid", (int)last, "command",
-						     control_text(h[i].comm)));
+						     control_text(h->comm)));
 		s->n_holders++;
 	}
 	return all;
@@ -126,16 +138,45 @@ static void look_refs(struct show *s, const struct map *m)
 
 /* --- stages: each returns whether it goes on; under RCU, but for the first ------------------------- */
 
-static bool wait_holders(struct show *s)
+static void forget_holders(struct show *s)
+{
+	control_holders_put(s->holders);
+	s->holders = NULL;
+}
+
+/* Once, and not for each map: there can be very many, and it takes its time. */
+static bool look_held(struct show *s)
+{
+	const struct control_holder *h;
+	size_t n, end;
+
+	h = control_holders_list(s->holders, &n);
+	if (!s->held)
+		s->held = malloc((n + 1) * sizeof(*s->held));
+	if (!s->held) {
+		forget_holders(s);
+		return false;
+	}
+	for (end = s->looked + STEP_HELD; s->looked < n && s->looked < end; s->looked++) {
+		const uint64_t window = window_of(s, &h[s->looked]);
+
+		if (window)
+			s->held[s->n_held++] = (struct held){ window, &h[s->looked] };
+	}
+	return s->looked < n;
+}
+
+static bool look_holders(struct show *s)
 {
 	if (!s->holders)
 		s->holders = control_holders_start();
 	s->answer.waiting = !s->holders || !control_holders_done(s->holders);
-	if (!s->answer.waiting || trace_now() < s->until)
-		return s->answer.waiting;
-	control_holders_put(s->holders);
-	s->holders = NULL;
+	if (!s->answer.waiting)
+		return look_held(s);
+	if (trace_now() < s->until)
+		return true;
 	s->answer.waiting = false;
+	forget_holders(s);
 	return false;
 }
 
@@ -223,7 +264,7 @@ static bool show_more(struct control_answer *a, struct control_out *out)
 	struct show *s = (struct show *)a;
 	size_t start = out->end;
 
-	if (s->stage == STAGE_HOLDERS && wait_holders(s))
+	if (s->stage == STAGE_HOLDERS && look_holders(s))
 		return true;
 	if (s->stage == STAGE_HOLDERS)
 		s->stage++;
@@ -238,8 +279,11 @@ static bool show_more(struct control_answer *a, struct control_out *out)
 
 static void show_free(struct control_answer *a)
 {
-	control_holders_put(((struct show *)a)->holders);
-	free(a);
+	struct show *s = (struct show *)a;
+
+	forget_holders(s);
+	free(s->held);
+	free(s);
 }
 
 /* --- the request -------------------------------------------------------------------------------- */

@@ -516,6 +516,43 @@ START_TEST(show_tells_refs_and_holders)
 }
 END_TEST
 
+static int64_t time_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+START_TEST(many_windows_hold_nobody_up)
+{
+	int64_t start, longest = 0;
+	uint32_t ref = 0;
+	char line[64];
+	int fd;
+
+	for (int i = 0; i < 10000; i++) {
+		/* A grant can be mapped 127 times. */
+		if (i % 100 == 0)
+			ref = rig_grant(false);
+		ck_assert_ptr_ne(
+			rig_mmap(rig.fh, rig_map(rig.fh, ref), 4096, PROT_READ, MAP_SHARED),
+			MAP_FAILED);
+	}
+	fd = control_connect();
+	snprintf(line, sizeof(line), "{\"v\":1,\"do\":\"show\",\"open\":\"%llx\"}\n",
+		 (unsigned long long)rig.fh);
+	control_say(fd, line);
+	while (!waiting_bytes(fd)) {
+		start = time_ms();
+		check_served();
+		longest = time_ms() - start > longest ? time_ms() - start : longest;
+	}
+	ck_assert_int_lt(longest, 200);
+	close(fd);
+}
+END_TEST
+
 START_TEST(show_tells_one_map_also_when_it_is_detached)
 {
 	uint32_t refs[3] = { rig_grant(false), rig_grant(false), rig_grant(false) };
@@ -635,6 +672,7 @@ Suite *control_conn_suite(void)
 	tcase_add_test(tc, a_second_server_is_refused);
 	tcase_add_test(tc, a_list_while_maps_come_and_go);
 	tcase_add_test(tc, show_tells_refs_and_holders);
+	tcase_add_test(tc, many_windows_hold_nobody_up);
 	tcase_add_test(tc, show_tells_one_map_also_when_it_is_detached);
 	tcase_add_test(tc, show_tells_many_refs);
 	tcase_add_loop_test(tc, show_refuses, 0, sizeof(show_refused) / sizeof(show_refused[0]));
