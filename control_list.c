@@ -44,12 +44,6 @@ static json_int_t age_ms(uint64_t born)
 
 /* --- opens -------------------------------------------------------------------------------------- */
 
-static void set_text(json_t *o, const char *name, const char *s)
-{
-	if (*s)
-		json_object_set_new(o, name, control_text(s));
-}
-
 void control_open_look(struct gnt_open *o, struct control_open *co)
 {
 	const struct gntdev_open *go = open_user(o);
@@ -74,9 +68,9 @@ void control_open_line(struct control_out *out, const struct control_open *co)
 			 age_ms(co->opened), "maps", (json_int_t)co->maps, "pages",
 			 (json_int_t)co->pages, "windows", (int)co->windows);
 	if (json) {
-		set_text(json, "command", w->comm);
-		set_text(json, "unit", w->unit);
-		set_text(json, "cgroup", w->cgroup);
+		control_set_text(json, "command", w->comm);
+		control_set_text(json, "unit", w->unit);
+		control_set_text(json, "cgroup", w->cgroup);
 	}
 	control_out_json(out, "open", json);
 }

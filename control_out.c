@@ -128,3 +128,9 @@ json_t *control_text(const char *s)
 
 	return json ? json : replaced(s);
 }
+
+void control_set_text(json_t *o, const char *name, const char *s)
+{
+	if (*s)
+		json_object_set_new(o, name, control_text(s));
+}

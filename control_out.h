@@ -70,4 +70,7 @@ void control_out_error(struct control_out *o, int err, const char *text);
  */
 json_t *control_text(const char *s);
 
+/** control_set_text() - a member of an object, left out if it is "": not known */
+void control_set_text(json_t *o, const char *name, const char *s);
+
 #endif /* CONTROL_OUT_H */

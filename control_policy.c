@@ -121,9 +121,12 @@ static const char *const actions[] = {
 
 static json_t *who_json(const struct who *w)
 {
-	return json_pack("{s:I, s:I, s:o, s:o, s:o}", "uid", (json_int_t)w->uid, "gid",
-			 (json_int_t)w->gid, "command", control_text(w->comm), "unit",
-			 control_text(w->unit), "cgroup", control_text(w->cgroup));
+	json_t *o = json_pack("{s:I, s:I}", "uid", (json_int_t)w->uid, "gid", (json_int_t)w->gid);
+
+	control_set_text(o, "command", w->comm);
+	control_set_text(o, "unit", w->unit);
+	control_set_text(o, "cgroup", w->cgroup);
+	return o;
 }
 
 /* What a verdict names belongs to the policy, so this is under RCU. */

@@ -216,13 +216,17 @@ static json_t *explain(long long pid, long long domid)
 
 START_TEST(explain_tells_which_rule_decides)
 {
-	json_t *all = explain(getpid(), 3), *end = control_end_of(all);
+	json_t *all = explain(getpid(), 3), *end = control_end_of(all), *value;
+	const char *name;
 
 	ck_assert_str_eq(text_at(end, "action"), "allow");
 	ck_assert(json_is_true(json_object_get(end, "default")));
 	ck_assert_ptr_null(json_object_get(end, "rule"));
 	ck_assert_int_eq(control_number_at(end, "who.uid"), geteuid());
 	ck_assert_str_eq(text_at(json_object_get(end, "who"), "command"), "test_control_fi");
+	/* What is not known is left out. */
+	json_object_foreach(json_object_get(end, "who"), name, value)
+		ck_assert(!json_is_string(value) || json_string_length(value));
 	json_decref(all);
 	obey("rule \"three\" {\n domid = 3\n action = deny }\n"
 	     "rule \"look\" { domid = 4 action = read-only }\n");
