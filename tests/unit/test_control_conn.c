@@ -18,7 +18,7 @@
 
 #include "control_peer.h"
 #include "control_rig.h"
-#include "ctl_rig.h"
+#include "ctl.h"
 
 static const char *text_at(json_t *o, const char *name)
 {
@@ -131,10 +131,27 @@ START_TEST(a_get_that_comes_byte_by_byte_is_cut_off)
 }
 END_TEST
 
+/* In a process without this one's threads: no exit(), which would have leaks looked for. */
+static int run_top(void)
+{
+	char name[] = "top", batch[] = "--batch", count[] = "--count=2";
+	char *argv[] = { name, batch, count, NULL };
+	struct ctl ctl = { .socket = control_cfg.path };
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
+		_exit(ctl_top(&ctl, 3, argv));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 START_TEST(top_may_wait_longer_than_others_may_be_silent)
 {
-	snprintf(ctl_rig_path, 64, "%s", control_cfg.path);
-	ck_assert_int_eq(ctl_rig_run(ctl_top, "--batch --count=2 --delay=1"), CTL_DONE);
+	ck_assert_int_eq(run_top(), CTL_DONE);
 }
 END_TEST
 
