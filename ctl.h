@@ -56,10 +56,6 @@ void ctl_parse(const struct argp *argp, int argc, char **argv, void *input);
 /** ctl_no_arguments() - parse the command line of a subcommand that has only the global options */
 void ctl_no_arguments(struct ctl *ctl, int argc, char **argv, const char *doc);
 
-/** ctl_number() - of [@min, @max], or the end of the program. @what: how it is called in the message */
-unsigned long ctl_number(const struct argp_state *state, const char *what, const char *arg,
-			 unsigned long min, unsigned long max);
-
 /** ctl_error() - a line on standard error, cleaned. Return: @status */
 int ctl_error(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

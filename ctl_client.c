@@ -103,6 +103,12 @@ json_t *ctl_request(const char *what)
 	return r;
 }
 
+void ctl_set(json_t *request, const char *key, json_t *value)
+{
+	if (json_object_set_new(request, key, value))
+		exit(ctl_error(CTL_FAILED, "no memory"));
+}
+
 /*
  * A daemon that refuses us says so in a line and closes: then there is no sending, but an answer to
  * read. So a closed connection is no error here.

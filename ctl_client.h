@@ -67,6 +67,9 @@ void ctl_close(struct ctl_client *c);
 /** ctl_request() - the object for a request of this name. Never NULL: ends the program without memory */
 json_t *ctl_request(const char *what);
 
+/** ctl_set() - give it an argument, or end the program without memory. @value: taken over; NULL: no memory */
+void ctl_set(json_t *request, const char *key, json_t *value);
+
 /** ctl_ask() - send a request, which is given away. Return: 0; else c->status, c->why */
 int ctl_ask(struct ctl_client *c, json_t *request);
 

@@ -10,6 +10,7 @@
 
 #include "ctl_client.h"
 #include "ctl_text.h"
+#include "option.h"
 
 /* So many the daemon keeps. */
 #define NUMBER_MAX 512
@@ -42,7 +43,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = a->ctl;
 		return 0;
 	case OPT_NUMBER:
-		a->number = ctl_number(state, "--number", arg, 1, NUMBER_MAX);
+		a->number = option_number(state, "number", arg, 1, NUMBER_MAX);
 		return 0;
 	case OPT_FOLLOW:
 		a->follow = true;
@@ -135,9 +136,10 @@ static json_t *request(long long after, unsigned long max)
 {
 	json_t *r = ctl_request("errors");
 
-	if ((after && json_object_set_new(r, "after", json_integer(after))) ||
-	    (max && json_object_set_new(r, "max", json_integer((json_int_t)max))))
-		exit(ctl_error(CTL_FAILED, "no memory"));
+	if (after)
+		ctl_set(r, "after", json_integer(after));
+	if (max)
+		ctl_set(r, "max", json_integer((json_int_t)max));
 	return r;
 }
 

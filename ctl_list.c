@@ -13,6 +13,7 @@
 
 #include "ctl_client.h"
 #include "ctl_text.h"
+#include "option.h"
 
 /* --- filters ---------------------------------------------------------------------------------- */
 
@@ -40,13 +41,7 @@ static unsigned long parse_user(const struct argp_state *state, const char *arg)
 
 	if (!pw && (*arg < '0' || *arg > '9'))
 		argp_error(state, "--user=%s: no such user", arg);
-	return pw ? pw->pw_uid : ctl_number(state, "--user", arg, 0, UINT32_MAX);
-}
-
-static void set(struct ctl_filter *f, const char *key, json_t *value)
-{
-	if (json_object_set_new(f->request, key, value))
-		exit(ctl_error(CTL_FAILED, "no memory"));
+	return pw ? pw->pw_uid : option_number(state, "user", arg, 0, UINT32_MAX);
 }
 
 static error_t parse_filter(int key, char *arg, struct argp_state *state)
@@ -59,20 +54,21 @@ static error_t parse_filter(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = f->ctl;
 		return 0;
 	case OPT_PID:
-		set(f, "pid", json_integer((long)ctl_number(state, "--pid", arg, 1, INT32_MAX)));
+		ctl_set(f->request, "pid",
+			json_integer((long)option_number(state, "pid", arg, 1, INT32_MAX)));
 		return 0;
 	case OPT_USER:
-		set(f, "uid", json_integer((long)parse_user(state, arg)));
+		ctl_set(f->request, "uid", json_integer((long)parse_user(state, arg)));
 		return 0;
 	case OPT_DOMID:
-		set(f, "domid",
-		    json_integer((long)ctl_number(state, "--domid", arg, 0, UINT16_MAX)));
+		ctl_set(f->request, "domid",
+			json_integer((long)option_number(state, "domid", arg, 0, UINT16_MAX)));
 		return 0;
 	case OPT_UNIT:
 		unit = json_string(arg);
 		if (!unit)
 			argp_error(state, "--unit: a unit's name is UTF-8");
-		set(f, "unit", unit);
+		ctl_set(f->request, "unit", unit);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -108,7 +104,7 @@ static error_t parse_list(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = f;
 		return 0;
 	case OPT_OPENS:
-		set(f, "maps", json_false());
+		ctl_set(f->request, "maps", json_false());
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\": there are no arguments besides options", arg);
@@ -312,9 +308,9 @@ static json_t *show_request(const char *id)
 			return NULL;
 	}
 	r = ctl_request("show");
-	if (json_object_set_new(r, "open", json_stringn(id, open)) ||
-	    (id[open] && json_object_set_new(r, "index", json_integer((json_int_t)index))))
-		exit(ctl_error(CTL_FAILED, "no memory"));
+	ctl_set(r, "open", json_stringn(id, open));
+	if (id[open])
+		ctl_set(r, "index", json_integer((json_int_t)index));
 	return r;
 }
 

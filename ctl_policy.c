@@ -13,6 +13,7 @@
 #include "control_out.h"
 #include "ctl_client.h"
 #include "ctl_text.h"
+#include "option.h"
 #include "policy.h"
 
 enum {
@@ -68,10 +69,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = a->ctl;
 		return 0;
 	case OPT_PID:
-		a->pid = (long)ctl_number(state, "--pid", arg, 1, INT32_MAX);
+		a->pid = (long)option_number(state, "pid", arg, 1, INT32_MAX);
 		return 0;
 	case OPT_DOMID:
-		a->domid = (long)ctl_number(state, "--domid", arg, 0, UINT16_MAX);
+		a->domid = (long)option_number(state, "domid", arg, 0, UINT16_MAX);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num > 1)

@@ -82,19 +82,6 @@ int ctl_spawn(const char *const *argv, int in, int out)
 
 /* --- the command line ----------------------------------------------------------------------------- */
 
-unsigned long ctl_number(const struct argp_state *state, const char *what, const char *arg,
-			 unsigned long min, unsigned long max)
-{
-	unsigned long v;
-	char *end;
-
-	errno = 0;
-	v = strtoul(arg, &end, 0);
-	if (errno || end == arg || *end || *arg == '-' || v < min || v > max)
-		argp_error(state, "%s %s: not a number from %lu to %lu", what, arg, min, max);
-	return v;
-}
-
 int ctl_socket_path(const struct ctl *ctl, char *path, size_t size)
 {
 	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path);

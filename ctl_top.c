@@ -14,6 +14,7 @@
 
 #include "ctl_client.h"
 #include "ctl_top.h"
+#include "option.h"
 
 #define BATCH_WIDTH  160
 #define BATCH_HEIGHT 50
@@ -71,7 +72,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = t->ctl;
 		return 0;
 	case OPT_DELAY:
-		t->delay = ctl_number(state, "--delay", arg, 1, 86400);
+		t->delay = option_number(state, "delay", arg, 1, 86400);
 		return 0;
 	case OPT_SORT:
 		t->f.sort = parse_sort(state, arg);
@@ -80,7 +81,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		t->batch = true;
 		return 0;
 	case OPT_COUNT:
-		t->count = ctl_number(state, "--count", arg, 1, ULONG_MAX);
+		t->count = option_number(state, "count", arg, 1, ULONG_MAX);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\": there are no arguments besides options", arg);

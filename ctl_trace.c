@@ -10,6 +10,7 @@
 
 #include "ctl_client.h"
 #include "ctl_text.h"
+#include "option.h"
 
 enum {
 	OPT_PID = 'p',
@@ -39,12 +40,6 @@ struct trace_args {
 	unsigned long seconds;
 };
 
-static void set(struct trace_args *a, const char *key, json_t *value)
-{
-	if (json_object_set_new(a->request, key, value))
-		exit(ctl_error(CTL_FAILED, "no memory"));
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct trace_args *a = state->input;
@@ -54,20 +49,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = a->ctl;
 		return 0;
 	case OPT_PID:
-		set(a, "pid", json_integer((long)ctl_number(state, "--pid", arg, 1, INT32_MAX)));
+		ctl_set(a->request, "pid",
+			json_integer((long)option_number(state, "pid", arg, 1, INT32_MAX)));
 		return 0;
 	case OPT_DOMID:
-		set(a, "domid",
-		    json_integer((long)ctl_number(state, "--domid", arg, 0, UINT16_MAX)));
+		ctl_set(a->request, "domid",
+			json_integer((long)option_number(state, "domid", arg, 0, UINT16_MAX)));
 		return 0;
 	case OPT_FAILED:
-		set(a, "failed", json_true());
+		ctl_set(a->request, "failed", json_true());
 		return 0;
 	case OPT_COUNT:
-		a->count = ctl_number(state, "--count", arg, 1, ULONG_MAX);
+		a->count = option_number(state, "count", arg, 1, ULONG_MAX);
 		return 0;
 	case OPT_SECONDS:
-		a->seconds = ctl_number(state, "--seconds", arg, 1, 1000000);
+		a->seconds = option_number(state, "seconds", arg, 1, 1000000);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\": there are no arguments besides options", arg);

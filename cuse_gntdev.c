@@ -22,6 +22,7 @@
 #include "gntdev.h"
 #include "hypercall.h"
 #include "log.h"
+#include "option.h"
 #include "session.h"
 #include "sim.h"
 
@@ -84,20 +85,6 @@ static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
-/* Return: a number of [@min, @max], or the end of the program. */
-static unsigned long parse_number(struct argp_state *state, const char *what, const char *arg,
-				  unsigned long min, unsigned long max)
-{
-	unsigned long v;
-	char *end;
-
-	errno = 0;
-	v = strtoul(arg, &end, 0);
-	if (errno || end == arg || *end || *arg == '-' || v < min || v > max)
-		argp_error(state, "--%s=%s: not a number from %lu to %lu", what, arg, min, max);
-	return v;
-}
-
 static void parse_granter(struct argp_state *state, struct daemon_config *c, char *arg)
 {
 	struct daemon_granter *g;
@@ -112,7 +99,7 @@ static void parse_granter(struct argp_state *state, struct daemon_config *c, cha
 		*name++ = '\0';
 	g = &c->granter[c->n_granters++];
 	g->name = name ? name : "xen/gntalloc";
-	g->domid = (uint16_t)parse_number(state, "granter", arg, 1, SIM_DOMID_MAX);
+	g->domid = (uint16_t)option_number(state, "granter", arg, 1, SIM_DOMID_MAX);
 }
 
 static void parse_port(struct argp_state *state, struct daemon_config *c, char *arg)
@@ -128,8 +115,8 @@ static void parse_port(struct argp_state *state, struct daemon_config *c, char *
 	}
 	*domid++ = '\0';
 	p = &c->port[c->n_ports++];
-	p->port = (uint32_t)parse_number(state, "sim-port", arg, 1, SIM_PORT_MAX);
-	p->remote = (uint16_t)parse_number(state, "sim-port", domid, 0, SIM_DOMID_MAX);
+	p->port = (uint32_t)option_number(state, "sim-port", arg, 1, SIM_PORT_MAX);
+	p->remote = (uint16_t)option_number(state, "sim-port", domid, 0, SIM_DOMID_MAX);
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -156,7 +143,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_WORKERS:
 		c->workers =
-			(unsigned int)parse_number(state, "workers", arg, 1, SESSION_WORKERS_MAX);
+			(unsigned int)option_number(state, "workers", arg, 1, SESSION_WORKERS_MAX);
 		break;
 	case OPT_RUN_DIR:
 		c->run_dir = arg;
@@ -166,10 +153,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_GNTALLOC_LIMIT:
 		c->gntalloc_limit =
-			(uint32_t)parse_number(state, "gntalloc-limit", arg, 1, 1U << 24);
+			(uint32_t)option_number(state, "gntalloc-limit", arg, 1, 1U << 24);
 		break;
 	case OPT_SIM_MEMORY:
-		c->sim_pages = 256 * parse_number(state, "sim-memory", arg, 1, SIM_MEMORY_MIB_MAX);
+		c->sim_pages = 256 * option_number(state, "sim-memory", arg, 1, SIM_MEMORY_MIB_MAX);
 		break;
 	case OPT_SIM_PORT:
 		parse_port(state, c, arg);
@@ -180,7 +167,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		c->fault[c->n_faults++] = arg;
 		break;
 	case OPT_LIMIT:
-		c->limit = (uint32_t)parse_number(state, "limit", arg, 1, GNTDEV_LIMIT_MAX);
+		c->limit = (uint32_t)option_number(state, "limit", arg, 1, GNTDEV_LIMIT_MAX);
 		break;
 	case OPT_VERBOSE:
 		c->verbose = true;

@@ -105,7 +105,7 @@ START_TEST(a_wrong_command_line_asks_nothing)
 
 	ctl_rig_start(canned);
 	ck_assert_int_eq(ctl_rig_run(ctl_list, "--domid 65536"), CTL_USAGE);
-	has(ctl_rig_err, "--domid 65536: not a number from 0 to 65535");
+	has(ctl_rig_err, "--domid=65536: not a number from 0 to 65535");
 	ck_assert_int_eq(ctl_rig_run(ctl_list, "--pid -3"), CTL_USAGE);
 	ck_assert_int_eq(ctl_rig_run(ctl_list, "--user=nosuchuser"), CTL_USAGE);
 	ck_assert_int_eq(ctl_rig_run(ctl_list, "extra"), CTL_USAGE);
