@@ -21,7 +21,8 @@ FUZZ_SECONDS ?= 600
 
 CFLAGS   ?= -O2 -g
 WARNINGS  = -Wall -Wextra -Wshadow
-CPPFLAGS += -D_GNU_SOURCE -I.
+# -iquote: <xen/xen.h> is Xen's, "xen/xen.h" ours.
+CPPFLAGS += -D_GNU_SOURCE -iquote .
 COMPILE   = -std=gnu11 $(CFLAGS) $(WARNINGS) $(CPPFLAGS) -MMD -MP
 HARDEN    = -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 HARDEN_LD = -pie -Wl,-z,relro,-z,now
@@ -38,14 +39,14 @@ PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs $(PKGS))
 CTL_LIBS   = $(call memo,CTL_LIBS,pkg-config --libs jansson libconfuse ncursesw)
 CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
 
-# The daemon is every source in the root but the preload object and gntdevctl's: that is gntdevctl.c,
-# ctl_*.c, and of the daemon's modules those that have no other threads.
-CTL      := gntdevctl.c $(wildcard ctl_*.c)
-DAEMON   := $(filter-out preload.c $(CTL),$(wildcard *.c))
-MODULES  := $(filter-out cuse_gntdev.c,$(DAEMON))
+# The rooms, each a directory; docs/developer.md tells what is where. The daemon is the root and these;
+# gntdevctl has a room of its own, and takes of the daemon's modules those that have no other threads.
+ROOMS    := base client policy report window device xen sim machine control
+CTL      := $(wildcard gntdevctl/*.c)
+MODULES  := $(filter-out cuse_gntdev.c,$(wildcard *.c $(ROOMS:%=%/*.c)))
 EXAMPLES := $(patsubst %.c,%,$(wildcard examples/*.c))
-UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c))
-SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,$(wildcard tests/unit/*.c))
+UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c tests/unit/*/test_*.c))
+SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,$(wildcard tests/unit/*.c tests/unit/*/*.c))
 TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
 FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/deb/*.c))
@@ -112,49 +113,50 @@ endif
 
 # --- building -----------------------------------------------------------------------------------
 
-# make V=1 shows the commands.
+# What makes a file has a directory to make it in. make V=1 shows the commands.
 ifneq ($(V),1)
-Q = @printf '  %-3s %s\n' $1 $@;
+Q = @mkdir -p $(@D); printf '  %-3s %s\n' $1 $@;
+else
+Q = mkdir -p $(@D);
 endif
 
-# variant DIRECTORY, COMPILER FLAGS, LINKER FLAGS
+# variant DIRECTORY, COMPILER FLAGS, LINKER FLAGS: programs in it, objects in o/
 define variant
-$1/%.o: %.c Makefile | $$(call PACKAGES,build unit)
-	@mkdir -p $$(@D)
+$1/o/%.o: %.c Makefile | $$(call PACKAGES,build unit)
 	$$(call Q,CC)$$(CC) $$(COMPILE) $2 $$(PKG_CFLAGS) -c -o $$@ $$<
 
-$1/tests/unit/main_%.o: tests/unit/main.c Makefile | $$(call PACKAGES,build unit)
-	@mkdir -p $$(@D)
-	$$(call Q,CC)$$(CC) $$(COMPILE) $2 -DSUITE=$$*_suite -c -o $$@ $$<
+$(UNIT:%=$1/o/%.main.o): tests/unit/main.c Makefile | $$(call PACKAGES,build unit)
+	$$(call Q,CC)$$(CC) $$(COMPILE) $2 -DSUITE=$$(patsubst test_%.main.o,%,$$(@F))_suite -c -o $$@ $$<
 
 # One program for each suite: a test may bring a double of a whole module, which then stays in the
-# archive. So may what suites share: whoever uses it gets it before the modules it stands for.
-$1/modules.a: $(MODULES:%.c=$1/%.o)
-$1/tests/unit/support.a: $(SUPPORT:%.c=$1/%.o)
-$1/ctl.a: $(patsubst %.c,$1/%.o,$(filter-out gntdevctl.c,$(CTL)))
+# archive. So may what suites share: whoever uses it gets it before the modules it stands for. Members of one
+# name (sim/event.o, xen/event.o) stand side by side: hence q.
+$1/modules.a: $(MODULES:%.c=$1/o/%.o)
+$1/tests/unit/support.a: $(SUPPORT:%.c=$1/o/%.o)
+$1/ctl.a: $(patsubst %.c,$1/o/%.o,$(filter-out gntdevctl/gntdevctl.c,$(CTL)))
 $1/modules.a $1/ctl.a $1/tests/unit/support.a:
 	@rm -f $$@
-	$$(call Q,AR)$$(AR) rcs $$@ $$^
+	$$(call Q,AR)$$(AR) qcs $$@ $$^
 
-$(UNIT:%=$1/%): $1/tests/unit/test_%: $1/tests/unit/test_%.o $1/tests/unit/main_%.o \
+$(UNIT:%=$1/%): $1/%: $1/o/%.o $1/o/%.main.o \
 		$1/ctl.a $1/modules.a $1/tests/unit/support.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $1/modules.a $$(PKG_LIBS) $$(CTL_LIBS) \
 		$$(CHECK_LIBS) -pthread
 
-$1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/%.o $1/modules.a
+$1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/o/%.o $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -lm -pthread
 
-$1/gntdevctl: $1/gntdevctl.o $1/ctl.a $1/modules.a
+$1/gntdevctl: $1/o/gntdevctl/gntdevctl.o $1/ctl.a $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(CTL_LIBS) -pthread
 
 # The daemon without what it traces and counts.
-$1/bench/untraced_gntdev: $1/cuse_gntdev.o $1/bench/untraced.o $1/modules.a
+$1/bench/untraced_gntdev: $1/o/cuse_gntdev.o $1/o/bench/untraced.o $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -pthread
 
-$(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/%.o
+$(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/o/%.o
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread
 
-$(FUZZ:%=$1/tests/fuzz/replay_%): $1/tests/fuzz/replay_%: $1/tests/fuzz/fuzz_%.o $1/tests/fuzz/replay.o \
+$(FUZZ:%=$1/tests/fuzz/replay_%): $1/tests/fuzz/replay_%: $1/o/tests/fuzz/fuzz_%.o $1/o/tests/fuzz/replay.o \
 		$1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -pthread
 endef
@@ -165,26 +167,23 @@ $(eval $(call variant,build/tsan,$(TSAN),-pie))
 $(eval $(call variant,build/fuzz,$(FUZZED),-pie))
 
 build/fuzz/%: CC = clang
-$(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/modules.a \
+$(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o build/fuzz/modules.a \
 		| $(call PACKAGES,fuzz)
 	$(call Q,LD)$(CC) $(ASAN) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -pthread
 
-build/libgntdev-mmap.so: preload.c Makefile | $(call PACKAGES,build)
-	@mkdir -p $(@D)
+build/libgntdev-mmap.so: preload/preload.c Makefile | $(call PACKAGES,build)
 	$(call Q,LD)$(CC) $(COMPILE) $(HARDEN:-fPIE=-fPIC) -fvisibility=hidden \
 		-shared -Wl,-z,relro,-z,now,-z,defs $(LDFLAGS) -o $@ $<
 
 # For User-Mode Linux on the host, see there.
 build/uml-xstate.so: tests/uml/host/xstate.c Makefile | $(call PACKAGES,build)
-	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(COMPILE) -shared -fPIC $(LDFLAGS) -o $@ $< -ldl
 
-build/gntdev-run: gntdev-run
+build/gntdev-run: preload/gntdev-run
 	@mkdir -p $(@D)
 	@cp $< $@
 
 build/man/%: man/%.scd Makefile | $(call PACKAGES,build)
-	@mkdir -p $(@D)
 	$(call Q,MAN)scdoc <$< >$@
 
 # Clients that run on a real Xen: with that Xen's headers (its management interface is another in
@@ -197,11 +196,10 @@ define xen_target
 	@tests/xen/fetch.sh $1 && touch $$@
 
 build/xen/$1/%.o: tests/xen/%.c Makefile .cache/xen/$1/stamp | $$(call PACKAGES,build)
-	@mkdir -p $$(@D)
 	$$(call Q,CC)$$(CC) $$(COMPILE) -isystem .cache/xen/$1/root/usr/include -c -o $$@ $$<
 
 build/xen/$1/support.a: $(XEN_SUPPORT:%=build/xen/$1/%.o)
-	@rm -f $$@ && mkdir -p $$(@D)
+	@rm -f $$@
 	$$(call Q,AR)$$(AR) rcs $$@ $$^
 
 $(XEN_CLIENTS:%=build/xen/$1/%): build/xen/$1/%: build/xen/$1/%.o build/xen/$1/support.a
@@ -215,11 +213,11 @@ $(foreach t,debian12 debian13,$(eval $(call xen_target,$t)))
 build/xen/tools/port: XEN_TOOL = -static
 build/xen/tools/guest: XEN_TOOL = -lxenstore -lxengnttab -lxenevtchn
 build/xen/tools/%: tests/xen/guest/%.c Makefile | $(call PACKAGES,build)
-	@mkdir -p $(@D)
 	$(call Q,LD)$(CC) $(COMPILE) $(LDFLAGS) -o $@ $< $(XEN_TOOL)
 
 -include $(wildcard build/xen/*/*.d)
--include $(foreach v,build build/asan build/tsan build/fuzz,$(wildcard $v/*.d $v/*/*.d $v/tests/*/*.d))
+-include $(wildcard build/*.d) $(foreach v,build build/asan build/tsan build/fuzz,\
+	$(wildcard $v/o/*.d $v/o/*/*.d $v/o/*/*/*.d $v/o/*/*/*/*.d))
 
 # --- tests --------------------------------------------------------------------------------------
 #
@@ -305,7 +303,7 @@ install: $(PROGRAMS) $(MAN)
 	install -m 755 build/cuse_gntdev $(DESTDIR)$(SBINDIR)
 	install -m 755 build/gntdevctl $(DESTDIR)$(BINDIR)
 	install -m 644 build/libgntdev-mmap.so $(DESTDIR)$(LIBDIR)
-	$(SUBST) gntdev-run > $(DESTDIR)$(BINDIR)/gntdev-run
+	$(SUBST) preload/gntdev-run > $(DESTDIR)$(BINDIR)/gntdev-run
 	chmod 755 $(DESTDIR)$(BINDIR)/gntdev-run
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service

@@ -19,12 +19,12 @@
 #include <unistd.h>
 
 #include "daemon.h"
-#include "gntdev.h"
+#include "device/gntdev.h"
 #include "hypercall.h"
-#include "log.h"
-#include "option.h"
-#include "session.h"
-#include "sim.h"
+#include "base/log.h"
+#include "base/option.h"
+#include "device/session.h"
+#include "sim/sim.h"
 
 /* How often it is looked whether workers are stuck, ms. */
 #define RELIEVE_MS 500

@@ -22,19 +22,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control.h"
-#include "defer.h"
-#include "enforce.h"
-#include "gntalloc.h"
-#include "gntdev.h"
-#include "hvwatch.h"
-#include "log.h"
-#include "session.h"
-#include "sim.h"
+#include "control/control.h"
+#include "base/defer.h"
+#include "device/enforce.h"
+#include "machine/gntalloc.h"
+#include "device/gntdev.h"
+#include "report/hvwatch.h"
+#include "base/log.h"
+#include "device/session.h"
+#include "sim/sim.h"
 #include "table.h"
-#include "window.h"
-#include "winsock.h"
-#include "xen.h"
+#include "window/window.h"
+#include "window/socket.h"
+#include "xen/xen.h"
 
 /* Longest path of a socket, its NUL included. */
 #define PATH_BYTES 108

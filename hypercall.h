@@ -2,8 +2,8 @@
 /*
  * hypercall.h - the hypervisor layer: who carries out grant operations
  *
- * One struct of functions, two who fill it in: Xen through privcmd (xen.c) and the simulator
- * (sim.c). Everything above speaks only this; nothing below knows a client.
+ * One struct of functions, two who fill it in: Xen through privcmd (xen/xen.c) and the simulator
+ * (sim/sim.c). Everything above speaks only this; nothing below knows a client.
  *
  * Rules for all functions:
  *
@@ -27,7 +27,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "xenabi.h"
+#include "abi/xen.h"
 
 struct hypervisor;
 

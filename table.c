@@ -58,7 +58,7 @@
  *                 may have been seen by open_close(): so it must not be added again.
  *   arena->end    a value that comes back means the same: a range that ends at it is the last one.
  *                 The range belongs to the thread that swaps, so nobody else can give it back.
- *   stacks        tags, see radix.h.
+ *   stacks        tags, see base/radix.h.
  *   arena->live   every newcomer counts up the upper half: E depends on it.
  *   open->arena   an address cannot come back while somebody under RCU compares with it.
  *   ids           slots are owned by whoever popped or removed them; their generation goes up.
@@ -115,7 +115,7 @@
 #endif
 #include <urcu/urcu-memb.h>
 
-#include "radix.h"
+#include "base/radix.h"
 #include "table.h"
 
 /* Tests put their own here, to poison what is freed. */

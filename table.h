@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "ids.h"
+#include "base/ids.h"
 
 struct table;
 struct gnt_open;
@@ -73,7 +73,7 @@ struct map {
 	uint64_t told;	  /* order in which maps were made, and then said their `vaddr` */
 	uint64_t born;	  /* trace_now() of its MAP_GRANT_REF */
 	pid_t holder;	  /* who mmapped it; 0 not visible */
-	struct quota_user *account; /* whose quota it counts against, see quota.h */
+	struct quota_user *account; /* whose quota it counts against, see policy/quota.h */
 	struct table_ref refs[];
 };
 

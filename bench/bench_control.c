@@ -30,10 +30,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../abi.h"
-#include "../control.h"
-#include "../gntdev.h"
-#include "../window.h"
+#include "abi/ioctl.h"
+#include "control/control.h"
+#include "device/gntdev.h"
+#include "window/window.h"
 
 #define MAPS	 100000
 #define LISTS	 7

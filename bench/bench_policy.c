@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "../policy.h"
-#include "../quota.h"
-#include "../table.h"
+#include "policy/policy.h"
+#include "policy/quota.h"
+#include "table.h"
 #include "bench.h"
 
 #define ROUNDS 21

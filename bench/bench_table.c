@@ -33,7 +33,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../table.h"
+#include "table.h"
 
 #define ROUNDS	    5
 #define ROUND_NS    40000000ULL

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "../trace.h"
+#include "report/trace.h"
 #include "bench.h"
 
 #define ROUNDS 21

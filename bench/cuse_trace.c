@@ -3,7 +3,7 @@
  * cuse_trace.c - what it costs that events are counted, and what it costs that they are traced
  *
  *     cuse_trace          with three daemons running: /dev/xen/gntdev, and two with nothing behind
- *                         trace.h, /dev/xen/untraced and /dev/xen/control; on a kernel with CUSE
+ *                         report/trace.h, /dev/xen/untraced and /dev/xen/control; on a kernel with CUSE
  *
  * The devices take turns, many times and in changing order, and the ratio of the turns of a round counts;
  * its median is shown. First while nobody traces, then while gntdevctl does. Two daemons that are the

@@ -4,8 +4,8 @@
  *
  * Linked into a daemon in the place of trace.c, to measure what tracing costs.
  */
-#include "../hypercall.h"
-#include "../trace.h"
+#include "hypercall.h"
+#include "report/trace.h"
 
 const char *trace_op_name(enum trace_op op)
 {

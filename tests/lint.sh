@@ -26,7 +26,7 @@ for file in "${files[@]}"; do
 	*) head -n 1 "$file" | grep -Eq '^#!.*sh$|shellcheck shell' && scripts+=("$file") ;;
 	esac
 done
-mapfile -t flags < <(printf '%s\n' -std=gnu11 -D_GNU_SOURCE -I. -DSUITE=any_suite
+mapfile -t flags < <(printf '%s\n' -std=gnu11 -D_GNU_SOURCE -iquote . -DSUITE=any_suite
 	pkg-config --cflags fuse3 liburcu-memb xengnttab liburing libsystemd | tr ' ' '\n' | sed '/^$/d; s/^-I\(\/usr\)/-isystem\1/')
 warnings=(-Wall -Wextra -Wshadow -Werror)
 
@@ -136,7 +136,7 @@ options()
 		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' cuse_gntdev.c)" \
 		"$(sed -n '/^# OPTIONS/,/^# FAULTS/s/^\*--\([a-z-]*\)\*\(=.*\)\?$/\1/p' man/cuse_gntdev.8.scd)"
 	same "options of gntdevctl and man/gntdevctl.1.scd" \
-		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' ctl_*.c | sort -u)" \
+		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' gntdevctl/*.c | sort -u)" \
 		"$(grep '^\*-.*\*' man/gntdevctl.1.scd | grep -o '\*--[a-z-]*' | cut -c4- |
 			grep -vx 'help\|usage\|version\|uid' | sort -u)"
 }
@@ -170,7 +170,7 @@ check_source()
 		cppcheck --file-list=- --quiet --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--std=c11 --platform=unix64 --library=posix -D_GNU_SOURCE -D__x86_64__=1 \
 		-D__LP64__=1 -DSUITE=any_suite -I. --include=/usr/include/jansson.h --suppress=missingInclude \
-		--suppress=unknownMacro:xen_event.c --suppress=uninitvar:xen_pvh.c \
+		--suppress=unknownMacro:xen/event.c --suppress=uninitvar:xen/pvh.c \
 		--suppress=readdirCalled --suppress=invalidFunctionArg \
 		--template='{file}:{line}: {severity}: {message} [{id}]' -j "$(nproc)"
 }

@@ -3,7 +3,7 @@
  * fuzz_control.c - any bytes on the control socket, or on that for metrics
  *
  * The first byte says on which, and in how large pieces the rest comes. It goes through a real connection
- * (control_conn.c) by a pair of sockets, to a device that has opens, maps in all phases and failures. What is
+ * (control/conn.c) by a pair of sockets, to a device that has opens, maps in all phases and failures. What is
  * held against the server: each line it says is JSON, an object with one member besides the id; an answer
  * over HTTP begins like one; its buffer is never too small; a client that has gone leaves no connection.
  *
@@ -20,12 +20,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control_conn.h"
-#include "control_holders.h"
-#include "failure.h"
-#include "gntdev.h"
-#include "sim.h"
-#include "window.h"
+#include "control/conn.h"
+#include "control/holders.h"
+#include "report/failure.h"
+#include "device/gntdev.h"
+#include "sim/sim.h"
+#include "window/window.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include <xen/sys/gntdev.h>
 
-#include "winproto.h"
+#include "abi/winproto.h"
 
 /* More than the daemon serves at a time. */
 #define SILENT 520

@@ -2,7 +2,7 @@
 /*
  * double.c - stands in for the kernel and libfuse
  */
-#include "double.h"
+#include "tests/unit/double.h"
 
 #include <check.h>
 #include <errno.h>

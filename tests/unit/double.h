@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "request.h"
+#include "client/request.h"
 
 enum double_mode {
 	DOUBLE_DIRECT, /* the daemon sees the caller's thread id */

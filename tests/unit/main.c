@@ -2,7 +2,7 @@
 /*
  * main.c - runs one suite of unit tests and reports it as TAP
  *
- * Each tests/unit/test_NAME.c is a program of its own: it defines `Suite *NAME_suite(void)` and may
+ * Each test_NAME.c in tests/unit or a room of it is a program of its own: it defines `Suite *NAME_suite(void)` and may
  * bring doubles of whole modules, since the daemon's modules are linked from an archive. The
  * Makefile passes that name as SUITE.
  *

@@ -2,7 +2,7 @@
 /*
  * rig.c - a whole xen/gntdev on the simulator
  */
-#include "rig.h"
+#include "tests/unit/rig.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "defer.h"
-#include "hvwatch.h"
-#include "window.h"
+#include "base/defer.h"
+#include "report/hvwatch.h"
+#include "window/window.h"
 
 struct rig rig;
 

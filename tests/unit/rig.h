@@ -11,9 +11,9 @@
 #include <check.h>
 #include <stdint.h>
 
-#include "double.h"
-#include "gntdev.h"
-#include "sim.h"
+#include "tests/unit/double.h"
+#include "device/gntdev.h"
+#include "sim/sim.h"
 
 /* The simulated domain that grants. */
 #define RIG_GRANTER 7

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suite.h"
+#include "tests/unit/suite.h"
 
 /* Memory runs out at the allocation whose turn it is: the sources are compiled in for that. */
 static int allocations_left = -1;
@@ -35,9 +35,9 @@ static void *scarce_calloc(size_t n, size_t size)
 #define malloc(size)	scarce_malloc(size)
 #define calloc(n, size) scarce_calloc(n, size)
 /* NOLINTBEGIN(bugprone-suspicious-include) */
-#include "../../radix.c"
-#include "../../ids.c"
-#include "../../table.c"
+#include "base/radix.c"
+#include "base/ids.c"
+#include "table.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 #undef malloc
 #undef calloc

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../table.h"
-#include "suite.h"
+#include "table.h"
+#include "tests/unit/suite.h"
 
 static struct table *table;
 static struct gnt_open *open_;

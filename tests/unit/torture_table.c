@@ -61,9 +61,9 @@ static void poison_and_free(void *ptr)
 #define TABLE_FREE(ptr) poison_and_free(ptr)
 
 /* NOLINTBEGIN(bugprone-suspicious-include) */
-#include "../../radix.c"
-#include "../../ids.c"
-#include "../../table.c"
+#include "base/radix.c"
+#include "base/ids.c"
+#include "table.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 
 #define OPENS	    4	/* the first is never closed */

@@ -20,7 +20,7 @@
 
 #define __XEN_TOOLS__ 1 /* NOLINT(bugprone-reserved-identifier) */
 #include "dom0.h"
-#include "winproto.h"
+#include "abi/winproto.h"
 #include <xen/domctl.h>
 
 #define PAGE DOMAIN_PAGE

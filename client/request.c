@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client/request.c - the one place where requests are answered
+ */
+#include "client/request.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+
+/* A second answer would go to another client's request, or end one twice: stop before that. */
+static void answer_once(struct request *rq)
+{
+	if (!rq->answered) {
+		rq->answered = true;
+		return;
+	}
+	log_err("bug: a second answer to ioctl 0x%08x", rq->cmd);
+	abort();
+}
+
+void request_done(struct request *rq, int result, const void *out, size_t len)
+{
+	answer_once(rq);
+	/* Outside the errno range the kernel would take it for success with a strange value. */
+	if (result < -4095 || len > rq->out_len) {
+		log_err("bug: result %d with %zu bytes of output to ioctl 0x%08x", result, len,
+			rq->cmd);
+		abort();
+	}
+	rq->ops->done(rq, result, out, len);
+}
+
+void request_retry(struct request *rq, const struct iovec *in, size_t n_in, const struct iovec *out,
+		   size_t n_out)
+{
+	answer_once(rq);
+	rq->ops->retry(rq, in, n_in, out, n_out);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control/metrics.c - the figures as Prometheus' text exposition, version 0.0.4
+ *
+ * The same figures as those of stats. A histogram's buckets are cumulative and in seconds; those bounds are
+ * all told, empty or not, since series must not come and go.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "control/stats.h"
+#include "daemon.h"
+#include "device/gntdev.h"
+
+#define NAME "cuse_gntdev_"
+
+static void family(FILE *f, const char *name, const char *type, const char *help)
+{
+	fprintf(f, "# HELP " NAME "%s %s\n# TYPE " NAME "%s %s\n", name, help, name, type);
+}
+
+static void gauge(FILE *f, const char *name, const char *help, uint64_t value)
+{
+	family(f, name, "gauge", help);
+	fprintf(f, NAME "%s %" PRIu64 "\n", name, value);
+}
+
+/* A label's value: backslash, quote and newline are escaped. */
+static void label(FILE *f, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '\n')
+			fputs("\\n", f);
+		else if (*s == '\\' || *s == '"')
+			fprintf(f, "\\%c", *s);
+		else
+			fputc(*s, f);
+	}
+}
+
+static void write_info(FILE *f, const struct control_view *view)
+{
+	family(f, "info", "gauge", "Always 1; the labels say what runs.");
+	fprintf(f, NAME "info{version=\"" VERSION "\",hypervisor=\"%s\",device=\"",
+		view->gd->hv->name);
+	label(f, view->gd->dev.name);
+	fputs("\"} 1\n", f);
+	family(f, "start_time_seconds", "gauge",
+	       "When the daemon was started, seconds since 1970.");
+	fprintf(f, NAME "start_time_seconds %" PRIu64 ".%03u\n", view->since / 1000000000,
+		(unsigned int)(view->since / 1000000 % 1000));
+}
+
+static void write_held(FILE *f, const struct control_stats *st)
+{
+	gauge(f, "opens", "Open files of the device.", st->opens);
+	gauge(f, "maps", "Maps that are reserved, or whose grants are mapped.", st->held.maps);
+	gauge(f, "pages", "Pages of these maps.", st->held.pages);
+	gauge(f, "windows", "Windows that clients hold.", st->windows);
+	gauge(f, "handles", "Grants that are mapped.", st->hv.handles);
+	if (st->hv.handle_max)
+		gauge(f, "handle_limit", "Grants that Xen's maptrack table takes.",
+		      st->hv.handle_max);
+	gauge(f, "away_pages", "Pages of this domain whose frames are given back to Xen.",
+	      st->hv.away);
+	gauge(f, "quarantined_pages",
+	      "Of these, pages that got no frame back, and are kept from use.", st->hv.quarantined);
+	gauge(f, "ports", "Event channels held for unmap notifications.", st->hv.ports);
+}
+
+static void write_users(FILE *f, const struct control_stats *st)
+{
+	family(f, "user_opens", "gauge", "Open files of the device, by the user who opened them.");
+	for (size_t i = 0; i < st->n_users; i++)
+		fprintf(f, NAME "user_opens{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
+			st->users[i].opens);
+	family(f, "user_maps", "gauge", "Maps, by the user who opened the device for them.");
+	for (size_t i = 0; i < st->n_users; i++)
+		fprintf(f, NAME "user_maps{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
+			st->users[i].maps);
+	family(f, "user_pages", "gauge", "Pages of these maps.");
+	for (size_t i = 0; i < st->n_users; i++)
+		fprintf(f, NAME "user_pages{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
+			st->users[i].pages);
+}
+
+static void write_busy(FILE *f, const struct control_stats *st)
+{
+	gauge(f, "workers", "Threads that serve ioctls.", st->session.workers);
+	gauge(f, "workers_busy", "Threads that have an ioctl in hand.", st->session.busy);
+	if (st->has_session && st->session.waiting >= 0)
+		gauge(f, "waiting_requests", "Requests that are queued or in hand.",
+		      (uint64_t)st->session.waiting);
+	gauge(f, "window_slots", "Places of the window socket.", st->slots);
+	gauge(f, "window_slots_used", "Places of the window socket that are taken.",
+	      st->slots_used);
+	gauge(f, "tracers", "Control connections that trace.", st->tracers);
+}
+
+static void write_failures(FILE *f, const struct control_stats *st)
+{
+	family(f, "failures_total", "counter", "What went wrong for clients, by kind.");
+	for (int k = 0; k < FAILURE_KINDS; k++)
+		fprintf(f, NAME "failures_total{kind=\"%s\"} %" PRIu64 "\n",
+			failure_kind_name((enum failure_kind)k), st->failures[k]);
+	family(f, "grant_statuses_total", "counter", "Grants that Xen refused, by its status.");
+	for (int i = 1; i < CONTROL_STATUSES && hv_status_check(-i) == -i; i++)
+		fprintf(f, NAME "grant_statuses_total{status=\"%s\"} %" PRIu64 "\n",
+			hv_status_name(-i), st->statuses[i]);
+}
+
+/* Bucket i ends at 2^i microseconds; the last one has no end. */
+static void write_histogram(FILE *f, const char *op, const struct trace_counts *c)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < TRACE_BUCKETS; i++) {
+		sum += c->bucket[i];
+		fprintf(f, NAME "operation_seconds_bucket{op=\"%s\",le=\"", op);
+		if (i < TRACE_BUCKETS - 1)
+			fprintf(f, "%u.%06u", (1U << i) / 1000000, (1U << i) % 1000000);
+		else
+			fputs("+Inf", f);
+		fprintf(f, "\"} %" PRIu64 "\n", sum);
+	}
+	fprintf(f,
+		NAME "operation_seconds_sum{op=\"%s\"} %" PRIu64 ".%09u\n" NAME
+		     "operation_seconds_count{op=\"%s\"} %" PRIu64 "\n",
+		op, c->ns / 1000000000, (unsigned int)(c->ns % 1000000000), op, sum);
+}
+
+static void write_operations(FILE *f, const struct control_stats *st)
+{
+	family(f, "operation_failures_total", "counter",
+	       "Operations that failed; of hypercalls those in which a grant did.");
+	for (int i = 0; i < TRACE_OPS; i++)
+		fprintf(f, NAME "operation_failures_total{op=\"%s\"} %" PRIu64 "\n",
+			trace_op_name((enum trace_op)i), st->ops[i].failed);
+	family(f, "operation_seconds", "histogram", "How long operations take, by name.");
+	for (int i = 0; i < TRACE_OPS; i++)
+		write_histogram(f, trace_op_name((enum trace_op)i), &st->ops[i]);
+}
+
+char *metrics_text(const struct control_view *view, size_t *len)
+{
+	struct control_stats *st = malloc(sizeof(*st));
+	char *text = NULL;
+	FILE *f = st ? open_memstream(&text, len) : NULL;
+
+	if (f) {
+		control_stats_read(view, st);
+		write_info(f, view);
+		write_held(f, st);
+		write_users(f, st);
+		write_busy(f, st);
+		write_failures(f, st);
+		write_operations(f, st);
+		if (fclose(f)) {
+			free(text);
+			text = NULL;
+		}
+	}
+	free(st);
+	return text;
+}
+
+int control_ask_metrics(struct control_request *rq, struct control_out *out,
+			struct control_answer **answer)
+{
+	size_t len;
+	char *text;
+
+	(void)answer;
+	if (!control_done(rq))
+		return -EINVAL;
+	text = metrics_text(rq->view, &len);
+	if (!text)
+		return -ENOMEM;
+	control_out_json(out, "end", json_pack("{s:o}", "text", control_text(text)));
+	free(text);
+	return 0;
+}

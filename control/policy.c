@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control/policy.c - what the policy is, and what is held against its limits; explain
+ */
+#include "control/policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/request.h"
+#include "device/enforce.h"
+#include "device/gntdev.h"
+#include "policy/policy.h"
+#include "policy/quota.h"
+#include "table.h"
+#include "client/who.h"
+
+/* --- users -------------------------------------------------------------------------------------- */
+
+/**
+ * struct users - those that are kept while all are looked at
+ * @least: the one with least pages, if there is no room for more
+ */
+struct users {
+	struct control_user *u;
+	size_t n;
+	size_t least;
+	uint64_t opens;
+};
+
+static void find_least(struct users *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->u[i].pages < all->u[all->least].pages)
+			all->least = i;
+}
+
+static void add_user(uid_t uid, uint64_t opens, uint64_t maps, uint64_t pages, void *arg)
+{
+	const struct control_user user = { uid, opens, maps, pages };
+	struct users *all = arg;
+
+	all->opens += opens;
+	if (all->n < CONTROL_USERS_MAX)
+		all->u[all->n++] = user;
+	else if (pages > all->u[all->least].pages)
+		all->u[all->least] = user;
+	else
+		return;
+	if (all->n == CONTROL_USERS_MAX)
+		find_least(all);
+}
+
+static int compare_users(const void *a, const void *b)
+{
+	const struct control_user *x = a, *y = b;
+
+	return x->pages != y->pages ? (x->pages < y->pages) - (x->pages > y->pages)
+				    : (x->uid > y->uid) - (x->uid < y->uid);
+}
+
+size_t control_users(struct gntdev *gd, struct control_user *u, uint64_t *opens)
+{
+	struct users all = { .u = u };
+
+	quota_for_each_user(gd->quota, add_user, &all);
+	qsort(u, all.n, sizeof(*u), compare_users);
+	*opens = all.opens;
+	return all.n;
+}
+
+/* --- the policy --------------------------------------------------------------------------------- */
+
+json_t *control_limits_json(struct gntdev *gd)
+{
+	struct policy_limits l;
+
+	table_read_lock();
+	l = *policy_limits(enforce_policy(gd));
+	table_read_unlock();
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "pages_per_open",
+			 (json_int_t)l.pages_per_open, "maps_per_open", (json_int_t)l.maps_per_open,
+			 "pages_per_user", (json_int_t)l.pages_per_user, "maps_per_user",
+			 (json_int_t)l.maps_per_user, "pages", (json_int_t)l.pages, "maps",
+			 (json_int_t)l.maps);
+}
+
+static void add_file(const char *file, void *arg)
+{
+	json_array_append_new(arg, control_text(file));
+}
+
+json_t *control_policy_json(struct gntdev *gd)
+{
+	json_t *files = json_array(), *o;
+	const struct policy *p;
+	struct policy_news news;
+	unsigned int rules;
+
+	table_read_lock();
+	p = enforce_policy(gd);
+	policy_for_each_file(p, add_file, files);
+	rules = policy_n_rules(p);
+	table_read_unlock();
+	enforce_news(gd, &news);
+	o = json_pack("{s:o, s:I, s:I}", "files", files, "rules", (json_int_t)rules, "loaded",
+		      (json_int_t)news.loaded);
+	if (news.refused)
+		json_object_set_new(o, "error", control_text(news.why));
+	return o;
+}
+
+/* --- explain ------------------------------------------------------------------------------------ */
+
+static const char *const actions[] = {
+	[POLICY_ALLOW] = "allow",
+	[POLICY_READ_ONLY] = "read-only",
+	[POLICY_DENY] = "deny",
+};
+
+static json_t *who_json(const struct who *w)
+{
+	json_t *o = json_pack("{s:I, s:I}", "uid", (json_int_t)w->uid, "gid", (json_int_t)w->gid);
+
+	control_set_text(o, "command", w->comm);
+	control_set_text(o, "unit", w->unit);
+	control_set_text(o, "cgroup", w->cgroup);
+	return o;
+}
+
+/* What a verdict names belongs to the policy, so this is under RCU. */
+static json_t *verdict_json(struct gntdev *gd, const struct who *w, uint16_t domid)
+{
+	struct policy_verdict v;
+	json_t *o;
+
+	policy_decide(enforce_policy(gd), w, domid, &v);
+	o = json_pack("{s:s, s:b, s:b}", "action", actions[v.action], "pv", (int)v.pv, "default",
+		      (int)!v.file);
+	if (v.file) {
+		json_object_set_new(o, "rule", control_text(v.rule));
+		json_object_set_new(o, "file", control_text(v.file));
+		json_object_set_new(o, "line", json_integer(v.line));
+	}
+	return o;
+}
+
+int control_ask_explain(struct control_request *rq, struct control_out *out,
+			struct control_answer **answer)
+{
+	uint64_t pid = 0, domid = 0;
+	bool has_pid, has_domid;
+	struct who who;
+	json_t *o;
+
+	(void)answer;
+	if (!control_number(rq, "pid", INT32_MAX, &pid, &has_pid) ||
+	    !control_number(rq, "domid", UINT16_MAX, &domid, &has_domid) || !control_done(rq))
+		return -EINVAL;
+	if (!has_pid || !has_domid)
+		return control_refuse(rq, -EINVAL, "explain: \"pid\" and \"domid\" are needed");
+	if (who_now(&who, (pid_t)pid))
+		return control_refuse(rq, -ENOENT, "explain: there is no such process");
+	table_read_lock();
+	o = verdict_json(rq->view->gd, &who, (uint16_t)domid);
+	table_read_unlock();
+	json_object_set_new(o, "who", who_json(&who));
+	control_out_json(out, "end", o);
+	return 0;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control/stats.c - figures, and as JSON
+ */
+#include "control/stats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/gntdev.h"
+#include "window/window.h"
+#include "window/socket.h"
+
+/* --- taking them -------------------------------------------------------------------------------- */
+
+void control_stats_read(const struct control_view *view, struct control_stats *st)
+{
+	struct gntdev *gd = view->gd;
+
+	*st = (struct control_stats){ .tracers = view->tracers };
+	quota_totals(gd->quota, &st->held);
+	st->n_users = control_users(gd, st->users, &st->opens);
+	st->windows = windows_count(gd->windows);
+	gd->hv->ops->counts(gd->hv, &st->hv);
+	st->has_session = view->session != NULL;
+	if (view->session)
+		session_counts(view->session, &st->session);
+	winsock_slots(gd->winsock, &st->slots, &st->slots_used);
+	for (int k = 0; k < FAILURE_KINDS; k++)
+		st->failures[k] = failure_count((enum failure_kind)k);
+	for (int i = 1; i < CONTROL_STATUSES; i++)
+		st->statuses[i] = failure_status_count(-i);
+	for (int i = 0; i < TRACE_OPS; i++)
+		trace_count((enum trace_op)i, &st->ops[i]);
+}
+
+/* --- as JSON ------------------------------------------------------------------------------------ */
+
+static void set(json_t *o, const char *name, uint64_t value)
+{
+	json_object_set_new(o, name, json_integer((json_int_t)value));
+}
+
+static json_t *failures(const struct control_stats *st)
+{
+	json_t *o = json_object();
+
+	for (int k = 0; k < FAILURE_KINDS; k++)
+		set(o, failure_kind_name((enum failure_kind)k), st->failures[k]);
+	return o;
+}
+
+static json_t *statuses(const struct control_stats *st)
+{
+	json_t *o = json_object();
+
+	for (int i = 1; i < CONTROL_STATUSES; i++)
+		if (st->statuses[i])
+			set(o, hv_status_name(-i), st->statuses[i]);
+	return o;
+}
+
+static json_t *histogram(const struct trace_counts *c)
+{
+	json_t *all = json_array();
+
+	for (int i = 0; i < TRACE_BUCKETS; i++) {
+		json_t *bound = i == TRACE_BUCKETS - 1 ? json_null() : json_integer(1LL << i);
+
+		if (c->bucket[i])
+			json_array_append_new(all,
+					      json_pack("[o, I]", bound, (json_int_t)c->bucket[i]));
+		else
+			json_decref(bound);
+	}
+	return all;
+}
+
+static json_t *operations(const struct control_stats *st)
+{
+	json_t *all = json_object();
+
+	for (int i = 0; i < TRACE_OPS; i++) {
+		const struct trace_counts *c = &st->ops[i];
+		json_t *op = json_object();
+
+		set(op, "events", c->events);
+		set(op, "failed", c->failed);
+		set(op, "us", c->ns / 1000);
+		json_object_set_new(op, "histogram", histogram(c));
+		json_object_set_new(all, trace_op_name((enum trace_op)i), op);
+	}
+	return all;
+}
+
+static json_t *users(const struct control_stats *st)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < st->n_users; i++) {
+		const struct control_user *u = &st->users[i];
+
+		json_array_append_new(
+			all, json_pack("{s:I, s:I, s:I, s:I}", "uid", (json_int_t)u->uid, "opens",
+				       (json_int_t)u->opens, "maps", (json_int_t)u->maps, "pages",
+				       (json_int_t)u->pages));
+	}
+	return all;
+}
+
+static void set_held(json_t *o, const struct control_stats *st)
+{
+	set(o, "opens", st->opens);
+	set(o, "maps", st->held.maps);
+	set(o, "pages", st->held.pages);
+	set(o, "windows", st->windows);
+	set(o, "handles", st->hv.handles);
+	json_object_set_new(o, "handle_limit",
+			    st->hv.handle_max ? json_integer((json_int_t)st->hv.handle_max)
+					      : json_null());
+	set(o, "away", st->hv.away);
+	set(o, "quarantined", st->hv.quarantined);
+	set(o, "ports", st->hv.ports);
+}
+
+static void set_busy(json_t *o, const struct control_stats *st)
+{
+	bool waiting = st->has_session && st->session.waiting >= 0;
+
+	set(o, "workers", st->session.workers);
+	set(o, "workers_busy", st->session.busy);
+	json_object_set_new(o, "waiting",
+			    waiting ? json_integer(st->session.waiting) : json_null());
+	set(o, "window_slots", st->slots);
+	set(o, "window_slots_used", st->slots_used);
+}
+
+int control_ask_stats(struct control_request *rq, struct control_out *out,
+		      struct control_answer **answer)
+{
+	struct control_stats *st;
+	json_t *o;
+
+	(void)answer;
+	if (!control_done(rq))
+		return -EINVAL;
+	st = malloc(sizeof(*st));
+	o = json_object();
+	if (st && o) {
+		control_stats_read(rq->view, st);
+		set_held(o, st);
+		set_busy(o, st);
+		json_object_set_new(o, "failures", failures(st));
+		json_object_set_new(o, "statuses", statuses(st));
+		json_object_set_new(o, "operations", operations(st));
+		json_object_set_new(o, "limits", control_limits_json(rq->view->gd));
+		json_object_set_new(o, "users", users(st));
+		json_object_set_new(o, "policy", control_policy_json(rq->view->gd));
+		set(o, "tracers", st->tracers);
+		control_out_json(out, "end", json_incref(o));
+	}
+	json_decref(o);
+	free(st);
+	return st && o ? 0 : -ENOMEM;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/gntdev.h - the device xen/gntdev: what its parts share
+ *
+ *   device/ioctl.c    decodes each ioctl, in the driver's order of checks
+ *   device/copy.c     GRANT_COPY
+ *   device/grant.c    the life of a mapping: mmap, release, notifications
+ *   device/enforce.c  what the policy says to all that
+ */
+#ifndef DEVICE_GNTDEV_H
+#define DEVICE_GNTDEV_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/ioctl.h"
+#include "hypercall.h"
+#include "policy/quota.h"
+#include "client/request.h"
+#include "table.h"
+#include "device/token.h"
+#include "client/who.h"
+#include "window/socket.h"
+
+struct caller;
+struct defer;
+struct windows;
+
+/* The driver's module parameter `limit`: pages in one MAP_GRANT_REF. */
+#define GNTDEV_LIMIT_DEFAULT 65536U
+/* As far as an unmap notification's byte can be kept (see device/grant.c). */
+#define GNTDEV_LIMIT_MAX (1U << 17)
+
+/**
+ * struct gntdev - the device
+ * @dev:         what a session serves; first, so that a struct device leads back here
+ * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
+ * @winsock:     the window socket
+ * @told:        a clock for map.told
+ * @policy:      what clients may; under RCU, see device/enforce.h
+ * @quota:       what they hold
+ * @news:        of the policy, under @news_lock
+ * @copies:      GRANT_COPYs that are being finished on threads of their own
+ * @ending:      the daemon goes down: long calls are cut short
+ * @window_miss: where clients were told about the preload object, by hash of the thread id
+ * @told_rule:   where clients were told of a rule or limit, by hash of both
+ */
+struct gntdev {
+	struct device dev;
+	struct table *table;
+	struct hypervisor *hv;
+	struct windows *windows;
+	struct defer *defer;
+	struct winsock *winsock;
+	uint32_t limit;
+	uint64_t told;
+	unsigned int copies;
+	bool ending;
+	struct policy *policy;
+	struct quota *quota;
+	pthread_mutex_t news_lock;
+	struct policy_news news;
+	int32_t window_miss[256];
+	uint64_t told_rule[256];
+};
+
+/**
+ * struct gntdev_open - what the device keeps for an open besides the table's part
+ * @garbage: first: readers may still look at it when it is closed
+ * @token: for the window socket
+ * @who:   who has opened it, and when: trace_now()
+ * @user:  whom it counts against; @held: what counts against it
+ * @uses_windows: a preload object has spoken for this open
+ * @last_count:   pages of the last map that was mmapped
+ */
+struct gntdev_open {
+	struct table_garbage garbage;
+	struct token token;
+	struct who who;
+	uint64_t opened;
+	struct quota_user *user;
+	struct quota_held held;
+	bool uses_windows;
+	uint32_t last_count;
+};
+
+/**
+ * gntdev_init() - set the device functions; all other fields are the caller's to set
+ */
+void gntdev_init(struct gntdev *gd);
+
+/**
+ * gntdev_close_all() - close every open, as if each client had closed its descriptor
+ *
+ * At shutdown: no session serves the device any more.
+ */
+void gntdev_close_all(struct gntdev *gd);
+
+/* --- device/grant.c --- */
+
+/**
+ * gntdev_mmap() - answer an mmap: for winsock_new()
+ * @arg: the struct gntdev
+ *
+ * The driver's checks in the driver's order (gntdev-abi.md, section 4). Of those of the kernel's core,
+ * which it made before it said ENODEV, the access mode is checked again: who has a token need not
+ * have asked the kernel.
+ */
+void gntdev_mmap(struct mmap_call *mc, void *arg);
+
+/**
+ * grant_notify_set() - set or replace a map's unmap notification
+ * @m:      the map, under RCU
+ * @byte:   in the map, from its first
+ * @action: UNMAP_NOTIFY_* or 0
+ * @port:   if @action has UNMAP_NOTIFY_SEND_EVENT; a reference has been taken on it, which is
+ *          given back here on failure
+ *
+ * Return: 0; -EINVAL for a byte in a read-only mapping; -ENOENT if the map has just ended.
+ */
+int grant_notify_set(struct gntdev *gd, struct map *m, uint32_t byte, uint32_t action,
+		     uint32_t port);
+
+/**
+ * grant_finish() - the last thing in the life of a map that was reported MAP_DEAD
+ *
+ * Sends its event, drops the port, frees the map after a grace period.
+ */
+void grant_finish(struct gntdev *gd, struct map *m);
+
+/* --- device/copy.c --- */
+
+/**
+ * gntdev_copy() - GRANT_COPY
+ *
+ * Answers @rq, at once or, if a grant's page is paged out (GNTST_eagain), later.
+ */
+void gntdev_copy(struct gntdev *gd, struct request *rq);
+
+/**
+ * gntdev_copies_wait() - wait for those that are being finished on threads of their own
+ * @ms: at most that long
+ *
+ * At shutdown, when nothing new comes in and the defer thread has stopped. Return: false if one is
+ * held up by its client: it may go on at any time.
+ */
+bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms);
+
+/*
+ * The driver tries a grant whose page is paged out again after 1, 2, ... 255 ms, then takes it for a
+ * bad page (gntdev-abi.md, section 11).
+ */
+#define GNTDEV_EAGAIN_TRIES 256
+
+#endif /* DEVICE_GNTDEV_H */

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/grant.c - the life of a mapping: from mmap to the last munmap
+ *
+ *     mmap request --> claim the map --> hypervisor maps --> window --> client
+ *     last user of the window gone --> clear byte --> hypervisor unmaps --> [event]
+ *
+ * The map's state word (table.h) says who may act. map_claim() gives the map to one mmap, for ever:
+ * the driver allows one attempt. From there to map_settle() that mmap owns m->readonly and its mapping;
+ * while the map is MAPPED nobody changes them; map_release_begin() then gives them to the one
+ * releaser. Whoever is told that the map is dead sends its event and frees it.
+ *
+ * While the grants of a map are mapped there is exactly one struct mapping, which is also the
+ * window's object: the window directory reports the end of the window with it.
+ *
+ * A grant whose page the granter has paged out (GNTST_eagain) is tried again, with growing pauses,
+ * on the defer thread: meanwhile only that client waits.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/defer.h"
+#include "device/enforce.h"
+#include "report/failure.h"
+#include "device/gntdev.h"
+#include "base/log.h"
+#include "report/trace.h"
+#include "window/window.h"
+
+/*
+ * A map's notification in its one word: bits 0-1 action, 2-33 port, 34-62 byte; 63: the map has
+ * ended and takes none any more.
+ */
+#define NOTIFY_PORT_SHIFT 2
+#define NOTIFY_BYTE_SHIFT 34
+#define NOTIFY_BYTE_BITS  29
+#define NOTIFY_ENDED	  (1ULL << 63)
+
+static_assert(((uint64_t)GNTDEV_LIMIT_MAX << ABI_PAGE_SHIFT) <= 1ULL << NOTIFY_BYTE_BITS,
+	      "any byte of the largest map fits the notification word");
+static_assert(NOTIFY_BYTE_SHIFT + NOTIFY_BYTE_BITS == 63, "the word is full");
+
+static uint64_t notify_pack(uint32_t byte, uint32_t action, uint32_t port)
+{
+	return (uint64_t)byte << NOTIFY_BYTE_SHIFT | (uint64_t)port << NOTIFY_PORT_SHIFT | action;
+}
+
+static uint32_t notify_action(uint64_t word)
+{
+	return word & (UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT);
+}
+
+static uint32_t notify_port(uint64_t word)
+{
+	return (uint32_t)(word >> NOTIFY_PORT_SHIFT);
+}
+
+static uint32_t notify_byte(uint64_t word)
+{
+	return (uint32_t)((word & ~NOTIFY_ENDED) >> NOTIFY_BYTE_SHIFT);
+}
+
+static void drop_port(struct gntdev *gd, uint64_t word)
+{
+	if (notify_action(word) & UNMAP_NOTIFY_SEND_EVENT)
+		gd->hv->ops->port_put(gd->hv, notify_port(word));
+}
+
+int grant_notify_set(struct gntdev *gd, struct map *m, uint32_t byte, uint32_t action,
+		     uint32_t port)
+{
+	uint64_t new = notify_pack(byte, action, action & UNMAP_NOTIFY_SEND_EVENT ? port : 0);
+	uint64_t old = __atomic_load_n(&m->notify, __ATOMIC_RELAXED);
+	int err = 0;
+
+	if (action & UNMAP_NOTIFY_CLEAR_BYTE && __atomic_load_n(&m->readonly, __ATOMIC_RELAXED))
+		err = -EINVAL;
+	while (!err) {
+		if (old & NOTIFY_ENDED)
+			err = -ENOENT;
+		else if (__atomic_compare_exchange_n(&m->notify, &old, new, false, __ATOMIC_ACQ_REL,
+						     __ATOMIC_RELAXED))
+			break;
+	}
+	/* The reference of the notification replaced, or of the one refused. */
+	drop_port(gd, err ? new : old);
+	return err;
+}
+
+void grant_finish(struct gntdev *gd, struct map *m)
+{
+	uint64_t word = __atomic_exchange_n(&m->notify, NOTIFY_ENDED, __ATOMIC_ACQ_REL);
+	int err;
+
+	if (notify_action(word) & UNMAP_NOTIFY_SEND_EVENT) {
+		err = gd->hv->ops->port_send(gd->hv, notify_port(word));
+		if (err)
+			log_warn("unmap notification on event channel %u was not sent: %s",
+				 notify_port(word), strerror(-err));
+		drop_port(gd, word);
+	}
+	enforce_release(gd, m);
+	map_free(m);
+}
+
+/**
+ * struct mapping - the grants of a map, from its mmap to their release
+ * @user:  what the window directory knows
+ * @retry: waiting to try again the grants whose status is GNTST_eagain
+ * @mc:    the client's call, until it is answered
+ * @tries: so far
+ * @ev:    that call; its client is whom all that follows is done for
+ */
+struct mapping {
+	struct window_user user;
+	struct defer_item retry;
+	struct gntdev *gd;
+	struct map *map;
+	struct mmap_call *mc;
+	unsigned int tries;
+	struct trace_event ev;
+	struct hv_grant g[];
+};
+
+static struct hv_place place_of(const struct map *m)
+{
+	return (struct hv_place){ .open_id = m->open_id,
+				  .first = m->first,
+				  .readonly = m->readonly };
+}
+
+static void clear_byte(struct gntdev *gd, const struct mapping *mp)
+{
+	uint64_t word = __atomic_load_n(&mp->map->notify, __ATOMIC_ACQUIRE);
+	uint32_t byte = notify_byte(word);
+
+	/*
+	 * Set before a read-only mmap, the action is accepted and lost: there is nothing that could
+	 * be written through (section 8, where the driver crashes).
+	 */
+	if (notify_action(word) & UNMAP_NOTIFY_CLEAR_BYTE && !mp->map->readonly)
+		gd->hv->ops->clear_byte(gd->hv, &mp->g[byte >> ABI_PAGE_SHIFT],
+					byte & (ABI_PAGE_SIZE - 1));
+}
+
+static void tell_lost(const struct mapping *mp, const struct hv_grant *g)
+{
+	struct failure f = failure_of(FAILURE_GRANT, TRACE_HV_UNMAP, mp->ev.tid, 0);
+
+	f.uid = mp->ev.uid;
+	f.domid = g->domid;
+	f.ref = g->ref;
+	f.status = g->status;
+	failure_report(&f,
+		       "grant %u of domain %u (handle %u) cannot be unmapped: %s: it stays mapped "
+		       "until the daemon ends",
+		       g->ref, g->domid, g->handle, hv_status_name(g->status));
+}
+
+/* Give back whatever of a mapping is mapped. What Xen refuses to unmap is lost, and said. */
+static void unmap_grants(struct gntdev *gd, struct mapping *mp)
+{
+	int failed;
+
+	/* Those never mapped are none of unmap's, nor of the report below. */
+	for (uint32_t i = 0; i < mp->map->count; i++)
+		if (mp->g[i].status != GNTST_okay)
+			mp->g[i].status = HV_PENDING;
+	failed = gd->hv->ops->unmap(gd->hv, mp->g, mp->map->count);
+	if (failed < 0)
+		log_err("unmapping %u grants failed: %s: they stay mapped until the daemon ends",
+			mp->map->count, strerror(-failed));
+	for (uint32_t i = 0; failed > 0 && i < mp->map->count; i++) {
+		if (mp->g[i].status == HV_PENDING || mp->g[i].status == GNTST_okay)
+			continue;
+		tell_lost(mp, &mp->g[i]);
+		failed--;
+	}
+}
+
+/* All users have gone, or none could be served: release what settled as MAPPED. */
+static void release(struct mapping *mp, bool notify)
+{
+	struct gntdev *gd = mp->gd;
+	struct map *m = mp->map;
+
+	if (!map_release_begin(m))
+		return;
+	if (notify)
+		clear_byte(gd, mp);
+	unmap_grants(gd, mp);
+	free(mp);
+	if (map_release_end(m) == MAP_DEAD)
+		grant_finish(gd, m);
+}
+
+static struct trace_event begin_event(enum trace_op op, const struct map *m)
+{
+	struct trace_event ev = trace_begin(op);
+
+	ev.open_id = m->open_id;
+	ev.index = m->first << ABI_PAGE_SHIFT;
+	ev.count = m->count;
+	ev.domid = (uint16_t)m->refs[0].domid;
+	ev.ref = m->refs[0].ref;
+	return ev;
+}
+
+static void window_gone(struct window_user *user)
+{
+	struct mapping *mp = (struct mapping *)user;
+	struct trace_event ev;
+
+	trace_client(mp->ev.tid, mp->ev.uid);
+	ev = begin_event(TRACE_MUNMAP, mp->map);
+	release(mp, true);
+	trace_end(&ev);
+}
+
+/* Every mmap ends here, or in mmap_call_grant(). @ev: what is traced of it. */
+static void refuse_mmap(struct mmap_call *mc, struct trace_event *ev, int err)
+{
+	mmap_call_refuse(mc, -err);
+	ev->result = err;
+	trace_end(ev);
+}
+
+/* The one attempt has failed: nothing stays mapped (section 4, as PV). */
+static void fail(struct mapping *mp, int err)
+{
+	struct gntdev *gd = mp->gd;
+	struct map *m = mp->map;
+	struct mmap_call *mc = mp->mc;
+	struct trace_event ev = mp->ev;
+
+	unmap_grants(gd, mp);
+	free(mp);
+	if (map_settle(m, false) == MAP_DEAD)
+		grant_finish(gd, m);
+	refuse_mmap(mc, &ev, err);
+}
+
+static struct failure mmap_failure(enum failure_kind kind, const struct mmap_call *mc, int err)
+{
+	struct failure f = failure_of(kind, TRACE_MMAP, mc->pid, err);
+
+	f.uid = mc->uid;
+	return f;
+}
+
+static void tell_no_window(const struct mmap_call *mc, uint32_t count, int err)
+{
+	struct failure f = mmap_failure(FAILURE_SYSTEM, mc, err);
+
+	failure_report(&f, "mmap: no window for %u grants: %s", count, strerror(-err));
+}
+
+/* All grants are mapped: show them. */
+static void succeed(struct mapping *mp)
+{
+	struct gntdev *gd = mp->gd;
+	struct map *m = mp->map;
+	struct mmap_call *mc = mp->mc;
+	struct hv_place at = place_of(m);
+	struct trace_event ev = mp->ev;
+	int fd;
+
+	/* First: from window_make() on, the window's end may be reported at any moment. */
+	map_settle(m, true);
+	fd = window_make(gd->windows, gd->hv, WINDOW_OF_GNTDEV, mp->g, m->count, &at, &mp->user,
+			 &m->window);
+	if (fd >= 0) {
+		mmap_call_grant(mc, fd, m->window, mp->g, m->count, gd->hv->pages);
+		trace_end(&ev);
+		return;
+	}
+	tell_no_window(mc, m->count, fd);
+	release(mp, false);
+	refuse_mmap(mc, &ev, fd);
+}
+
+static const struct hv_grant *first_failed(const struct mapping *mp)
+{
+	for (uint32_t i = 0; i < mp->map->count; i++)
+		if (mp->g[i].status != GNTST_okay)
+			return &mp->g[i];
+	return NULL;
+}
+
+/* Set the grants to be tried again back to pending. Return: whether there are any. */
+static bool again(struct mapping *mp)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < mp->map->count; i++) {
+		if (mp->g[i].status != GNTST_eagain)
+			continue;
+		mp->g[i].status = HV_PENDING;
+		any = true;
+	}
+	return any;
+}
+
+static void refused(struct mapping *mp, const struct hv_grant *bad)
+{
+	struct failure f = mmap_failure(FAILURE_GRANT, mp->mc, EINVAL);
+
+	f.domid = bad->domid;
+	f.ref = bad->ref;
+	f.status = bad->status;
+	mp->ev.domid = bad->domid;
+	mp->ev.ref = bad->ref;
+	mp->ev.status = bad->status;
+	failure_report(&f,
+		       "mmap of index 0x%" PRIx64 ": grant %u of domain %u cannot be mapped%s: %s",
+		       mp->map->first << ABI_PAGE_SHIFT, bad->ref, bad->domid,
+		       mp->map->readonly ? " read-only" : "", hv_status_name(bad->status));
+}
+
+/* The hypercall itself has failed, or the grants cannot be in one window. Return: what the client gets. */
+static int not_called(const struct mapping *mp, int err)
+{
+	struct failure f = mmap_failure(FAILURE_SYSTEM, mp->mc, err);
+
+	f.domid = mp->g[0].domid;
+	if (err != -EXDEV) {
+		failure_report(&f, "mmap: the map hypercall failed: %s", strerror(-err));
+		return err;
+	}
+	f.kind = FAILURE_REQUEST;
+	f.error = EINVAL;
+	failure_report(&f,
+		       "mmap of index 0x%" PRIx64
+		       ": grants of several domains cannot be in one window in a PV dom0",
+		       mp->map->first << ABI_PAGE_SHIFT);
+	return -EINVAL;
+}
+
+static void map_grants(struct mapping *mp)
+{
+	struct hv_place at = place_of(mp->map);
+	const struct hv_grant *bad;
+	int err = mp->gd->hv->ops->map(mp->gd->hv, mp->g, mp->map->count, &at);
+
+	bad = first_failed(mp);
+	if (err) {
+		fail(mp, not_called(mp, err));
+	} else if (!bad) {
+		succeed(mp);
+	} else if (bad->status == GNTST_eagain && ++mp->tries < GNTDEV_EAGAIN_TRIES && again(mp)) {
+		if (!defer_after(mp->gd->defer, &mp->retry, mp->tries))
+			fail(mp, -EINVAL);
+	} else {
+		refused(mp, bad);
+		fail(mp, -EINVAL);
+	}
+}
+
+static void map_again(struct defer_item *item, bool stopping)
+{
+	struct mapping *mp = (struct mapping *)((char *)item - offsetof(struct mapping, retry));
+
+	trace_client(mp->ev.tid, mp->ev.uid);
+	if (stopping)
+		fail(mp, -EINVAL);
+	else
+		map_grants(mp);
+}
+
+static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap_call *mc,
+				   uint64_t start)
+{
+	struct mapping *mp = calloc(1, sizeof(*mp) + m->count * sizeof(mp->g[0]));
+
+	if (!mp)
+		return NULL;
+	mp->user.gone = window_gone;
+	mp->retry.fn = map_again;
+	mp->gd = gd;
+	mp->map = m;
+	mp->mc = mc;
+	mp->ev = begin_event(TRACE_MMAP, m);
+	mp->ev.start = start;
+	for (uint32_t i = 0; i < m->count; i++) {
+		/* The driver keeps 16 bits of the domid when it maps, no more. */
+		mp->g[i].domid = (uint16_t)m->refs[i].domid;
+		mp->g[i].ref = m->refs[i].ref;
+		mp->g[i].status = HV_PENDING;
+	}
+	return mp;
+}
+
+/* Under RCU. Return: the open that the request proves to hold, or NULL. */
+static struct gnt_open *check_token(struct gntdev *gd, const struct window_request *rq)
+{
+	struct gnt_open *o = open_get(gd->table, rq->open_id);
+	struct gntdev_open *go = o ? open_user(o) : NULL;
+
+	if (!go || !token_check(&go->token, rq))
+		return NULL;
+	__atomic_store_n(&go->uses_windows, true, __ATOMIC_RELAXED);
+	return o;
+}
+
+/*
+ * claim() - checks 1 to 3 of section 4, the policy's, and take the map for this mmap
+ * @r: why, after -EPERM, which is the policy's alone
+ *
+ * Under RCU; the map may be kept afterwards.
+ */
+static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out, const char **why,
+		 struct refusal *r)
+{
+	const struct window_request *rq = &mc->rq;
+	struct gnt_open *o = check_token(gd, rq);
+	uint64_t pages = rq->length >> ABI_PAGE_SHIFT;
+	struct map *m;
+
+	*why = "the token is not that of an open descriptor";
+	if (!o)
+		return -ENODEV;
+	*why = "the descriptor was not opened for that";
+	if (token_access(&((struct gntdev_open *)open_user(o))->token, rq))
+		return -EACCES;
+	*why = "a writable mapping must be MAP_SHARED";
+	if (rq->prot & PROT_WRITE && !mmap_is_shared(rq->flags))
+		return -EINVAL;
+	*why = "no map of that index and length on this descriptor";
+	m = pages <= UINT32_MAX ? map_find(o, rq->offset >> ABI_PAGE_SHIFT, (uint32_t)pages) : NULL;
+	if (!m)
+		return -EINVAL;
+	*why = r->text;
+	if (enforce_mmap(gd, open_user(o), m, rq->prot & PROT_WRITE, mc->uid, r))
+		return -EPERM;
+	*why = "this map has been mmapped before, and that works once only";
+	if (map_claim(m))
+		return -EINVAL;
+	__atomic_store_n(&((struct gntdev_open *)open_user(o))->last_count, m->count,
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&m->readonly, !(rq->prot & PROT_WRITE), __ATOMIC_RELAXED);
+	__atomic_store_n(&m->told, __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED),
+			 __ATOMIC_RELAXED);
+	__atomic_store_n(&m->holder, mc->pid, __ATOMIC_RELAXED);
+	__atomic_store_n(&m->vaddr, rq->vaddr, __ATOMIC_RELEASE);
+	*out = m;
+	return 0;
+}
+
+/* @r: after -EPERM. */
+static void not_claimed(struct gntdev *gd, struct mmap_call *mc, struct trace_event *ev, int err,
+			const char *why, const struct refusal *r)
+{
+	struct failure f = mmap_failure(FAILURE_REQUEST, mc, err);
+
+	f.stranger = err == -ENODEV;
+	if (err == -EPERM) {
+		f.kind = r->kind;
+		f.domid = r->domid;
+		f.ref = r->ref;
+		f.rule = r->rule;
+	}
+	if (err == -EPERM && enforce_told(gd, r))
+		failure_silent(&f);
+	else
+		failure_report(&f, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
+			       mc->rq.offset, mc->rq.length, why, strerrorname_np(-err));
+	refuse_mmap(mc, ev, err);
+}
+
+void gntdev_mmap(struct mmap_call *mc, void *arg)
+{
+	struct gntdev *gd = arg;
+	struct trace_event ev;
+	struct mapping *mp;
+	struct refusal r;
+	const char *why;
+	struct map *m;
+	int err;
+
+	trace_client(mc->pid, mc->uid);
+	ev = trace_begin(TRACE_MMAP);
+	ev.open_id = mc->rq.open_id;
+	ev.index = mc->rq.offset;
+	ev.count = (uint32_t)(mc->rq.length >> ABI_PAGE_SHIFT);
+	table_read_lock();
+	err = claim(gd, mc, &m, &why, &r);
+	table_read_unlock();
+	if (err) {
+		not_claimed(gd, mc, &ev, err, why, &r);
+		return;
+	}
+	mp = mapping_new(gd, m, mc, ev.start);
+	if (mp) {
+		map_grants(mp);
+		return;
+	}
+	tell_no_window(mc, m->count, -ENOMEM);
+	if (map_settle(m, false) == MAP_DEAD)
+		grant_finish(gd, m);
+	refuse_mmap(mc, &ev, -ENOMEM);
+}

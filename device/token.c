@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/token.c - the authority to mmap an open
+ */
+#include "device/token.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "device/caller.h"
+#include "window/socket.h"
+
+int token_new(struct token *t, int flags)
+{
+	const int mode = flags & O_ACCMODE;
+	ssize_t n;
+
+	t->may_read = mode != O_WRONLY;
+	t->may_write = mode != O_RDONLY;
+	do
+		n = getrandom(t->secret, sizeof(t->secret), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return n == sizeof(t->secret) ? 0 : -EIO;
+}
+
+static int answer(struct caller *c, const struct token *t, uint64_t open_id, const char *socket)
+{
+	struct window_token w;
+	int err;
+
+	err = caller_expect(c, c->rq->arg, sizeof(w));
+	if (!err)
+		err = caller_fetch(c, &w, c->rq->arg, sizeof(w));
+	if (!err)
+		err = caller_ready(c);
+	if (err)
+		return err;
+	if (w.magic != WINDOW_MAGIC || w.version != WINDOW_VERSION)
+		return -ENOTTY;
+	memset(&w, 0, sizeof(w));
+	w.magic = WINDOW_MAGIC;
+	w.version = WINDOW_VERSION;
+	w.flags = c->direct ? 0 : WINDOW_TELL_VADDR;
+	w.open_id = open_id;
+	memcpy(w.secret, t->secret, sizeof(w.secret));
+	/* The socket's path was bound, so it fits a sockaddr_un, which is as long as this. */
+	strncpy(w.socket, socket, sizeof(w.socket) - 1);
+	return caller_store(c, c->rq->arg, &w, sizeof(w));
+}
+
+void token_answer(struct request *rq, const struct token *t, uint64_t open_id, const char *socket)
+{
+	struct caller c;
+	int err;
+
+	caller_begin(&c, rq, TRACE_PRELOAD);
+	err = answer(&c, t, open_id, socket);
+	caller_end(&c, err);
+}
+
+bool token_check(const struct token *t, const struct window_request *rq)
+{
+	unsigned int diff = 0;
+
+	for (size_t i = 0; i < sizeof(t->secret); i++)
+		diff |= t->secret[i] ^ rq->secret[i];
+	return !diff;
+}
+
+int token_access(const struct token *t, const struct window_request *rq)
+{
+	if (!t->may_read)
+		return -EACCES;
+	return rq->prot & PROT_WRITE && mmap_is_shared(rq->flags) && !t->may_write ? -EACCES : 0;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/winioctl.c - mmaps of preloaded clients that come by ioctl (WINDOW_MMAP)
+ *
+ * An mmap through the window socket costs a round trip for the token, a connection, and four times
+ * another thread has to be woken. Here it is one round trip: the client makes a pair of sockets and
+ * names one of them in an ioctl on the device, the worker takes that one out of the client's table of
+ * descriptors (pidfd_getfd(2)) and answers there. No token is needed: who makes the ioctl has the
+ * open.
+ *
+ * Whose table is it? The caller's, as long as it waits for this ioctl (device/caller.c): that is asked of the
+ * kernel after the descriptor was taken and before anything is done with it. What was taken can be
+ * anything that the client has open; it is only written to if it is a socket whose other end
+ * the client has made, and closed. Closing can
+ * take time, so nothing is taken while another client holds up a worker (hands_off).
+ */
+#include "device/winioctl.h"
+#include "report/trace.h"
+
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Whether a thread belongs to the process that the client says it is, and has its descriptors. */
+static bool is_thread_of(pid_t tid, pid_t pid)
+{
+	char path[48];
+
+	if (tid == pid)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
+	return access(path, F_OK) == 0 && syscall(SYS_kcmp, tid, pid, KCMP_FILES, 0, 0) == 0;
+}
+
+/*
+ * Whether the other end was made by the client itself. If it were connected to somebody else we would
+ * write there in our own name.
+ */
+static bool is_clients_own(int sock, pid_t pid)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == pid;
+}
+
+/* Return: a descriptor of ours for the client's @fd, or -errno. */
+static int take_descriptor(pid_t pid, int fd)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int taken;
+
+	if (pidfd < 0)
+		return -errno;
+	taken = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (taken < 0)
+		taken = -errno;
+	close(pidfd);
+	return taken;
+}
+
+/* Return: 0 if the answer goes through the client's socket; -errno. */
+static int take_over(struct request *rq, const struct token *t, uint64_t open_id,
+		     struct winsock *ws)
+{
+	struct window_mmap wm;
+	struct iovec local = { &wm, sizeof(wm) };
+	struct iovec remote = { (void *)(uintptr_t)rq->arg, sizeof(wm) };
+	int sock;
+
+	/*
+	 * Taking a file that the client serves itself by FUSE, and closing it, would hold a worker as
+	 * long as the client likes, in a sleep that nothing ends. So others than root connect.
+	 */
+	if (!rq->tid || rq->uid != 0 || rq->hands_off ||
+	    process_vm_readv(rq->tid, &local, 1, &remote, 1, 0) != sizeof(wm))
+		return -EOPNOTSUPP;
+	if (wm.rq.magic != WINDOW_MAGIC || wm.rq.version != WINDOW_VERSION)
+		return -ENOTTY;
+	if (!is_thread_of(rq->tid, (pid_t)wm.pid))
+		return -EOPNOTSUPP;
+	sock = take_descriptor((pid_t)wm.pid, wm.sock);
+	if (sock < 0)
+		return -EOPNOTSUPP;
+	if (!rq->ops->waiting(rq)) {
+		close(sock);
+		return -ECONNABORTED;
+	}
+	if (!is_clients_own(sock, (pid_t)wm.pid)) {
+		close(sock);
+		return -EOPNOTSUPP;
+	}
+	wm.rq.open_id = open_id;
+	memcpy(wm.rq.secret, t->secret, sizeof(wm.rq.secret));
+	return winsock_adopt(ws, sock, (pid_t)wm.pid, rq->uid, &wm.rq) ? -EOPNOTSUPP : 0;
+}
+
+void winioctl_mmap(struct request *rq, const struct token *t, uint64_t open_id, struct winsock *ws)
+{
+	struct trace_event ev;
+
+	trace_client(rq->tid, rq->uid);
+	ev = trace_begin(TRACE_PRELOAD);
+	ev.open_id = open_id;
+	ev.index = rq->arg;
+	ev.result = take_over(rq, t, open_id, ws);
+	request_done(rq, ev.result, NULL, 0);
+	trace_end(&ev);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/ctl.h - gntdevctl: what its subcommands share
+ *
+ * Each subcommand is one function in a file of its own, which parses its own arguments with argp, asks the
+ * daemon (gntdevctl/client.h) and prints. One thread. Whatever the daemon sends was partly chosen by its
+ * clients: it is checked, and cleaned before it is printed (gntdevctl/text.h).
+ */
+#ifndef GNTDEVCTL_CTL_H
+#define GNTDEVCTL_CTL_H
+
+#include <argp.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+
+#define CTL_RUN_DIR "/run/cuse-gntdev"
+#define CTL_DEVICE  "xen/gntdev"
+#define CTL_POLICY  "/etc/cuse-gntdev.conf"
+#define CTL_UNIT    "cuse-gntdev.service"
+
+/* Exit statuses. gntdevctl(1) documents them. */
+enum ctl_status {
+	CTL_DONE,
+	CTL_BAD,   /* the answer is a bad one: a fault, a broken policy, denied, no such thing */
+	CTL_USAGE, /* the command line */
+	CTL_UNREACHABLE, /* no daemon answers */
+	CTL_DENIED,	 /* one answers, and not to us */
+	CTL_FAILED,	 /* anything else, such as a file that cannot be written */
+};
+
+/**
+ * struct ctl - the options that all subcommands have
+ * @socket:  path of the control socket, NULL: derive it from the others
+ * @run_dir, @name: as the daemon has them
+ * @json:    print JSON
+ */
+struct ctl {
+	const char *socket;
+	const char *run_dir;
+	const char *name;
+	bool json;
+};
+
+/* Set by SIGINT, SIGTERM and SIGHUP once ctl_catch_signals() was called: time to end. */
+extern volatile sig_atomic_t ctl_stop;
+
+void ctl_catch_signals(void);
+
+/* The options of struct ctl, whose parser's input it is: a child of each subcommand's argp. */
+extern const struct argp_child ctl_global[];
+
+/** ctl_parse() - argp_parse() for a subcommand; does not return if there is a mistake */
+void ctl_parse(const struct argp *argp, int argc, char **argv, void *input);
+
+/** ctl_no_arguments() - parse the command line of a subcommand that has only the global options */
+void ctl_no_arguments(struct ctl *ctl, int argc, char **argv, const char *doc);
+
+/** ctl_error() - a line on standard error, cleaned. Return: @status */
+int ctl_error(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/**
+ * ctl_socket_path() - where the daemon listens
+ *
+ * Return: 0, or CTL_USAGE if the path is longer than an address can be (a message was printed).
+ */
+int ctl_socket_path(const struct ctl *ctl, char *path, size_t size);
+
+/**
+ * ctl_spawn() - run a program, found in PATH, and wait for it
+ * @in, @out: descriptors for its standard input and output; not closed. Its standard error is ours.
+ *
+ * Return: its exit status, 128 if it was killed, -errno if it could not be started.
+ */
+int ctl_spawn(const char *const *argv, int in, int out);
+
+/*
+ * The subcommands. argv[0] is "gntdevctl NAME". They return an enum ctl_status, and have told why if it is
+ * not CTL_DONE.
+ */
+int ctl_list(struct ctl *ctl, int argc, char **argv);
+int ctl_show(struct ctl *ctl, int argc, char **argv);
+int ctl_stats(struct ctl *ctl, int argc, char **argv);
+int ctl_metrics(struct ctl *ctl, int argc, char **argv);
+int ctl_top(struct ctl *ctl, int argc, char **argv);
+int ctl_trace(struct ctl *ctl, int argc, char **argv);
+int ctl_errors(struct ctl *ctl, int argc, char **argv);
+int ctl_graph(struct ctl *ctl, int argc, char **argv);
+int ctl_policy(struct ctl *ctl, int argc, char **argv);
+int ctl_doctor(struct ctl *ctl, int argc, char **argv);
+
+#endif /* GNTDEVCTL_CTL_H */

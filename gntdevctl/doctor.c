@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/doctor.c - gntdevctl doctor: look for what is wrong, and say what mends it
+ */
+#include "gntdevctl/doctor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/out.h"
+#include "gntdevctl/client.h"
+#include "gntdevctl/text.h"
+
+enum {
+	OPT_ROOT = 'R',
+};
+
+static const struct argp_option options[] = {
+	{ "root", OPT_ROOT, "DIR", 0, "Look at the system whose files are below DIR", 1 },
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+struct doctor_args {
+	struct ctl *ctl;
+	const char *root;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct doctor_args *a = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = a->ctl;
+		return 0;
+	case OPT_ROOT:
+		a->root = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "\"%s\": there are no arguments besides options", arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* --- findings --------------------------------------------------------------------------------- */
+
+static const char *const level_names[] = { "ok", "info", "warning", "fault" };
+
+void doctor_tell(const struct doctor *d, enum finding_level level, const char *check,
+		 const char *mend, const char *why, const char *fmt, ...)
+{
+	struct finding f = { .level = level, .check = check, .why = why, .mend = mend };
+	char what[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	f.what = what;
+	d->tell(&f, d->arg);
+}
+
+/* What is printed for each finding, and how many there were of each level. */
+struct report {
+	bool json;
+	unsigned int count[FINDING_LEVELS];
+};
+
+static void print_json(const struct finding *f)
+{
+	json_t *o = json_pack("{s:{s:s, s:s, s:o, s:o, s:o}}", "finding", "check", f->check,
+			      "level", level_names[f->level], "what", control_text(f->what), "why",
+			      control_text(f->why), "mend", control_text(f->mend));
+
+	if (!o)
+		exit(ctl_error(CTL_FAILED, "no memory"));
+	json_dumpf(o, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+	putchar('\n');
+	json_decref(o);
+}
+
+static void take_finding(const struct finding *f, void *arg)
+{
+	struct report *r = arg;
+
+	r->count[f->level]++;
+	if (r->json) {
+		print_json(f);
+		return;
+	}
+	printf("%-8s %-14s ", level_names[f->level], f->check);
+	ctl_print_clean(stdout, f->what);
+	putchar('\n');
+	if (*f->why) {
+		printf("%-8s %-14s why:  ", "", "");
+		ctl_print_clean(stdout, f->why);
+		putchar('\n');
+	}
+	if (*f->mend) {
+		printf("%-8s %-14s mend: ", "", "");
+		ctl_print_clean(stdout, f->mend);
+		putchar('\n');
+	}
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+/* What systemd says of the service. @state: "" if there is no systemd here, or it is not asked. */
+static void ask_systemd(const struct doctor *d, char *state, size_t size)
+{
+	static const char *const command[] = { "systemctl", "is-active", CTL_UNIT, NULL };
+	int out = memfd_create("systemctl", MFD_CLOEXEC);
+	ssize_t n = 0;
+
+	/* It says by its exit status, too, whether it is active. */
+	if (out >= 0 && !*d->root && !access("/run/systemd/system", F_OK) &&
+	    ctl_spawn(command, STDIN_FILENO, out) >= 0)
+		n = pread(out, state, size - 1, 0);
+	state[n > 0 ? n : 0] = '\0';
+	state[strcspn(state, "\n")] = '\0';
+	if (out >= 0)
+		close(out);
+}
+
+static bool take_map(const struct ctl_record *r, void *arg)
+{
+	if (!strcmp(r->name, "map") && !strcmp(ctl_string(r->value, "state"), "mapping"))
+		json_array_append(arg, r->value);
+	return true;
+}
+
+/* stats, and the maps that are being mapped. Return: 0, or c->status. */
+static int sample(struct ctl_client *c, json_t **stats, json_t **maps)
+{
+	int status = ctl_each(c, ctl_request("stats"), NULL, NULL, stats);
+
+	*maps = json_array();
+	if (!*maps)
+		exit(ctl_error(CTL_FAILED, "no memory"));
+	return status ? status : ctl_each(c, ctl_request("list"), take_map, *maps, NULL);
+}
+
+/* What takes some time to see. */
+static void look_twice(const struct doctor *d, struct ctl_client *c)
+{
+	json_t *stats = NULL, *then = NULL, *maps = NULL, *maps_then = NULL;
+
+	if (!sample(c, &then, &maps_then) && !sleep(1) && !sample(c, &stats, &maps)) {
+		doctor_reload(d, stats);
+		doctor_limits(d, stats);
+		doctor_workers(d, then, stats);
+		doctor_waiting(d, maps_then, maps);
+		doctor_clients(d, stats);
+	} else {
+		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl restart " CTL_UNIT,
+			    "it has answered at first: it has ended, or hangs", "%s", c->why);
+	}
+	json_decref(stats);
+	json_decref(then);
+	json_decref(maps);
+	json_decref(maps_then);
+}
+
+/* --- the visit -------------------------------------------------------------------------------- */
+
+static void look_at_system(struct doctor *d)
+{
+	doctor_cuse(d);
+	doctor_kernel_driver(d);
+	doctor_hypervisor(d);
+	doctor_privcmd(d);
+	doctor_xenfs(d);
+	doctor_gntalloc(d);
+}
+
+static void look_at_install(const struct doctor *d)
+{
+	const char *bin[] = { "/usr/bin", "/usr/local/bin", NULL, NULL };
+	char here[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
+	char *slash;
+
+	/* The gntdev-run that belongs to this program is the one beside it. */
+	if (!*d->root && n > 0) {
+		here[n] = '\0';
+		slash = strrchr(here, '/');
+		*slash = '\0';
+		bin[2] = bin[1];
+		bin[1] = bin[0];
+		bin[0] = here;
+	}
+	doctor_preload(d, bin);
+	doctor_policy(d, CTL_POLICY);
+}
+
+/* The control socket of the system that is looked at. */
+static int socket_path(const struct doctor *d, char *path, size_t size)
+{
+	size_t n = d->ctl->socket ? 0 : strlen(d->root);
+
+	if (n >= size)
+		return ctl_error(CTL_USAGE, "--root: too long");
+	memcpy(path, d->root, n);
+	return ctl_socket_path(d->ctl, path + n, size - n);
+}
+
+/* Return: the exit status. */
+static int visit(struct doctor *d, struct report *r)
+{
+	char path[512], state[64] = "";
+	json_t *hello = NULL;
+	struct ctl_client c;
+	int status = socket_path(d, path, sizeof(path));
+
+	if (status)
+		return status;
+	if (!ctl_open(&c, path))
+		ctl_each(&c, ctl_request("hello"), NULL, NULL, &hello);
+	d->hello = hello;
+	d->denied = !hello && c.status == CTL_DENIED;
+	if (!hello)
+		ask_systemd(d, state, sizeof(state));
+	look_at_system(d);
+	look_at_install(d);
+	doctor_service(d, state);
+	doctor_node(d);
+	if (hello)
+		look_twice(d, &c);
+	ctl_close(&c);
+	json_decref(hello);
+	return r->count[FINDING_FAULT] ? CTL_BAD : CTL_DONE;
+}
+
+int ctl_doctor(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.doc = "Look for what is wrong with this machine, as far as it concerns the "
+		       "device, and say "
+		       "for each fault what it means and which command mends it. Takes a second.",
+		.children = ctl_global,
+	};
+	struct doctor_args a = { .ctl = ctl, .root = "" };
+	struct report r = { 0 };
+	struct doctor d = { .ctl = ctl, .tell = take_finding, .arg = &r };
+	int status;
+
+	ctl_parse(&argp, argc, argv, &a);
+	r.json = ctl->json;
+	d.root = a.root;
+	status = visit(&d, &r);
+	if (status != CTL_USAGE && !r.json)
+		printf("%u faults, %u warnings\n", r.count[FINDING_FAULT],
+		       r.count[FINDING_WARNING]);
+	return status;
+}

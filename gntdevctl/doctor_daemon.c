@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/doctor_daemon.c - gntdevctl doctor: what the daemon's answers tell
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "gntdevctl/client.h"
+#include "gntdevctl/doctor.h"
+#include "gntdevctl/text.h"
+
+/* How full something may be before it is told, per cent. */
+#define FULL 90
+/* How long an mmap may take, ms. */
+#define LONG_MS 5000
+
+void doctor_reload(const struct doctor *d, const json_t *stats)
+{
+	const char *error = ctl_string(json_object_get(stats, "policy"), "error");
+
+	if (*error)
+		doctor_tell(d, FINDING_FAULT, "reload",
+			    "gntdevctl policy check; systemctl reload " CTL_UNIT,
+			    "the daemon goes on with the policy before: mend the file first",
+			    "the policy was not taken: %s", error);
+	else
+		doctor_tell(d, FINDING_OK, "reload", "", "",
+			    "the daemon uses the policy it was last told");
+}
+
+/* --- limits ----------------------------------------------------------------------------------- */
+
+/* Return: whether it is so full that it was told. */
+static bool full(const struct doctor *d, const char *what, long long n, long long limit,
+		 const char *why, const char *mend)
+{
+	if (limit <= 0 || n < 0 || (double)n * 100 < (double)limit * FULL)
+		return false;
+	doctor_tell(d, n >= limit ? FINDING_FAULT : FINDING_WARNING, "limits", mend, why, "%s: %s",
+		    what, ctl_share((uint64_t)n, (uint64_t)limit).s);
+	return true;
+}
+
+static bool full_table(const struct doctor *d, const json_t *s)
+{
+	return full(d, "grants mapped, of what Xen's maptrack table takes",
+		    ctl_integer(s, "handles", 0), ctl_integer(s, "handle_limit", 0),
+		    "beyond it mmap fails, with status no_space",
+		    "gntdevctl top --sort=pages (who holds them?); a larger "
+		    "gnttab_max_maptrack_frames= on Xen's command line");
+}
+
+static bool full_windows(const struct doctor *d, const json_t *s)
+{
+	return full(d, "places of the window socket", ctl_integer(s, "window_slots_used", 0),
+		    ctl_integer(s, "window_slots", 0), "beyond it clients wait, or mmap fails",
+		    "gntdevctl list --opens (who has so many?)");
+}
+
+static bool full_policy(const struct doctor *d, const json_t *s)
+{
+	static const char why[] = "beyond it MAP_GRANT_REF fails";
+	static const char mend[] =
+		"gntdevctl top --sort=pages (who holds them?); raise the limit in " CTL_POLICY
+		", systemctl reload " CTL_UNIT;
+	const json_t *limits = json_object_get(s, "limits");
+	bool any = full(d, "maps, of the policy's limit", ctl_integer(s, "maps", 0),
+			ctl_integer(limits, "maps", 0), why, mend);
+	char what[128];
+	json_t *u;
+	size_t i;
+
+	any |= full(d, "pages, of the policy's limit", ctl_integer(s, "pages", 0),
+		    ctl_integer(limits, "pages", 0), why, mend);
+	json_array_foreach(json_object_get(s, "users"), i, u) {
+		const struct ctl_text user = ctl_user((uid_t)ctl_integer(u, "uid", -1));
+
+		snprintf(what, sizeof(what), "maps of user %s", user.s);
+		any |= full(d, what, ctl_integer(u, "maps", 0),
+			    ctl_integer(limits, "maps_per_user", 0), why, mend);
+		snprintf(what, sizeof(what), "pages of user %s", user.s);
+		any |= full(d, what, ctl_integer(u, "pages", 0),
+			    ctl_integer(limits, "pages_per_user", 0), why, mend);
+	}
+	return any;
+}
+
+void doctor_limits(const struct doctor *d, const json_t *stats)
+{
+	long long quarantined = ctl_integer(stats, "quarantined", 0);
+	bool any = full_table(d, stats);
+
+	any |= full_windows(d, stats);
+	any |= full_policy(d, stats);
+	if (quarantined > 0) {
+		any = true;
+		doctor_tell(
+			d, FINDING_WARNING, "limits",
+			"xl mem-set 0 MIB (less, so that Xen has frames)",
+			"Xen had no frame for them, or does not unmap their grants; they are tried "
+			"again",
+			"%lld pages are quarantined", quarantined);
+	}
+	if (!any)
+		doctor_tell(d, FINDING_OK, "limits", "", "", "none is near");
+}
+
+/* --- clients ---------------------------------------------------------------------------------- */
+
+void doctor_clients(const struct doctor *d, const json_t *stats)
+{
+	long long n = ctl_integer(json_object_get(stats, "failures"), "preload", 0);
+
+	if (n > 0)
+		doctor_tell(d, FINDING_WARNING, "clients", "gntdevctl errors",
+			    "mmap gave them ENODEV: start them as \"gntdev-run PROGRAM ARGS\" (the "
+			    "errors "
+			    "of kind preload name them)",
+			    "%lld times a client without the preload object gave up", n);
+	else
+		doctor_tell(d, FINDING_OK, "clients", "", "",
+			    "none came without the preload object");
+}
+
+static bool all_busy(const json_t *s)
+{
+	long long workers = ctl_integer(s, "workers", 0);
+
+	return workers > 0 && ctl_integer(s, "workers_busy", 0) >= workers &&
+	       ctl_integer(s, "waiting", 0) > 0;
+}
+
+static long long events(const json_t *s)
+{
+	const char *name;
+	long long sum = 0;
+	json_t *op;
+
+	json_object_foreach(json_object_get(s, "operations"), name, op)
+		sum += ctl_integer(op, "events", 0);
+	return sum;
+}
+
+void doctor_workers(const struct doctor *d, const json_t *then, const json_t *stats)
+{
+	if (!all_busy(then) || !all_busy(stats))
+		doctor_tell(d, FINDING_OK, "workers", "", "", "requests are served");
+	else if (events(then) == events(stats))
+		doctor_tell(
+			d, FINDING_FAULT, "workers",
+			"gntdevctl list --opens (whose memory?); systemctl restart " CTL_UNIT,
+			"a worker waits for a client's memory (on a dead network file system, a "
+			"stopped "
+			"userfaultfd) or for Xen; nobody is served meanwhile",
+			"all %lld workers are busy, %lld requests wait, and none has ended for a "
+			"second",
+			ctl_integer(stats, "workers", 0), ctl_integer(stats, "waiting", 0));
+	else
+		doctor_tell(
+			d, FINDING_WARNING, "workers",
+			"OPTIONS=\"--workers=N\" in /etc/default/cuse-gntdev",
+			"requests wait for each other: more workers help if there are processors",
+			"all %lld workers are busy, and %lld requests wait",
+			ctl_integer(stats, "workers", 0), ctl_integer(stats, "waiting", 0));
+}
+
+static bool is_mapping(const json_t *map, const char *id)
+{
+	return !strcmp(ctl_string(map, "state"), "mapping") && !strcmp(ctl_string(map, "id"), id) &&
+	       ctl_integer(map, "age_ms", 0) >= LONG_MS;
+}
+
+static bool was_mapping(const json_t *maps, const char *id)
+{
+	json_t *m;
+	size_t i;
+
+	json_array_foreach(maps, i, m)
+		if (is_mapping(m, id))
+			return true;
+	return false;
+}
+
+void doctor_waiting(const struct doctor *d, const json_t *then, const json_t *maps)
+{
+	char mend[128], id[64];
+	bool any = false;
+	json_t *m;
+	size_t i;
+
+	json_array_foreach(maps, i, m) {
+		if (!is_mapping(m, ctl_string(m, "id")) || !was_mapping(then, ctl_string(m, "id")))
+			continue;
+		any = true;
+		ctl_clean(id, sizeof(id), ctl_string(m, "id"));
+		snprintf(mend, sizeof(mend), "gntdevctl show %s; xl list %lld", id,
+			 ctl_integer(m, "domid", -1));
+		doctor_tell(
+			d, FINDING_WARNING, "waiting", mend,
+			"its granter has paged the page out (status eagain) and does not bring it "
+			"back, or Xen does not answer; only this client waits",
+			"the mmap of %s, pages of domain %lld, goes on and on", id,
+			ctl_integer(m, "domid", -1));
+	}
+	if (!any)
+		doctor_tell(d, FINDING_OK, "waiting", "", "", "no client waits for a page");
+}

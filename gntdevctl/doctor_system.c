@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/doctor_system.c - gntdevctl doctor: modules, nodes, file systems, the service
+ */
+#include <mntent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "gntdevctl/doctor.h"
+#include "policy/policy.h"
+
+/* A path below the root. Return: whether it is there. */
+static bool below(const struct doctor *d, char *path, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static bool below(const struct doctor *d, char *path, const char *fmt, ...)
+{
+	int n = snprintf(path, PATH_MAX, "%s", d->root);
+	va_list ap;
+
+	if (n < 0 || n >= PATH_MAX)
+		return false;
+	va_start(ap, fmt);
+	vsnprintf(path + n, (size_t)(PATH_MAX - n), fmt, ap);
+	va_end(ap);
+	return !access(path, F_OK);
+}
+
+static bool is_device(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISCHR(st.st_mode);
+}
+
+/* --- CUSE ------------------------------------------------------------------------------------- */
+
+/* Whether a list of modules of the running kernel ("modules.dep", ...) has one of this name. */
+static bool kernel_has(const struct doctor *d, const char *list, const char *module)
+{
+	char path[PATH_MAX], line[4096];
+	struct utsname u;
+	bool found = false;
+	FILE *f;
+
+	if (uname(&u) || !below(d, path, "/lib/modules/%s/%s", u.release, list))
+		return false;
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, module) != NULL;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static void no_cuse(const struct doctor *d)
+{
+	char path[PATH_MAX];
+
+	if (below(d, path, "/sys/class/misc/cuse"))
+		doctor_tell(d, FINDING_FAULT, "cuse", "mknod -m 600 /dev/cuse c 10 203",
+			    "the daemon makes its device through it",
+			    "CUSE is loaded, and /dev/cuse is not there");
+	else if (kernel_has(d, "modules.dep", "/cuse.ko"))
+		doctor_tell(d, FINDING_FAULT, "cuse", "modprobe cuse",
+			    "the daemon makes its device through it",
+			    "the module cuse is not loaded");
+	else
+		doctor_tell(d, FINDING_FAULT, "cuse",
+			    "apt-get install linux-image-$(dpkg --print-architecture)",
+			    "it was built without CONFIG_CUSE, or its modules are not installed: "
+			    "boot a "
+			    "kernel that has it (Debian's do)",
+			    "this kernel has no CUSE");
+}
+
+void doctor_cuse(const struct doctor *d)
+{
+	char path[PATH_MAX];
+
+	if (!below(d, path, "/dev/cuse"))
+		no_cuse(d);
+	else if (!is_device(path))
+		doctor_tell(d, FINDING_FAULT, "cuse",
+			    "rm /dev/cuse && modprobe -r cuse && modprobe cuse",
+			    "something has made a file of that name", "/dev/cuse is no device");
+	else
+		doctor_tell(d, FINDING_OK, "cuse", "", "", "/dev/cuse is there");
+}
+
+/* --- the kernel's own driver -------------------------------------------------------------------- */
+
+void doctor_kernel_driver(const struct doctor *d)
+{
+	char path[PATH_MAX];
+
+	if (!below(d, path, "/sys/class/misc/xen!gntdev"))
+		doctor_tell(d, FINDING_OK, "kernel-driver", "", "",
+			    "the kernel's xen-gntdev is not loaded");
+	else if (strcmp(d->ctl->name, CTL_DEVICE) != 0)
+		doctor_tell(d, FINDING_INFO, "kernel-driver", "", "",
+			    "the kernel's xen-gntdev serves /dev/" CTL_DEVICE
+			    "; this is about /dev/%s",
+			    d->ctl->name);
+	else if (below(d, path, "/sys/module/xen_gntdev/initstate"))
+		doctor_tell(d, FINDING_FAULT, "kernel-driver",
+			    "rmmod xen-gntdev && systemctl restart " CTL_UNIT,
+			    "it has the name /dev/" CTL_DEVICE
+			    ": clients reach the kernel, not the daemon; "
+			    "end what has the device open first (fuser -v /dev/xen/gntdev)",
+			    "the kernel's own xen-gntdev is loaded");
+	else
+		doctor_tell(d, FINDING_FAULT, "kernel-driver", "cuse_gntdev --name=xen/gntdev-cuse",
+			    "it cannot be unloaded: boot a kernel with CONFIG_XEN_GNTDEV=m or n, "
+			    "or have "
+			    "the daemon serve another name",
+			    "the kernel's own xen-gntdev is built in");
+}
+
+/* --- Xen -------------------------------------------------------------------------------------- */
+
+/* The first word of a small file; "" if it cannot be read. */
+static void first_word(const char *path, char *word, size_t size)
+{
+	FILE *f = fopen(path, "re");
+
+	word[0] = '\0';
+	if (!f)
+		return;
+	if (!fgets(word, (int)size, f))
+		word[0] = '\0';
+	word[strcspn(word, " \t\n")] = '\0';
+	fclose(f);
+}
+
+void doctor_hypervisor(struct doctor *d)
+{
+	char path[PATH_MAX], type[32] = "";
+
+	if (below(d, path, "/sys/hypervisor/type"))
+		first_word(path, type, sizeof(type));
+	d->xen = !strcmp(type, "xen");
+	if (d->xen)
+		doctor_tell(d, FINDING_OK, "hypervisor", "", "", "this is a Xen domain");
+	else
+		doctor_tell(d, FINDING_INFO, "hypervisor", "",
+			    "the daemon uses the simulated hypervisor: its domains, no guests",
+			    "this is no Xen domain");
+}
+
+/* A device of dom0 that a module makes. */
+static void xen_device(const struct doctor *d, const char *check, const char *node,
+		       const char *mend, const char *why)
+{
+	char path[PATH_MAX];
+
+	if (!d->xen)
+		return;
+	if (below(d, path, "%s", node) && is_device(path))
+		doctor_tell(d, FINDING_OK, check, "", "", "%s is there", node);
+	else
+		doctor_tell(d, FINDING_FAULT, check, mend, why, "%s is not there", node);
+}
+
+void doctor_privcmd(const struct doctor *d)
+{
+	xen_device(d, "privcmd", "/dev/xen/privcmd", "modprobe xen-privcmd",
+		   "the daemon makes hypercalls through it");
+}
+
+void doctor_gntalloc(const struct doctor *d)
+{
+	xen_device(d, "gntalloc", "/dev/xen/gntalloc", "modprobe xen-gntalloc",
+		   "the daemon grants itself pages through it, to find out what this Xen does");
+}
+
+static bool mounted(const char *mounts, const char *type)
+{
+	FILE *f = setmntent(mounts, "re");
+	bool found = false;
+	struct mntent *m;
+
+	while (f && !found && (m = getmntent(f)))
+		found = !strcmp(m->mnt_type, type);
+	if (f)
+		endmntent(f);
+	return found;
+}
+
+void doctor_xenfs(const struct doctor *d)
+{
+	char path[PATH_MAX], word[64] = "";
+
+	if (!d->xen)
+		return;
+	if (!below(d, path, "/proc/mounts") || !mounted(path, "xenfs")) {
+		doctor_tell(d, FINDING_FAULT, "xenfs",
+			    "modprobe xenfs; mount -t xenfs xenfs /proc/xen",
+			    "there the daemon sees whether this is dom0", "xenfs is not mounted");
+		return;
+	}
+	if (below(d, path, "/proc/xen/capabilities"))
+		first_word(path, word, sizeof(word));
+	if (!strcmp(word, "control_d"))
+		doctor_tell(d, FINDING_OK, "xenfs", "", "", "xenfs is mounted, and this is dom0");
+	else
+		doctor_tell(d, FINDING_FAULT, "xenfs", "",
+			    "the daemon maps grants of Xen in dom0 only (/proc/xen/capabilities "
+			    "says who "
+			    "is); elsewhere start it with --sim",
+			    "this is not dom0");
+}
+
+/* --- the device's node ------------------------------------------------------------------------ */
+
+/* The device as sysfs has it, or a file of its there. *@path: where. */
+static bool in_class(const struct doctor *d, const char *class, const char *file, char *path)
+{
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s", d->ctl->name);
+	for (char *c = name; *c; c++)
+		if (*c == '/')
+			*c = '!';
+	return below(d, path, "/sys/class/%s/%s%s", class, name, file);
+}
+
+static void node_without_daemon(const struct doctor *d, const char *path)
+{
+	char mend[PATH_MAX], class[PATH_MAX];
+
+	if (in_class(d, "misc", "", class))
+		return; /* told by doctor_kernel_driver() */
+	if (in_class(d, "cuse", "", class)) {
+		doctor_tell(d, FINDING_FAULT, "node", "fuser -v /dev/cuse",
+			    "another CUSE daemon serves it, or cuse_gntdev with another --run-dir "
+			    "(then "
+			    "say --run-dir here, too), or one that hangs; fuser shows who",
+			    "/dev/%s is served by CUSE, and no daemon of ours answers",
+			    d->ctl->name);
+		return;
+	}
+	snprintf(mend, sizeof(mend), "rm %s && systemctl restart " CTL_UNIT,
+		 path + strlen(d->root));
+	doctor_tell(d, FINDING_FAULT, "node", mend,
+		    "nothing serves it: opening it gives ENXIO, or makes a file",
+		    "/dev/%s is left over", d->ctl->name);
+}
+
+/*
+ * udev makes no nodes, and the kernel makes one once. One made by hand serves as well, but the kernel does not
+ * remove it, and it would be in the way of the next daemon.
+ */
+static void daemon_without_node(const struct doctor *d)
+{
+	char path[PATH_MAX], why[1024], dev[32] = "";
+	unsigned int major, minor;
+
+	if (in_class(d, "cuse", "/dev", path))
+		first_word(path, dev, sizeof(dev));
+	if (sscanf(dev, "%u:%u", &major, &minor) != 2)
+		snprintf(why, sizeof(why),
+			 "the daemon serves the device, and its node was removed");
+	else
+		snprintf(
+			why, sizeof(why),
+			"its node was removed, or devtmpfs is not mounted on /dev here. A restart "
+			"ends what clients have mapped; without one: mknod -m 660 /dev/%s c %u %u, "
+			"and rm it before the next start",
+			d->ctl->name, major, minor);
+	doctor_tell(d, FINDING_FAULT, "node", "systemctl restart " CTL_UNIT, why,
+		    "/dev/%s is not there", d->ctl->name);
+}
+
+void doctor_node(const struct doctor *d)
+{
+	bool alive = d->hello || d->denied;
+	char path[PATH_MAX];
+	bool there = below(d, path, "/dev/%s", d->ctl->name);
+
+	if (there && !alive)
+		node_without_daemon(d, path);
+	else if (there && !is_device(path))
+		doctor_tell(d, FINDING_FAULT, "node", "systemctl restart " CTL_UNIT,
+			    "something has replaced the device", "/dev/%s is no device",
+			    d->ctl->name);
+	else if (there)
+		doctor_tell(d, FINDING_OK, "node", "", "", "/dev/%s is there", d->ctl->name);
+	else if (alive)
+		daemon_without_node(d);
+	else
+		doctor_tell(d, FINDING_INFO, "node", "", "the daemon makes it",
+			    "/dev/%s is not there", d->ctl->name);
+}
+
+/* --- the service ------------------------------------------------------------------------------ */
+
+static void no_daemon(const struct doctor *d, const char *state)
+{
+	if (!strcmp(state, "failed"))
+		doctor_tell(d, FINDING_FAULT, "daemon",
+			    "journalctl -u " CTL_UNIT " -n 20; systemctl restart " CTL_UNIT,
+			    "its last lines in the journal say why", "the service has failed");
+	else if (!strcmp(state, "active"))
+		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl restart " CTL_UNIT,
+			    "it hangs, or has another --run-dir or --name (then say so here, too)",
+			    "the service is active, and no daemon answers");
+	else if (*state)
+		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl enable --now " CTL_UNIT,
+			    "nobody serves the device",
+			    "the daemon does not run (the service is %s)", state);
+	else
+		doctor_tell(d, FINDING_FAULT, "daemon", "cuse_gntdev &", "nobody serves the device",
+			    "the daemon does not run");
+}
+
+void doctor_service(const struct doctor *d, const char *state)
+{
+	const char *version = json_string_value(json_object_get(d->hello, "version"));
+
+	if (d->denied)
+		doctor_tell(d, FINDING_WARNING, "daemon", "sudo gntdevctl doctor",
+			    "so what it knows was not looked at: root and members of group xen-gnt "
+			    "may ask",
+			    "a daemon answers, but not to this user");
+	else if (!d->hello)
+		no_daemon(d, state);
+	else
+		doctor_tell(d, FINDING_OK, "daemon", "", "",
+			    "version %s answers, process %lld, hypervisor \"%s\"",
+			    version ? version : "?",
+			    (long long)json_integer_value(json_object_get(d->hello, "pid")),
+			    json_is_string(json_object_get(d->hello, "hypervisor"))
+				    ? json_string_value(json_object_get(d->hello, "hypervisor"))
+				    : "?");
+}
+
+void doctor_policy(const struct doctor *d, const char *file)
+{
+	char path[PATH_MAX], why[512] = "";
+	struct policy *p = NULL;
+
+	below(d, path, "%s", file);
+	if (policy_load(path, &p, why, sizeof(why))) {
+		doctor_tell(
+			d, FINDING_FAULT, "policy", "gntdevctl policy check",
+			"the daemon does not start with it, nor take it at a reload: mend the file",
+			"%s", why);
+		return;
+	}
+	policy_free(p);
+	if (access(path, F_OK))
+		doctor_tell(d, FINDING_INFO, "policy", "",
+			    "whoever may open the device may map, without limits",
+			    "%s is not there", file);
+	else
+		doctor_tell(d, FINDING_OK, "policy", "", "", "%s has no mistakes", file);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/policy.c - gntdevctl policy check, gntdevctl policy explain
+ *
+ * A file is checked here, by the code that the daemon reads it with; a decision is the daemon's.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control/out.h"
+#include "gntdevctl/client.h"
+#include "gntdevctl/text.h"
+#include "base/option.h"
+#include "policy/policy.h"
+
+enum {
+	OPT_PID = 'p',
+	OPT_DOMID = 'd',
+};
+
+static const struct argp_option options[] = {
+	{ "pid", OPT_PID, "PID", 0, "explain: the process", 1 },
+	{ "domid", OPT_DOMID, "DOMID", 0, "explain: the domain whose pages it would map", 1 },
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+/**
+ * struct policy_args - the command line
+ * @action: "check" or "explain"
+ * @pid, @domid: -1: not given
+ */
+struct policy_args {
+	struct ctl *ctl;
+	const char *action;
+	const char *file;
+	long pid;
+	long domid;
+};
+
+static void check_arguments(const struct policy_args *a, const struct argp_state *state)
+{
+	bool check;
+
+	if (!a->action) {
+		argp_error(state, "what is wanted: \"check\" or \"explain\"?");
+		return;
+	}
+	check = !strcmp(a->action, "check");
+	if (!check && strcmp(a->action, "explain") != 0)
+		argp_error(state, "\"%s\": \"check\" or \"explain\" is wanted", a->action);
+	if (check && (a->pid >= 0 || a->domid >= 0))
+		argp_error(state, "check: --pid and --domid are explain's");
+	if (!check && a->file)
+		argp_error(state, "explain: \"%s\": it asks the daemon, and takes no file",
+			   a->file);
+	if (!check && (a->pid < 0 || a->domid < 0))
+		argp_error(state, "explain: --pid and --domid are wanted");
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct policy_args *a = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = a->ctl;
+		return 0;
+	case OPT_PID:
+		a->pid = (long)option_number(state, "pid", arg, 1, INT32_MAX);
+		return 0;
+	case OPT_DOMID:
+		a->domid = (long)option_number(state, "domid", arg, 0, UINT16_MAX);
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num > 1)
+			argp_error(state, "\"%s\": one argument too many", arg);
+		else if (a->action)
+			a->file = arg;
+		else
+			a->action = arg;
+		return 0;
+	case ARGP_KEY_END:
+		check_arguments(a, state);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* --- check ------------------------------------------------------------------------------------ */
+
+/* Return: the error that policy_load() says, or 0. A file that somebody names has to be there. */
+static int load(const char *file, bool named, struct policy **p, char *why, size_t size)
+{
+	int err;
+
+	if (!named || !access(file, R_OK))
+		return policy_load(file, p, why, size);
+	err = -errno;
+	snprintf(why, size, "%s: %s", file, strerror(-err));
+	return err;
+}
+
+static void add_string(const char *text, void *arg)
+{
+	json_array_append_new(arg, control_text(text));
+}
+
+/* @p: what was read, or NULL: @why not. */
+static void print_json(const char *file, const struct policy *p, const char *why)
+{
+	json_t *o = json_pack("{s:o, s:b}", "file", control_text(file), "good", p != NULL);
+	json_t *files = json_array(), *warnings = json_array();
+
+	if (p) {
+		policy_for_each_file(p, add_string, files);
+		policy_for_each_warning(p, add_string, warnings);
+		json_object_set_new(o, "rules", json_integer(policy_n_rules(p)));
+	} else {
+		json_object_set_new(o, "error", control_text(why));
+	}
+	json_object_set_new(o, "files", files);
+	json_object_set_new(o, "warnings", warnings);
+	ctl_print_object(o);
+	json_decref(o);
+}
+
+static void print_line(const char *text, void *arg)
+{
+	fputs(arg, stdout);
+	ctl_print_clean(stdout, text);
+	putchar('\n');
+}
+
+static void print_policy(const char *file, const struct policy *p)
+{
+	char warning[] = "warning: ", read[] = "  read ";
+
+	policy_for_each_warning(p, print_line, warning);
+	ctl_print_clean(stdout, file);
+	printf(": good, rules: %u; systemctl reload " CTL_UNIT " makes the daemon read it\n",
+	       policy_n_rules(p));
+	policy_for_each_file(p, print_line, read);
+}
+
+static int check(const struct policy_args *a)
+{
+	const char *file = a->file ? a->file : CTL_POLICY;
+	struct policy *p = NULL;
+	char why[POLICY_WHY_SIZE] = "";
+	int err = load(file, a->file, &p, why, sizeof(why));
+
+	if (a->ctl->json)
+		print_json(file, err ? NULL : p, why);
+	else if (err)
+		ctl_error(CTL_BAD, "%s", why);
+	else
+		print_policy(file, p);
+	if (!err)
+		policy_free(p);
+	return err ? CTL_BAD : CTL_DONE;
+}
+
+/* --- explain ---------------------------------------------------------------------------------- */
+
+static const char *action_words(const char *action)
+{
+	if (!strcmp(action, "allow"))
+		return "may map, also to write";
+	if (!strcmp(action, "read-only"))
+		return "may map to read only";
+	return "may not map";
+}
+
+static void print_why(const json_t *e)
+{
+	if (json_is_true(json_object_get(e, "default"))) {
+		puts("  why      no rule matches: whoever may open the device may map");
+		return;
+	}
+	fputs("  why      rule \"", stdout);
+	ctl_print_clean(stdout, ctl_string(e, "rule"));
+	fputs("\", ", stdout);
+	ctl_print_clean(stdout, ctl_string(e, "file"));
+	printf(":%lld, is the first that matches\n", ctl_integer(e, "line", 0));
+}
+
+static void print_who(const json_t *who)
+{
+	const char *unit = ctl_string(who, "unit");
+
+	printf("  process  user %s, group %lld, command ",
+	       ctl_user((uid_t)ctl_integer(who, "uid", -1)).s, ctl_integer(who, "gid", -1));
+	ctl_print_clean(stdout, ctl_string(who, "command"));
+	fputs(*unit ? ", unit " : ", control group ", stdout);
+	ctl_print_clean(stdout, *unit ? unit : ctl_string(who, "cgroup"));
+	putchar('\n');
+}
+
+static void print_verdict(const struct policy_args *a, const json_t *e)
+{
+	printf("process %ld %s pages of domain %ld\n", a->pid,
+	       action_words(ctl_string(e, "action")), a->domid);
+	print_why(e);
+	print_who(json_object_get(e, "who"));
+	printf("  PV dom0  %s hold a window's descriptor, which reaches all of a domain's memory\n",
+	       json_is_true(json_object_get(e, "pv")) ? "may" : "may not");
+}
+
+static int explain(const struct policy_args *a)
+{
+	json_t *request = ctl_request("explain"), *end;
+	int status;
+
+	if (json_object_set_new(request, "pid", json_integer(a->pid)) ||
+	    json_object_set_new(request, "domid", json_integer(a->domid)))
+		return ctl_error(CTL_FAILED, "no memory");
+	status = ctl_query(a->ctl, request, NULL, NULL, &end);
+	if (end && a->ctl->json)
+		ctl_print_object(end);
+	else if (end)
+		print_verdict(a, end);
+	if (end && strcmp(ctl_string(end, "action"), "allow") != 0 &&
+	    strcmp(ctl_string(end, "action"), "read-only") != 0)
+		status = CTL_BAD;
+	json_decref(end);
+	return status;
+}
+
+int ctl_policy(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "check [FILE]\nexplain --pid=PID --domid=DOMID",
+		.doc = "check: read a policy (default " CTL_POLICY
+		       ") and FILE.d/*.conf, and say what is "
+		       "wrong with it. explain: what the daemon's policy says of a process that "
+		       "would "
+		       "open the device, and which rule says so.",
+		.children = ctl_global,
+	};
+	struct policy_args a = { .ctl = ctl, .pid = -1, .domid = -1 };
+
+	ctl_parse(&argp, argc, argv, &a);
+	return !strcmp(a.action, "check") ? check(&a) : explain(&a);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/shared.c - what the subcommands of gntdevctl share
+ */
+#include "gntdevctl/ctl.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "gntdevctl/text.h"
+
+volatile sig_atomic_t ctl_stop;
+
+enum {
+	OPT_SOCKET = 0x100,
+	OPT_RUN_DIR,
+	OPT_NAME,
+	OPT_JSON,
+};
+
+/* --- errors ----------------------------------------------------------------------------------- */
+
+int ctl_error(int status, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fflush(stdout);
+	fputs("gntdevctl: ", stderr);
+	ctl_print_clean(stderr, text);
+	fputc('\n', stderr);
+	return status;
+}
+
+/* --- signals, processes ------------------------------------------------------------------------- */
+
+static void stop(int sig)
+{
+	(void)sig;
+	ctl_stop = 1;
+}
+
+void ctl_catch_signals(void)
+{
+	/* No SA_RESTART: whoever waits has to see it. */
+	struct sigaction sa = { .sa_handler = stop };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+}
+
+int ctl_spawn(const char *const *argv, int in, int out)
+{
+	posix_spawn_file_actions_t actions;
+	extern char **environ;
+	int err, status;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	err = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (err)
+		return -err;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* --- the command line ----------------------------------------------------------------------------- */
+
+int ctl_socket_path(const struct ctl *ctl, char *path, size_t size)
+{
+	size_t max = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+	size_t dir;
+	int n;
+
+	if (ctl->socket) {
+		n = snprintf(path, size, "%s", ctl->socket);
+	} else {
+		dir = strlen(ctl->run_dir) + 1;
+		n = snprintf(path, size, "%s/%s.ctl", ctl->run_dir, ctl->name);
+		for (size_t i = dir; i < size && path[i]; i++)
+			if (path[i] == '/')
+				path[i] = '-';
+	}
+	if (n < 0 || (size_t)n >= max || (size_t)n >= size)
+		return ctl_error(CTL_USAGE, "%s...: longer than a socket's path can be (%zu bytes)",
+				 path, max - 1);
+	return 0;
+}
+
+static const struct argp_option global_options[] = {
+	{ NULL, 0, NULL, 0, "With all commands:", 20 },
+	{ "json", OPT_JSON, NULL, 0, "Print JSON: one record a line, or one object", 20 },
+	{ "socket", OPT_SOCKET, "PATH", 0,
+	  "The daemon's control socket (default: xen-gntdev.ctl in the run directory)", 20 },
+	{ "run-dir", OPT_RUN_DIR, "DIR", 0, "The daemon's --run-dir (default " CTL_RUN_DIR ")",
+	  20 },
+	{ "name", OPT_NAME, "NAME", 0, "The daemon's --name (default " CTL_DEVICE ")", 20 },
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+static error_t parse_global(int key, char *arg, struct argp_state *state)
+{
+	struct ctl *ctl = state->input;
+
+	switch (key) {
+	case OPT_SOCKET:
+		ctl->socket = arg;
+		return 0;
+	case OPT_RUN_DIR:
+		ctl->run_dir = arg;
+		return 0;
+	case OPT_NAME:
+		ctl->name = arg;
+		return 0;
+	case OPT_JSON:
+		ctl->json = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp global_argp = { .options = global_options, .parser = parse_global };
+
+const struct argp_child ctl_global[] = { { &global_argp, 0, NULL, 0 }, { NULL, 0, NULL, 0 } };
+
+void ctl_parse(const struct argp *argp, int argc, char **argv, void *input)
+{
+	if (argp_parse(argp, argc, argv, 0, NULL, input))
+		exit(ctl_error(CTL_FAILED, "no memory"));
+}
+
+static error_t parse_nothing(int key, char *arg, struct argp_state *state)
+{
+	if (key == ARGP_KEY_INIT) {
+		state->child_inputs[0] = state->input;
+		return 0;
+	}
+	if (key == ARGP_KEY_ARG)
+		argp_error(state, "\"%s\": there are no arguments besides options", arg);
+	return ARGP_ERR_UNKNOWN;
+}
+
+void ctl_no_arguments(struct ctl *ctl, int argc, char **argv, const char *doc)
+{
+	const struct argp argp = { .parser = parse_nothing, .doc = doc, .children = ctl_global };
+
+	ctl_parse(&argp, argc, argv, ctl);
+}

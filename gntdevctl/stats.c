@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/stats.c - gntdevctl stats, gntdevctl metrics
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "gntdevctl/client.h"
+#include "gntdevctl/text.h"
+
+static uint64_t number(const json_t *o, const char *key)
+{
+	long long n = ctl_integer(o, key, 0);
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+static void line(const char *name, struct ctl_text value, const char *what)
+{
+	printf(*what ? "  %-16s %-24s %s\n" : "  %-16s %s%s\n", name, value.s, what);
+}
+
+static void print_held(const json_t *s)
+{
+	const json_t *limits = json_object_get(s, "limits");
+
+	puts("held now");
+	line("opens", ctl_share(number(s, "opens"), 0), "");
+	line("maps", ctl_share(number(s, "maps"), number(limits, "maps")), "");
+	line("pages", ctl_share(number(s, "pages"), number(limits, "pages")), "");
+	line("windows", ctl_share(number(s, "windows"), 0), "that clients have mapped or open");
+	line("grants", ctl_share(number(s, "handles"), number(s, "handle_limit")),
+	     "mapped, of what Xen's maptrack table takes");
+	line("frames away", ctl_share(number(s, "away"), 0), "of ours, given back to Xen");
+	line("quarantined", ctl_share(number(s, "quarantined"), 0),
+	     "pages that got no frame back: kept from everybody, tried again");
+	line("event channels", ctl_share(number(s, "ports"), 0), "held for notifications");
+}
+
+static void print_load(const json_t *s)
+{
+	puts("\nserving");
+	line("workers busy", ctl_share(number(s, "workers_busy"), number(s, "workers")), "");
+	if (json_is_integer(json_object_get(s, "waiting")))
+		line("requests", ctl_share(number(s, "waiting"), 0), "queued or in hand");
+	line("window places", ctl_share(number(s, "window_slots_used"), number(s, "window_slots")),
+	     "");
+	line("tracers", ctl_share(number(s, "tracers"), 0), "");
+}
+
+static void print_limits(const json_t *limits)
+{
+	static const char *const names[] = { "pages_per_open", "maps_per_open", "pages_per_user",
+					     "maps_per_user" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (number(limits, names[i]))
+			line(names[i], ctl_share(number(limits, names[i]), 0), "at most");
+}
+
+static void print_policy(const json_t *s)
+{
+	const json_t *p = json_object_get(s, "policy");
+	const char *error = ctl_string(p, "error");
+	json_t *file;
+	size_t i;
+
+	puts("\npolicy");
+	line("rules", ctl_share(number(p, "rules"), 0), "");
+	json_array_foreach(json_object_get(p, "files"), i, file) {
+		printf("  %-16s ", i ? "" : "read from");
+		ctl_print_clean(stdout, json_is_string(file) ? json_string_value(file) : "?");
+		putchar('\n');
+	}
+	if (number(p, "loaded"))
+		line("read at", ctl_time(number(p, "loaded"), 1), "");
+	print_limits(json_object_get(s, "limits"));
+	if (*error) {
+		printf("  %-16s ", "not reloaded:");
+		ctl_print_clean(stdout, error);
+		putchar('\n');
+	}
+}
+
+static void print_users(const json_t *users, const json_t *limits)
+{
+	json_t *u;
+	size_t i;
+
+	if (json_array_size(users))
+		printf("\n%-18s %8s  %-24s %s\n", "users", "opens", "maps", "pages");
+	json_array_foreach(users, i, u) {
+		fputs("  ", stdout);
+		ctl_column(stdout, ctl_user((uid_t)ctl_integer(u, "uid", -1)).s, 16);
+		printf("%8lld  %-24s %s\n", ctl_integer(u, "opens", 0),
+		       ctl_share(number(u, "maps"), number(limits, "maps_per_user")).s,
+		       ctl_share(number(u, "pages"), number(limits, "pages_per_user")).s);
+	}
+}
+
+/* Counts by name that are not 0, under a heading if there are any. */
+static void print_counts(const char *heading, const json_t *counts)
+{
+	const char *name;
+	bool any = false;
+	json_t *n;
+
+	/* jansson's iterator is a macro that casts constness away. */
+	json_object_foreach((json_t *)counts, name, n) {
+		if (!json_is_integer(n) || !json_integer_value(n))
+			continue;
+		if (!any)
+			printf("\n%s\n", heading);
+		any = true;
+		fputs("  ", stdout);
+		ctl_column(stdout, name, 16);
+		printf("%lld\n", (long long)json_integer_value(n));
+	}
+}
+
+/* --- times ------------------------------------------------------------------------------------ */
+
+static uint64_t bucket_count(const json_t *bucket)
+{
+	const json_t *n = json_array_get(bucket, 1);
+
+	return json_is_integer(n) && json_integer_value(n) > 0 ? (uint64_t)json_integer_value(n)
+							       : 0;
+}
+
+static void print_bucket(const json_t *bucket, const json_t *before, uint64_t max)
+{
+	const json_t *bound = json_array_get(bucket, 0);
+	uint64_t n = bucket_count(bucket);
+	struct ctl_text from;
+
+	if (json_is_number(bound)) {
+		printf("    < %8s", ctl_us(json_number_value(bound)).s);
+	} else {
+		from = ctl_us(json_number_value(json_array_get(before, 0)));
+		printf("    > %8s", from.s);
+	}
+	printf(" %10llu %s\n", (unsigned long long)n, ctl_bar(n, max, 40).s);
+}
+
+static void print_histogram(const json_t *h)
+{
+	uint64_t max = 0;
+	json_t *bucket;
+	size_t i;
+
+	json_array_foreach(h, i, bucket)
+		if (bucket_count(bucket) > max)
+			max = bucket_count(bucket);
+	json_array_foreach(h, i, bucket)
+		print_bucket(bucket, i ? json_array_get(h, i - 1) : NULL, max);
+}
+
+static void print_operations(const json_t *ops)
+{
+	const char *name;
+	json_t *op;
+
+	puts("\noperations");
+	json_object_foreach((json_t *)ops, name, op) {
+		uint64_t events = number(op, "events");
+
+		if (!events)
+			continue;
+		fputs("  ", stdout);
+		ctl_column(stdout, name, 22);
+		printf("%llu, %llu failed, mean %s\n", (unsigned long long)events,
+		       (unsigned long long)number(op, "failed"),
+		       ctl_us(ctl_real(op, "us", 0) / (double)events).s);
+		print_histogram(json_object_get(op, "histogram"));
+	}
+}
+
+static void print_stats(const json_t *s)
+{
+	print_held(s);
+	print_load(s);
+	print_policy(s);
+	print_users(json_object_get(s, "users"), json_object_get(s, "limits"));
+	print_counts("failures", json_object_get(s, "failures"));
+	print_counts("grants that Xen refused, by status", json_object_get(s, "statuses"));
+	print_operations(json_object_get(s, "operations"));
+}
+
+int ctl_stats(struct ctl *ctl, int argc, char **argv)
+{
+	json_t *end;
+	int status;
+
+	ctl_no_arguments(
+		ctl, argc, argv,
+		"Show what is held, how much of each limit, failures by kind, and how long "
+		"each kind of operation took.");
+	status = ctl_query(ctl, ctl_request("stats"), NULL, NULL, &end);
+	if (end && ctl->json)
+		ctl_print_object(end);
+	else if (end)
+		print_stats(end);
+	json_decref(end);
+	return status;
+}
+
+int ctl_metrics(struct ctl *ctl, int argc, char **argv)
+{
+	json_t *end;
+	int status;
+
+	ctl_no_arguments(ctl, argc, argv, "Print the daemon's figures in Prometheus' text form.");
+	status = ctl_query(ctl, ctl_request("metrics"), NULL, NULL, &end);
+	if (end && ctl->json)
+		ctl_print_object(end);
+	else if (end)
+		fputs(ctl_string(end, "text"), stdout);
+	json_decref(end);
+	return status;
+}

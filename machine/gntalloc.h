@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * machine/gntalloc.h - the device xen/gntalloc: clients grant pages as a simulated domain
+ *
+ * It has Linux's gntalloc ABI, so that programs on libxengnttab's xengntshr_*() functions run on it
+ * unchanged. machine/gntalloc.c tells how a page lives and dies.
+ */
+#ifndef MACHINE_GNTALLOC_H
+#define MACHINE_GNTALLOC_H
+
+#include <stdint.h>
+
+#include "client/request.h"
+#include "sim/sim.h"
+#include "window/socket.h"
+
+struct windows;
+struct gntalloc;
+
+/* The driver's module parameter `limit`: pages granted at a time, over all clients. */
+#define GNTALLOC_LIMIT_DEFAULT 1024U
+
+/**
+ * struct gntalloc_config - a granting device
+ * @name:    as in DEVNAME, such as "xen/gntalloc"; kept by reference
+ * @sim:     the machine
+ * @windows: where windows are made
+ * @domid:   the domain that grants; it is added if it does not exist, and must not be removed
+ *           while the device is there
+ * @limit:   pages granted at a time
+ */
+struct gntalloc_config {
+	const char *name;
+	struct sim *sim;
+	struct windows *windows;
+	uint16_t domid;
+	uint32_t limit;
+};
+
+/** gntalloc_new() - make a device. Return: 0; -EINVAL, -EBUSY of sim_domain_add(); -ENOMEM. */
+int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out);
+
+/** gntalloc_device() - what a session serves */
+struct device *gntalloc_device(struct gntalloc *ga);
+
+/** gntalloc_set_winsock() - the server that clients are sent to. Before the first ioctl. */
+void gntalloc_set_winsock(struct gntalloc *ga, struct winsock *ws);
+
+/**
+ * gntalloc_mmap() - answer an mmap: for winsock_new()
+ * @arg: the struct gntalloc
+ *
+ * ENODEV for a bad token, then as the driver: EINVAL if it is not shared, ENOMEM, ENOENT if these
+ * pages are not all allocated through this open.
+ */
+void gntalloc_mmap(struct mmap_call *mc, void *arg);
+
+/**
+ * gntalloc_close_all() - close every open, as if each client had closed its descriptor
+ *
+ * At shutdown: no session serves the device any more. Pages in windows live on.
+ */
+void gntalloc_close_all(struct gntalloc *ga);
+
+/**
+ * gntalloc_destroy() - free the device
+ *
+ * After gntalloc_close_all() and windows_destroy(): nobody holds any page.
+ */
+void gntalloc_destroy(struct gntalloc *ga);
+
+/** gntalloc_pages() - pages that count towards the limit, for tests and statistics */
+uint32_t gntalloc_pages(struct gntalloc *ga);
+
+#endif /* MACHINE_GNTALLOC_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/domain.h - simulated domains: their grant tables and their event channel ports
+ *
+ * Any thread may call anything but init and fini. Each domain has one lock, for its state, its
+ * grant table and its ports. It is never held while anything else is waited for, except the lock of
+ * the machine's frames, and no two domains are ever locked together.
+ */
+#ifndef SIM_DOMAIN_H
+#define SIM_DOMAIN_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/sim.h"
+#include "sim/machine.h"
+
+struct table_frame;
+
+/**
+ * struct port - an event channel port of a domain
+ * @refs:    0: unbound; the owner's counts as one
+ * @sent:    events since it was bound
+ * @remote:  the domain at the other end
+ * @unbound: the owner's reference is gone
+ */
+struct port {
+	sim_event_fn *deliver;
+	void *arg;
+	uint64_t sent;
+	uint32_t refs;
+	uint16_t remote;
+	bool unbound;
+};
+
+/**
+ * struct domain - a domid; never freed before domains_fini(), so pointers to it stay valid
+ * @table:     frames of its grant table, @table_frames of them made
+ * @free_ref:  first of the free references, 0 for none (0 is a reserved one)
+ * @grants:    in use
+ * @pins:      of its grants, by mappings and by copies
+ * @ports:     SIM_PORT_MAX + 1 of them, made with the first that is bound
+ * @port_refs: taken by port_get()
+ */
+struct domain {
+	pthread_mutex_t lock;
+	enum sim_domain_state state;
+	uint16_t domid;
+	struct table_frame **table;
+	uint32_t table_frames;
+	uint32_t free_ref;
+	uint64_t grants;
+	uint64_t pins;
+	struct port *ports;
+	uint64_t port_refs;
+};
+
+/**
+ * struct domains - all domids
+ * @machine:      their memory
+ * @table_max:    frames that a grant table can grow to
+ * @mapper:       the domain that maps and copies: the daemon's
+ */
+struct domains {
+	struct machine *machine;
+	uint32_t table_max;
+	uint16_t mapper;
+	struct domain *domain[SIM_DOMID_MAX + 1];
+};
+
+void domains_init(struct domains *ds, struct machine *machine, uint32_t table_max, uint16_t mapper);
+void domains_fini(struct domains *ds);
+
+/* As the functions of sim/sim.h of these names. */
+int domain_add(struct domains *ds, uint16_t domid);
+int domain_remove(struct domains *ds, uint16_t domid);
+enum sim_domain_state domain_state(struct domains *ds, uint16_t domid);
+
+/** domain_get() - Return: the domid's domain, whatever its state, or NULL if it never was one */
+struct domain *domain_get(struct domains *ds, uint16_t domid);
+
+/**
+ * domain_lock_running() - lock a domain if it is running
+ *
+ * Return: the domain, locked; NULL if the domid is out of range or the domain is not running.
+ */
+struct domain *domain_lock_running(struct domains *ds, uint16_t domid);
+
+/** domain_settle() - under the lock: whatever a dying domain waits for may have gone */
+void domain_settle(struct domain *d);
+
+/* Adds what domains hold to the counts; handles and frames are not known here. */
+void domains_count(struct domains *ds, struct sim_counts *counts);
+
+#endif /* SIM_DOMAIN_H */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/event.h - event channel ports of simulated domains
+ *
+ * As the functions of sim/sim.h of these names, and with their contracts.
+ */
+#ifndef SIM_EVENT_H
+#define SIM_EVENT_H
+
+#include "sim/domain.h"
+
+int port_bind(struct domains *ds, uint16_t domid, uint32_t port, uint16_t remote,
+	      sim_event_fn *deliver, void *arg);
+int port_unbind(struct domains *ds, uint16_t domid, uint32_t port);
+int port_sent(struct domains *ds, uint16_t domid, uint32_t port, uint64_t *sent);
+int port_get(struct domains *ds, uint16_t domid, uint32_t port);
+void port_put(struct domains *ds, uint16_t domid, uint32_t port);
+
+/**
+ * port_send() - send an event
+ * @ev: out: what was sent
+ *
+ * Delivers it. Return: 0; -EINVAL if the port is not bound.
+ */
+int port_send(struct domains *ds, uint16_t domid, uint32_t port, struct sim_event *ev);
+
+#endif /* SIM_EVENT_H */

@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control/test_conn.c - connections of the control socket that do not behave, and who may connect at all
+ */
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "control/peer.h"
+#include "tests/unit/control/rig.h"
+#include "gntdevctl/ctl.h"
+
+static const char *text_at(json_t *o, const char *name)
+{
+	return json_string_value(json_object_get(o, name));
+}
+
+/* Those who have gone may have their places for a moment yet. */
+static void check_served(void)
+{
+	json_t *all;
+
+	for (int i = 0; i < 200; i++) {
+		all = control_once("{\"v\":1,\"do\":\"hello\"}\n");
+		if (!json_object_get(all, "error"))
+			break;
+		control_error(all, "EBUSY");
+		json_decref(all);
+		usleep(10000);
+	}
+	control_end_of(all);
+	json_decref(all);
+}
+
+static void short_limits(void)
+{
+	control_prepare();
+	control_cfg.limits = (struct control_limits){ .stall = 300, .silent = 400, .http = 300 };
+	control_up();
+}
+
+/* Many maps that nobody frees one by one. */
+static void make_maps(int n)
+{
+	for (int i = 0; i < n; i++)
+		rig_map(rig.fh, (uint32_t)i);
+}
+
+/* --- readers and clients that are slow ---------------------------------------------------------- */
+
+/* How many bytes the server has been able to send: what the socket's queue takes, and no more. */
+static size_t waiting_bytes(int fd)
+{
+	static char buf[1 << 20];
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_PEEK);
+
+	return n < 0 ? 0 : (size_t)n;
+}
+
+START_TEST(a_reader_that_does_not_read_is_cut_off)
+{
+	int fd[4];
+	struct timespec start, now;
+	long ms;
+
+	make_maps(20000);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (int i = 0; i < 4; i++) {
+		fd[i] = control_connect();
+		control_say(fd[i], "{\"v\":1,\"do\":\"list\"}\n");
+	}
+	/* Meanwhile others are served. */
+	do {
+		check_served();
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		ms = (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000;
+	} while (ms < 250);
+	for (int i = 0; i < 4; i++)
+		ck_assert_uint_gt(waiting_bytes(fd[i]), 0);
+	usleep(600000);
+	for (int i = 0; i < 4; i++) {
+		ck_assert(control_closed(fd[i], 1000));
+		close(fd[i]);
+	}
+	check_served();
+}
+END_TEST
+
+/* Say a byte now and then, for as long as somebody listens, up to 1.5 s. Return: whether nobody does any more. */
+static bool is_cut_off_while_it_talks(int fd)
+{
+	for (int i = 0; i < 30; i++) {
+		if (send(fd, " ", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			return errno == EPIPE || errno == ECONNRESET;
+		usleep(50000);
+	}
+	return false;
+}
+
+START_TEST(who_talks_on_and_does_not_read_is_cut_off)
+{
+	int fd = control_connect();
+
+	/* More than the socket's queue and the buffer take. */
+	for (int i = 0; i < 64; i++)
+		control_say(fd, "{\"v\":1,\"do\":\"metrics\"}\n");
+	usleep(100000);
+	ck_assert_uint_gt(waiting_bytes(fd), 0);
+	ck_assert(is_cut_off_while_it_talks(fd));
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_get_that_comes_byte_by_byte_is_cut_off)
+{
+	int fd = control_connect_metrics();
+
+	control_say(fd, "GET");
+	ck_assert(is_cut_off_while_it_talks(fd));
+	close(fd);
+}
+END_TEST
+
+/* In a process without this one's threads: no exit(), which would have leaks looked for. */
+static int run_top(void)
+{
+	char name[] = "top", batch[] = "--batch", count[] = "--count=2";
+	char *argv[] = { name, batch, count, NULL };
+	struct ctl ctl = { .socket = control_cfg.path };
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
+		_exit(ctl_top(&ctl, 3, argv));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+START_TEST(top_may_wait_longer_than_others_may_be_silent)
+{
+	ck_assert_int_eq(run_top(), CTL_DONE);
+}
+END_TEST
+
+START_TEST(a_slow_reader_gets_all_of_its_list)
+{
+	int fd;
+	size_t maps = 0;
+	bool end = false;
+
+	make_maps(5000);
+	fd = control_connect();
+	control_say(fd, "{\"v\":1,\"do\":\"list\"}\n");
+	for (int i = 0; !end; i++) {
+		const char *line = control_line(fd);
+
+		ck_assert_ptr_nonnull(line);
+		maps += !strncmp(line, "{\"map\":", 7);
+		end = !strncmp(line, "{\"end\":", 7);
+		/* Slow, but never for as long as the limit. */
+		if (i % 500 == 0)
+			usleep(20000);
+	}
+	ck_assert_uint_eq(maps, 5000);
+	close(fd);
+}
+END_TEST
+
+START_TEST(who_says_nothing_is_cut_off)
+{
+	int idle = control_connect(), half = control_connect(), http = control_connect_metrics();
+	int tracing = control_connect();
+	json_t *o;
+
+	control_say(half, "{\"v\":1,");
+	control_say(http, "GET / HTTP/1.0\r\n");
+	control_say(tracing, "{\"v\":1,\"do\":\"trace\"}\n");
+	usleep(700000);
+	ck_assert(control_closed(idle, 1000));
+	ck_assert(control_closed(half, 1000));
+	ck_assert(control_closed(http, 1000));
+	/* Who traces has nothing to say. */
+	control_say(tracing, "{\"v\":1,\"id\":3,\"do\":\"hello\"}\n");
+	o = control_json(tracing);
+	ck_assert_ptr_nonnull(o);
+	json_decref(o);
+	close(idle);
+	close(half);
+	close(http);
+	close(tracing);
+}
+END_TEST
+
+START_TEST(who_goes_in_the_middle_leaves_nothing)
+{
+	make_maps(5000);
+	for (int i = 0; i < 50; i++) {
+		int fd = control_connect();
+
+		control_say(fd,
+			    i % 2 ? "{\"v\":1,\"do\":\"list\"}\n" : "{\"v\":1,\"do\":\"trace\"}\n");
+		if (i % 3)
+			usleep(500);
+		close(fd);
+	}
+	check_served();
+	for (int i = 0; i < 100; i++) {
+		json_t *all = control_once("{\"v\":1,\"do\":\"stats\"}\n");
+		json_int_t n = control_number_at(all, "end.tracers");
+
+		json_decref(all);
+		if (!n)
+			return;
+		usleep(20000);
+	}
+	ck_abort_msg("somebody still traces");
+}
+END_TEST
+
+START_TEST(a_tracer_that_does_not_read_loses_events)
+{
+	int fd = control_connect();
+	size_t events = 0, lost = 0;
+	json_t *o = NULL;
+
+	control_say(fd, "{\"v\":1,\"do\":\"trace\"}\n");
+	usleep(100000);
+	for (int i = 0; i < 30000; i++)
+		rig_unmap(rig.fh, rig_map(rig.fh, 1), 1);
+	/* It is there yet, as it has not been full for long; the rest comes when it reads. */
+	control_say(fd, "{\"v\":1,\"do\":\"hello\"}\n");
+	do {
+		json_decref(o);
+		o = control_json(fd);
+		ck_assert_ptr_nonnull(o);
+		events += json_object_get(o, "event") != NULL;
+		lost += (size_t)json_integer_value(json_object_get(o, "lost"));
+	} while (!json_object_get(o, "end"));
+	json_decref(o);
+	ck_assert_uint_gt(events, 100);
+	ck_assert_uint_lt(events, 60000);
+	ck_assert_uint_gt(lost, 0);
+	close(fd);
+}
+END_TEST
+
+/* --- too many ----------------------------------------------------------------------------------- */
+
+START_TEST(one_more_than_there_are_places_is_told_so)
+{
+	int fd[CONTROL_CONNS], more;
+	json_t *o;
+
+	for (int i = 0; i < CONTROL_CONNS; i++) {
+		fd[i] = control_connect();
+		json_decref(control_ask_all(fd[i], "{\"v\":1,\"do\":\"hello\"}\n"));
+	}
+	more = control_connect();
+	o = control_json(more);
+	control_error(o, "EBUSY");
+	json_decref(o);
+	ck_assert(control_closed(more, 1000));
+	close(more);
+	/* The others are there, the metrics too. */
+	json_decref(control_ask_all(fd[7], "{\"v\":1,\"do\":\"hello\"}\n"));
+	more = control_connect_metrics();
+	control_say(more, "GET / HTTP/1.0\n\n");
+	ck_assert_ptr_nonnull(strstr(control_line(more), "200 OK"));
+	close(more);
+	close(fd[3]);
+	usleep(100000);
+	check_served();
+	for (int i = 0; i < CONTROL_CONNS; i++)
+		if (i != 3)
+			close(fd[i]);
+}
+END_TEST
+
+START_TEST(a_thousand_connections_are_no_harm)
+{
+	static int fd[1000];
+
+	for (int i = 0; i < 1000; i++)
+		fd[i] = control_connect();
+	for (int i = 0; i < 1000; i++)
+		close(fd[i]);
+	usleep(100000);
+	check_served();
+}
+END_TEST
+
+/* --- who may ------------------------------------------------------------------------------------ */
+
+#define NOBODY 65534
+/* It is on every Debian. */
+#define SOME_GROUP "daemon"
+
+static void with_group(void)
+{
+	control_prepare();
+	control_cfg.group = SOME_GROUP;
+	control_up();
+}
+
+/* Connect as nobody, with these groups, and say whether the server answers. */
+static bool served_as_nobody(gid_t gid, size_t n, const gid_t *groups)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		int fd;
+		json_t *o;
+
+		if (setgroups(n, groups) || setgid(gid) || setuid(NOBODY))
+			_exit(3);
+		fd = control_connect();
+		/* It may be told before it has asked. */
+		send(fd, "{\"v\":1,\"do\":\"hello\"}\n", 22, MSG_NOSIGNAL);
+		o = control_json(fd);
+		if (json_object_get(o, "end"))
+			_exit(0);
+		control_error(o, "EPERM");
+		_exit(control_closed(fd, 1000) ? 1 : 4);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+	return WEXITSTATUS(status) == 0;
+}
+
+/* The mode of the socket keeps others away: here it is only the peer that is looked at. */
+static void open_to_all(void)
+{
+	char dir[128];
+
+	snprintf(dir, sizeof(dir), "%s", control_cfg.path);
+	ck_assert_int_eq(chmod(dir, 0666), 0);
+	*strrchr(dir, '/') = '\0';
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+}
+
+START_TEST(others_may_not_ask)
+{
+	const gid_t many[] = { 7, 8, 9 };
+
+	if (geteuid() != 0)
+		return;
+	open_to_all();
+	ck_assert(!served_as_nobody(NOBODY, 0, NULL));
+	ck_assert(!served_as_nobody(NOBODY, 3, many));
+	ck_assert(!served_as_nobody(0, 3, many));
+}
+END_TEST
+
+START_TEST(members_of_the_group_may_ask)
+{
+	gid_t group = control_group(SOME_GROUP), few[] = { 7, group, 9 };
+	static gid_t many[2000];
+	struct stat st;
+
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(stat(control_cfg.path, &st), 0);
+	ck_assert_uint_eq(st.st_gid, group);
+	open_to_all();
+	for (gid_t i = 0; i < 2000; i++)
+		many[i] = 100000 + i;
+	ck_assert(served_as_nobody(group, 0, NULL));
+	ck_assert(served_as_nobody(NOBODY, 3, few));
+	ck_assert(!served_as_nobody(NOBODY, 2000, many));
+	many[1999] = group;
+	ck_assert(served_as_nobody(NOBODY, 2000, many));
+	ck_assert(!served_as_nobody(NOBODY, 0, NULL));
+}
+END_TEST
+
+START_TEST(the_sockets_are_private)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(control_cfg.path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0660);
+	ck_assert_uint_eq(st.st_gid, getegid());
+	ck_assert_int_eq(stat(control_cfg.metrics, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0660);
+	ck_assert_uint_eq(control_group("no-such-group-here"), (gid_t)-1);
+	ck_assert_uint_eq(control_group(NULL), (gid_t)-1);
+	ck_assert_uint_eq(control_group("root"), 0);
+}
+END_TEST
+
+START_TEST(a_second_server_is_refused)
+{
+	char why[256] = "";
+
+	ck_assert_int_eq(control_try(why, sizeof(why)), -EADDRINUSE);
+	ck_assert_ptr_nonnull(strstr(why, "another daemon"));
+	check_served();
+}
+END_TEST
+
+/* --- while things change ------------------------------------------------------------------------ */
+
+static bool churning;
+
+static void *churn(void *arg)
+{
+	uint64_t *done = arg;
+
+	table_thread_enter();
+	while (__atomic_load_n(&churning, __ATOMIC_RELAXED)) {
+		uint64_t fh = rig_open();
+
+		for (int i = 0; i < 50; i++)
+			rig_map(fh, 5);
+		for (uint64_t i = 0; i < 25; i++)
+			rig_unmap(fh, i << 12, 1);
+		rig_close(fh);
+		++*done;
+	}
+	table_thread_leave();
+	return NULL;
+}
+
+START_TEST(a_list_while_maps_come_and_go)
+{
+	enum { MAPS = 1000 };
+	uint64_t done = 0;
+	pthread_t thread;
+	char mine[40];
+
+	make_maps(MAPS);
+	snprintf(mine, sizeof(mine), "%llx", (unsigned long long)rig.fh);
+	churning = true;
+	ck_assert_int_eq(pthread_create(&thread, NULL, churn, &done), 0);
+	for (int round = 0; round < 40; round++) {
+		json_t *all = control_once("{\"v\":1,\"do\":\"list\"}\n"), *record;
+		size_t i, n = 0;
+
+		json_array_foreach(json_object_get(all, "records"), i, record) {
+			json_t *map = json_object_get(record, "map");
+
+			if (map)
+				ck_assert_str_eq(text_at(map, "state"), "fresh");
+			if (map && !strcmp(text_at(map, "open"), mine))
+				ck_assert_int_eq(control_number_at(map, "index"), n++ << 12);
+		}
+		ck_assert_uint_eq(n, MAPS);
+		json_decref(all);
+	}
+	__atomic_store_n(&churning, false, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	ck_assert_uint_gt(done, 10);
+}
+END_TEST
+
+/* --- show --------------------------------------------------------------------------------------- */
+
+static json_t *show(uint64_t fh, long long index)
+{
+	char line[128];
+	int n = snprintf(line, sizeof(line), "{\"v\":1,\"do\":\"show\",\"open\":\"%llx\"",
+			 (unsigned long long)fh);
+
+	if (index >= 0)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, ",\"index\":%lld", index);
+	snprintf(line + n, sizeof(line) - (size_t)n, "}\n");
+	return control_once(line);
+}
+
+START_TEST(show_tells_refs_and_holders)
+{
+	uint32_t refs[3] = { rig_grant(false), rig_grant(false), rig_grant(false) };
+	uint64_t index, other;
+	json_t *all, *map, *holders;
+	int status, go[2];
+	void *p, *q;
+	pid_t child;
+
+	ck_assert_int_eq(rig_map_refs(rig.fh, refs, 3, &index), 0);
+	rig_map(rig.fh, 77);
+	p = rig_mmap(rig.fh, index, 3 * 4096, PROT_READ, MAP_SHARED);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	ck_assert_int_eq(pipe(go), 0);
+	child = fork();
+	if (!child) {
+		close(go[1]);
+		_exit(read(go[0], &status, 1) != 0);
+	}
+	/* One that the child does not have. */
+	other = rig_map(rig.fh, refs[0]);
+	q = rig_mmap(rig.fh, other, 4096, PROT_READ, MAP_SHARED);
+	ck_assert_ptr_ne(q, MAP_FAILED);
+	all = show(rig.fh, -1);
+	ck_assert_uint_eq(control_count(all, "open"), 1);
+	ck_assert_uint_eq(control_count(all, "map"), 3);
+	map = control_record(all, "map", 2);
+	ck_assert_int_eq(json_array_size(json_object_get(map, "holders")), 1);
+	map = control_record(all, "map", 0);
+	ck_assert_int_eq(json_array_size(json_object_get(map, "refs")), 3);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_eq(
+			json_integer_value(json_array_get(json_object_get(map, "refs"), i)),
+			refs[i]);
+	holders = json_object_get(map, "holders");
+	ck_assert_int_eq(json_array_size(holders), 2);
+	for (size_t i = 0; i < 2; i++) {
+		json_int_t pid = control_number_at(json_array_get(holders, i), "pid");
+
+		ck_assert(pid == getpid() || pid == child);
+		ck_assert_str_eq(text_at(json_array_get(holders, i), "command"), "test_conn");
+	}
+	map = control_record(all, "map", 1);
+	ck_assert_ptr_null(json_object_get(map, "holders"));
+	json_decref(all);
+	close(go[1]);
+	waitpid(child, &status, 0);
+	munmap(q, 4096);
+	munmap(p, 3 * 4096);
+}
+END_TEST
+
+static int64_t time_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+START_TEST(many_windows_hold_nobody_up)
+{
+	int64_t start, longest = 0;
+	uint32_t ref = 0;
+	char line[64];
+	int fd;
+
+	for (int i = 0; i < 10000; i++) {
+		/* A grant can be mapped 127 times. */
+		if (i % 100 == 0)
+			ref = rig_grant(false);
+		ck_assert_ptr_ne(
+			rig_mmap(rig.fh, rig_map(rig.fh, ref), 4096, PROT_READ, MAP_SHARED),
+			MAP_FAILED);
+	}
+	fd = control_connect();
+	snprintf(line, sizeof(line), "{\"v\":1,\"do\":\"show\",\"open\":\"%llx\"}\n",
+		 (unsigned long long)rig.fh);
+	control_say(fd, line);
+	while (!waiting_bytes(fd)) {
+		start = time_ms();
+		check_served();
+		longest = time_ms() - start > longest ? time_ms() - start : longest;
+	}
+	ck_assert_int_lt(longest, 200);
+	close(fd);
+}
+END_TEST
+
+START_TEST(show_tells_one_map_also_when_it_is_detached)
+{
+	uint32_t refs[3] = { rig_grant(false), rig_grant(false), rig_grant(false) };
+	uint64_t index, fresh = rig_map(rig.fh, 77);
+	json_t *all, *map;
+	void *p;
+
+	ck_assert_int_eq(rig_map_refs(rig.fh, refs, 3, &index), 0);
+	p = rig_mmap(rig.fh, index, 3 * 4096, PROT_READ, MAP_SHARED);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	all = show(rig.fh, (long long)index);
+	ck_assert_uint_eq(control_count(all, "map"), 1);
+	ck_assert_int_eq(json_array_size(json_object_get(control_record(all, "map", 0), "holders")),
+			 1);
+	json_decref(all);
+	all = show(rig.fh, (long long)fresh);
+	ck_assert_int_eq(control_number_at(control_record(all, "map", 0), "index"), fresh);
+	json_decref(all);
+	/* With its open, and without. */
+	ck_assert_int_eq(rig_unmap(rig.fh, index, 3), 0);
+	all = show(rig.fh, (long long)index);
+	map = control_record(all, "map", 0);
+	ck_assert_str_eq(text_at(map, "state"), "detached");
+	ck_assert_int_eq(json_array_size(json_object_get(map, "holders")), 1);
+	json_decref(all);
+	rig_close(rig.fh);
+	all = show(rig.fh, -1);
+	ck_assert_uint_eq(control_count(all, "open"), 0);
+	ck_assert_uint_eq(control_count(all, "map"), 1);
+	json_decref(all);
+	munmap(p, 3 * 4096);
+	ck_assert_int_ge(rig_wait_handles(0), 0);
+	all = show(rig.fh, -1);
+	control_error(all, "ENOENT");
+	json_decref(all);
+}
+END_TEST
+
+START_TEST(show_tells_many_refs)
+{
+	enum { REFS = 3000 };
+	uint32_t refs[REFS];
+	uint64_t index;
+	json_t *all;
+
+	for (uint32_t i = 0; i < REFS; i++)
+		refs[i] = UINT32_MAX - i;
+	for (int i = 0; i < 40; i++)
+		ck_assert_int_eq(rig_map_refs(rig.fh, refs, REFS, &index), 0);
+	all = show(rig.fh, -1);
+	ck_assert_uint_eq(control_count(all, "map"), 40);
+	for (size_t i = 0; i < 40; i++) {
+		json_t *map = control_record(all, "map", i);
+
+		ck_assert_int_eq(control_number_at(map, "pages"), REFS);
+		ck_assert_int_eq(json_array_size(json_object_get(map, "refs")), 1024);
+	}
+	json_decref(all);
+}
+END_TEST
+
+static const struct {
+	const char *args;
+	const char *code;
+} show_refused[] = {
+	{ "", "EINVAL" },
+	{ ",\"open\":\"\"", "EINVAL" },
+	{ ",\"open\":\"-1\"", "EINVAL" },
+	{ ",\"open\":\"0x1\"", "EINVAL" },
+	{ ",\"open\":\"12345678901234567\"", "EINVAL" },
+	{ ",\"open\":5", "EINVAL" },
+	{ ",\"open\":\"0\"", "ENOENT" },
+	{ ",\"open\":\"ffffffffffffffff\"", "ENOENT" },
+	{ ",\"open\":\"1\",\"index\":-1", "EINVAL" },
+	{ ",\"open\":\"1\",\"index\":0", "ENOENT" },
+	{ ",\"open\":\"1\",\"index\":9223372036854775807", "ENOENT" },
+	{ ",\"open\":\"1\",\"map\":0", "EINVAL" },
+};
+
+START_TEST(show_refuses)
+{
+	char line[128];
+	json_t *all;
+
+	snprintf(line, sizeof(line), "{\"v\":1,\"do\":\"show\"%s}\n", show_refused[_i].args);
+	all = control_once(line);
+	control_error(all, show_refused[_i].code);
+	json_decref(all);
+}
+END_TEST
+
+Suite *conn_suite(void);
+Suite *conn_suite(void)
+{
+	Suite *s = suite_create("control_conn");
+	TCase *tc = tcase_create("slow");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, short_limits, control_teardown);
+	tcase_add_test(tc, a_reader_that_does_not_read_is_cut_off);
+	tcase_add_test(tc, who_talks_on_and_does_not_read_is_cut_off);
+	tcase_add_test(tc, a_get_that_comes_byte_by_byte_is_cut_off);
+	tcase_add_test(tc, top_may_wait_longer_than_others_may_be_silent);
+	tcase_add_test(tc, a_slow_reader_gets_all_of_its_list);
+	tcase_add_test(tc, who_says_nothing_is_cut_off);
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("many");
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, control_setup, control_teardown);
+	tcase_add_test(tc, who_goes_in_the_middle_leaves_nothing);
+	tcase_add_test(tc, a_tracer_that_does_not_read_loses_events);
+	tcase_add_test(tc, one_more_than_there_are_places_is_told_so);
+	tcase_add_test(tc, a_thousand_connections_are_no_harm);
+	tcase_add_test(tc, others_may_not_ask);
+	tcase_add_test(tc, the_sockets_are_private);
+	tcase_add_test(tc, a_second_server_is_refused);
+	tcase_add_test(tc, a_list_while_maps_come_and_go);
+	tcase_add_test(tc, show_tells_refs_and_holders);
+	tcase_add_test(tc, many_windows_hold_nobody_up);
+	tcase_add_test(tc, show_tells_one_map_also_when_it_is_detached);
+	tcase_add_test(tc, show_tells_many_refs);
+	tcase_add_loop_test(tc, show_refuses, 0, sizeof(show_refused) / sizeof(show_refused[0]));
+	suite_add_tcase(s, tc);
+
+	tc = tcase_create("group");
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, with_group, control_teardown);
+	tcase_add_test(tc, members_of_the_group_may_ask);
+	suite_add_tcase(s, tc);
+	return s;
+}

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/test_doctor.c - gntdevctl doctor: each fault, on a made-up system
+ */
+#include <check.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "gntdevctl/doctor.h"
+
+/* What was told last, and how often. */
+static struct {
+	enum finding_level level;
+	char check[32];
+	char what[1024];
+	char why[1024];
+	char mend[1024];
+	int n;
+} told;
+
+static void take(const struct finding *f, void *arg)
+{
+	(void)arg;
+	told.level = f->level;
+	snprintf(told.check, sizeof(told.check), "%s", f->check);
+	snprintf(told.what, sizeof(told.what), "%s", f->what);
+	snprintf(told.why, sizeof(told.why), "%s", f->why);
+	snprintf(told.mend, sizeof(told.mend), "%s", f->mend);
+	told.n++;
+}
+
+static char root[64];
+static const struct ctl ctl = { .run_dir = CTL_RUN_DIR, .name = CTL_DEVICE };
+static struct doctor doctor;
+
+static void setup(void)
+{
+	strcpy(root, "/tmp/test-doctor-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(root));
+	doctor = (struct doctor){ .root = root, .ctl = &ctl, .tell = take };
+	memset(&told, 0, sizeof(told));
+}
+
+static void teardown(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* A path below the root, with its directories. */
+static const char *at(const char *path)
+{
+	static char full[512];
+
+	snprintf(full, sizeof(full), "%s%s", root, path);
+	for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); p++) {
+		*p = '\0';
+		mkdir(full, 0755);
+		*p = '/';
+	}
+	return full;
+}
+
+static void file(const char *path, const char *text)
+{
+	FILE *f = fopen(at(path), "w");
+
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* A device without being allowed to make one. */
+static void device(const char *path)
+{
+	ck_assert_int_eq(symlink("/dev/null", at(path)), 0);
+}
+
+/* The last finding, of one check. */
+static void is(enum finding_level level, const char *check, const char *what, const char *mend)
+{
+	ck_assert_int_eq(told.n, 1);
+	ck_assert_str_eq(told.check, check);
+	ck_assert_msg(strstr(told.what, what) != NULL, "what: %s", told.what);
+	ck_assert_msg(strstr(told.mend, mend) != NULL, "mend: %s", told.mend);
+	ck_assert_int_eq(told.level, level);
+	/* Who is told of a fault is told what it means. */
+	ck_assert(level < FINDING_WARNING || *told.why);
+	told.n = 0;
+}
+
+static void is_ok(const char *check)
+{
+	is(FINDING_OK, check, "", "");
+}
+
+/* --- the system ------------------------------------------------------------------------------- */
+
+START_TEST(no_cuse)
+{
+	char path[256];
+	struct utsname u;
+
+	doctor_cuse(&doctor);
+	is(FINDING_FAULT, "cuse", "this kernel has no CUSE", "linux-image");
+	ck_assert_int_eq(uname(&u), 0);
+	snprintf(path, sizeof(path), "/lib/modules/%s/modules.dep", u.release);
+	file(path,
+	     "kernel/fs/fuse/fuse.ko:\nkernel/fs/fuse/cuse.ko.xz: kernel/fs/fuse/fuse.ko.xz\n");
+	doctor_cuse(&doctor);
+	is(FINDING_FAULT, "cuse", "not loaded", "modprobe cuse");
+	file("/sys/class/misc/cuse", "");
+	doctor_cuse(&doctor);
+	is(FINDING_FAULT, "cuse", "/dev/cuse is not there", "mknod");
+	file("/dev/cuse", "");
+	doctor_cuse(&doctor);
+	is(FINDING_FAULT, "cuse", "no device", "rm /dev/cuse");
+	unlink(at("/dev/cuse"));
+	device("/dev/cuse");
+	doctor_cuse(&doctor);
+	is_ok("cuse");
+}
+END_TEST
+
+START_TEST(the_kernels_driver)
+{
+	struct ctl other = { .name = "xen/other" };
+
+	doctor_kernel_driver(&doctor);
+	is_ok("kernel-driver");
+	file("/sys/class/misc/xen!gntdev", "");
+	doctor_kernel_driver(&doctor);
+	is(FINDING_FAULT, "kernel-driver", "built in", "--name=");
+	file("/sys/module/xen_gntdev/initstate", "live\n");
+	doctor_kernel_driver(&doctor);
+	is(FINDING_FAULT, "kernel-driver", "loaded", "rmmod xen-gntdev");
+	doctor.ctl = &other;
+	doctor_kernel_driver(&doctor);
+	is(FINDING_INFO, "kernel-driver", "/dev/xen/other", "");
+}
+END_TEST
+
+START_TEST(not_on_xen)
+{
+	doctor_hypervisor(&doctor);
+	is(FINDING_INFO, "hypervisor", "no Xen domain", "");
+	doctor_privcmd(&doctor);
+	doctor_xenfs(&doctor);
+	doctor_gntalloc(&doctor);
+	ck_assert_int_eq(told.n, 0);
+	file("/sys/hypervisor/type", "kvm\n");
+	doctor_hypervisor(&doctor);
+	is(FINDING_INFO, "hypervisor", "no Xen domain", "");
+}
+END_TEST
+
+START_TEST(a_dom0_that_lacks_things)
+{
+	file("/sys/hypervisor/type", "xen\n");
+	doctor_hypervisor(&doctor);
+	is_ok("hypervisor");
+	doctor_privcmd(&doctor);
+	is(FINDING_FAULT, "privcmd", "/dev/xen/privcmd", "modprobe xen-privcmd");
+	doctor_gntalloc(&doctor);
+	is(FINDING_FAULT, "gntalloc", "/dev/xen/gntalloc", "modprobe xen-gntalloc");
+	doctor_xenfs(&doctor);
+	is(FINDING_FAULT, "xenfs", "not mounted", "mount -t xenfs");
+	file("/proc/mounts", "proc /proc proc rw 0 0\nxenfs /proc/xen xenfs rw 0 0\n");
+	doctor_xenfs(&doctor);
+	is(FINDING_FAULT, "xenfs", "not dom0", "");
+	file("/proc/xen/capabilities", "control_d\n");
+	doctor_xenfs(&doctor);
+	is_ok("xenfs");
+	device("/dev/xen/privcmd");
+	device("/dev/xen/gntalloc");
+	doctor_privcmd(&doctor);
+	is_ok("privcmd");
+	doctor_gntalloc(&doctor);
+	is_ok("gntalloc");
+}
+END_TEST
+
+START_TEST(the_node)
+{
+	json_t *hello = json_pack("{s:s, s:i, s:s}", "version", "1", "pid", 7, "hypervisor", "sim");
+
+	doctor_node(&doctor);
+	is(FINDING_INFO, "node", "not there", "");
+	doctor.hello = hello;
+	doctor_node(&doctor);
+	is(FINDING_FAULT, "node", "not there", "systemctl restart");
+	file("/sys/class/cuse/xen!gntdev/dev", "252:7\n");
+	doctor_node(&doctor);
+	is(FINDING_FAULT, "node", "not there", "systemctl restart");
+	ck_assert_ptr_nonnull(strstr(told.why, "mknod -m 660 /dev/xen/gntdev c 252 7,"));
+	unlink(at("/sys/class/cuse/xen!gntdev/dev"));
+	rmdir(at("/sys/class/cuse/xen!gntdev"));
+	file("/dev/xen/gntdev", "");
+	doctor_node(&doctor);
+	is(FINDING_FAULT, "node", "no device", "restart");
+	unlink(at("/dev/xen/gntdev"));
+	device("/dev/xen/gntdev");
+	doctor_node(&doctor);
+	is_ok("node");
+	doctor.hello = NULL;
+	doctor_node(&doctor);
+	is(FINDING_FAULT, "node", "left over", "rm /dev/xen/gntdev && ");
+	file("/sys/class/cuse/xen!gntdev/dev", "252:7\n");
+	doctor_node(&doctor);
+	is(FINDING_FAULT, "node", "no daemon of ours", "fuser -v /dev/cuse");
+	doctor.denied = true;
+	doctor_node(&doctor);
+	is_ok("node");
+	json_decref(hello);
+}
+END_TEST
+
+START_TEST(the_service)
+{
+	json_t *hello = json_pack("{s:s, s:i, s:s}", "version", "1", "pid", 7, "hypervisor", "sim");
+
+	doctor_service(&doctor, "");
+	is(FINDING_FAULT, "daemon", "does not run", "cuse_gntdev &");
+	doctor_service(&doctor, "inactive");
+	is(FINDING_FAULT, "daemon", "does not run (the service is inactive)",
+	   "systemctl enable --now");
+	doctor_service(&doctor, "failed");
+	is(FINDING_FAULT, "daemon", "has failed", "journalctl");
+	doctor_service(&doctor, "active");
+	is(FINDING_FAULT, "daemon", "no daemon answers", "restart");
+	doctor.denied = true;
+	doctor_service(&doctor, "active");
+	is(FINDING_WARNING, "daemon", "not to this user", "sudo");
+	doctor.denied = false;
+	doctor.hello = hello;
+	doctor_service(&doctor, "");
+	is(FINDING_OK, "daemon", "version 1 answers, process 7, hypervisor \"sim\"", "");
+	json_decref(hello);
+}
+END_TEST
+
+START_TEST(the_policy)
+{
+	doctor_policy(&doctor, "/etc/x.conf");
+	is(FINDING_INFO, "policy", "not there", "");
+	file("/etc/x.conf", "# nothing\n");
+	doctor_policy(&doctor, "/etc/x.conf");
+	is_ok("policy");
+	file("/etc/x.conf", "nonsense = {\n");
+	doctor_policy(&doctor, "/etc/x.conf");
+	is(FINDING_FAULT, "policy", "x.conf", "gntdevctl policy check");
+}
+END_TEST
+
+/* --- the preload object ------------------------------------------------------------------------- */
+
+static const char *const bin[] = { "/usr/bin", "/usr/local/bin", NULL };
+
+/* The head of an ELF file for some machine. */
+static void object(const char *path, unsigned char class, unsigned short machine)
+{
+	Elf32_Ehdr head = { .e_machine = machine };
+	FILE *f = fopen(at(path), "w");
+
+	memcpy(head.e_ident, ELFMAG, SELFMAG);
+	head.e_ident[EI_CLASS] = class;
+	head.e_ident[EI_DATA] = ELFDATA2LSB;
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_eq(fwrite(&head, sizeof(head), 1, f), 1);
+	fclose(f);
+}
+
+static void copy_self(const char *path)
+{
+	char head[64];
+	int from = open("/proc/self/exe", O_RDONLY), to = open(at(path), O_WRONLY | O_CREAT, 0644);
+
+	ck_assert_int_eq(read(from, head, sizeof(head)), sizeof(head));
+	ck_assert_int_eq(write(to, head, sizeof(head)), sizeof(head));
+	close(from);
+	close(to);
+}
+
+START_TEST(the_preload_object)
+{
+	static const char installed[] = "/usr/lib/cuse-gntdev/libgntdev-mmap.so";
+
+	doctor_preload(&doctor, bin);
+	is(FINDING_FAULT, "preload", "gntdev-run is not there", "install");
+	file("/usr/local/bin/gntdev-run", "#!/bin/sh\n");
+	doctor_preload(&doctor, bin);
+	is(FINDING_FAULT, "preload", "not ours", "install");
+	file("/usr/local/bin/gntdev-run", "#!/bin/sh\ninstalled=/usr/lib/cuse-gntdev\n");
+	doctor_preload(&doctor, bin);
+	is(FINDING_FAULT, "preload", "No such file", "install");
+	file(installed, "text");
+	doctor_preload(&doctor, bin);
+	is(FINDING_FAULT, "preload", "no shared object", "install");
+	object(installed, ELFCLASS32, EM_68K);
+	doctor_preload(&doctor, bin);
+	is(FINDING_FAULT, "preload", "for another machine (32 bit", "install");
+	unlink(at(installed));
+	copy_self(installed);
+	doctor_preload(&doctor, bin);
+	is_ok("preload");
+	/* The one beside gntdev-run is taken before the one that is installed. */
+	file("/usr/local/bin/libgntdev-mmap.so", "text");
+	doctor_preload(&doctor, bin);
+	is(FINDING_FAULT, "preload", "/usr/local/bin/libgntdev-mmap.so", "install");
+}
+END_TEST
+
+/* --- the daemon's answers ----------------------------------------------------------------------- */
+
+static json_t *parse(const char *text)
+{
+	json_t *o = json_loads(text, 0, NULL);
+
+	ck_assert_ptr_nonnull(o);
+	return o;
+}
+
+static void with(void (*check)(const struct doctor *d, const json_t *stats), const char *stats)
+{
+	json_t *s = parse(stats);
+
+	check(&doctor, s);
+	json_decref(s);
+}
+
+START_TEST(a_reload_that_was_refused)
+{
+	with(doctor_reload, "{\"policy\":{\"error\":\"/etc/x:3: no such thing\"}}");
+	is(FINDING_FAULT, "reload", "/etc/x:3: no such thing", "systemctl reload");
+	with(doctor_reload, "{\"policy\":{}}");
+	is_ok("reload");
+}
+END_TEST
+
+START_TEST(limits_that_are_near)
+{
+	with(doctor_limits, "{\"handles\":115,\"handle_limit\":128,\"window_slots\":100,"
+			    "\"window_slots_used\":89,\"maps\":5,\"limits\":{\"maps\":0}}");
+	is_ok("limits");
+	with(doctor_limits, "{\"handles\":116,\"handle_limit\":128}");
+	is(FINDING_WARNING, "limits", "maptrack table takes: 116 of 128",
+	   "gnttab_max_maptrack_frames");
+	with(doctor_limits, "{\"handles\":128,\"handle_limit\":128}");
+	is(FINDING_FAULT, "limits", "maptrack", "");
+	with(doctor_limits, "{\"handles\":128,\"handle_limit\":null}");
+	is_ok("limits");
+	with(doctor_limits, "{\"window_slots\":100,\"window_slots_used\":90}");
+	is(FINDING_WARNING, "limits", "window socket: 90 of 100", "gntdevctl list");
+	with(doctor_limits, "{\"maps\":10,\"limits\":{\"maps\":10}}");
+	is(FINDING_FAULT, "limits", "maps, of the policy's limit: 10 of 10", "raise the limit");
+	with(doctor_limits, "{\"pages\":95,\"limits\":{\"pages\":100}}");
+	is(FINDING_WARNING, "limits", "pages, of the policy's limit", "");
+	with(doctor_limits, "{\"users\":[{\"uid\":1,\"maps\":1,\"pages\":1},"
+			    "{\"uid\":0,\"maps\":9,\"pages\":1}],\"limits\":{\"maps_per_user\":10,"
+			    "\"pages_per_user\":10}}");
+	is(FINDING_WARNING, "limits", "maps of user root: 9 of 10", "");
+	with(doctor_limits,
+	     "{\"users\":[{\"uid\":0,\"pages\":99}],\"limits\":{\"pages_per_user\":99}}");
+	is(FINDING_FAULT, "limits", "pages of user root", "");
+	with(doctor_limits, "{\"quarantined\":3}");
+	is(FINDING_WARNING, "limits", "3 pages are quarantined", "xl mem-set");
+}
+END_TEST
+
+START_TEST(clients_without_the_object)
+{
+	with(doctor_clients, "{\"failures\":{\"preload\":2}}");
+	is(FINDING_WARNING, "clients", "2 times", "gntdevctl errors");
+	with(doctor_clients, "{\"failures\":{\"preload\":0}}");
+	is_ok("clients");
+}
+END_TEST
+
+static void workers(const char *then, const char *now)
+{
+	json_t *a = parse(then), *b = parse(now);
+
+	doctor_workers(&doctor, a, b);
+	json_decref(a);
+	json_decref(b);
+}
+
+START_TEST(workers_that_hang)
+{
+	static const char idle[] = "{\"workers\":2,\"workers_busy\":1,\"waiting\":1}";
+	static const char stuck[] = "{\"workers\":2,\"workers_busy\":2,\"waiting\":3,"
+				    "\"operations\":{\"mmap\":{\"events\":5}}}";
+	static const char moved[] = "{\"workers\":2,\"workers_busy\":2,\"waiting\":3,"
+				    "\"operations\":{\"mmap\":{\"events\":6}}}";
+
+	workers(idle, stuck);
+	is_ok("workers");
+	workers(stuck, idle);
+	is_ok("workers");
+	workers(stuck, stuck);
+	is(FINDING_FAULT, "workers", "all 2 workers are busy, 3 requests wait, and none has ended",
+	   "restart");
+	workers(stuck, moved);
+	is(FINDING_WARNING, "workers", "all 2 workers are busy", "--workers=N");
+}
+END_TEST
+
+static void waiting(const char *then, const char *now)
+{
+	json_t *a = parse(then), *b = parse(now);
+
+	doctor_waiting(&doctor, a, b);
+	json_decref(a);
+	json_decref(b);
+}
+
+START_TEST(an_mmap_that_goes_on)
+{
+	static const char young[] =
+		"[{\"id\":\"1:0\",\"state\":\"mapping\",\"age_ms\":4000,\"domid\":3}]";
+	static const char old[] =
+		"[{\"id\":\"1:0\",\"state\":\"mapping\",\"age_ms\":6000,\"domid\":3}]";
+	static const char other[] =
+		"[{\"id\":\"2:0\",\"state\":\"mapping\",\"age_ms\":6000,\"domid\":3}]";
+
+	waiting(young, young);
+	is_ok("waiting");
+	waiting(young, old);
+	is_ok("waiting");
+	waiting(other, old);
+	is_ok("waiting");
+	waiting(old, old);
+	is(FINDING_WARNING, "waiting", "the mmap of 1:0, pages of domain 3", "gntdevctl show 1:0");
+}
+END_TEST
+
+Suite *doctor_suite(void)
+{
+	Suite *s = suite_create("ctl_doctor");
+	TCase *tc = tcase_create("doctor");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, no_cuse);
+	tcase_add_test(tc, the_kernels_driver);
+	tcase_add_test(tc, not_on_xen);
+	tcase_add_test(tc, a_dom0_that_lacks_things);
+	tcase_add_test(tc, the_node);
+	tcase_add_test(tc, the_service);
+	tcase_add_test(tc, the_policy);
+	tcase_add_test(tc, the_preload_object);
+	tcase_add_test(tc, a_reload_that_was_refused);
+	tcase_add_test(tc, limits_that_are_near);
+	tcase_add_test(tc, clients_without_the_object);
+	tcase_add_test(tc, workers_that_hang);
+	tcase_add_test(tc, an_mmap_that_goes_on);
+	suite_add_tcase(s, tc);
+	return s;
+}

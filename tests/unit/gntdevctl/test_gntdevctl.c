@@ -1,0 +1,709 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/test_gntdevctl.c - gntdevctl's subcommands, on canned answers
+ *
+ * Each runs in a process of its own, as a user would run it: what it prints, what it asks, how it ends.
+ */
+#include <check.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gntdevctl/client.h"
+#include "tests/unit/gntdevctl/rig.h"
+
+#define OPEN                                                                              \
+	"{\"open\":{\"id\":\"100000001\",\"pid\":716,\"uid\":0,\"gid\":0,"                \
+	"\"command\":\"evil\\u001b[2J\\u009b\",\"unit\":\"a.service\",\"cgroup\":\"/a\"," \
+	"\"age_ms\":61000,\"maps\":2,\"pages\":33,\"windows\":true}}\n"
+#define MAP                                                                                       \
+	"{\"map\":{\"open\":\"100000001\",\"id\":\"100000001:3000\",\"index\":12288,\"pages\":3," \
+	"\"domid\":1,\"state\":\"mapped\",\"readonly\":false,\"age_ms\":5000,\"holder\":717}}\n"
+#define LIST OPEN MAP "{\"end\":{\"opens\":1,\"maps\":1,\"pages\":3}}\n"
+
+static void has(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in:\n%s", part, text);
+}
+
+static void has_not(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) == NULL, "\"%s\" in:\n%s", part, text);
+}
+
+static void harmless(const char *text)
+{
+	for (; *text; text++)
+		ck_assert_msg((*text >= ' ' && *text <= '~') || *text == '\n' || *text == '\t',
+			      "byte 0x%x", (unsigned char)*text);
+}
+
+/* --- list, show ------------------------------------------------------------------------------- */
+
+START_TEST(list_prints_a_table)
+{
+	static const struct canned canned[] = { { "\"do\":\"list\"", LIST }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, ""), CTL_DONE);
+	has(ctl_rig_out, "\n100000001        716 root       evil?[2J?             2       33  1m "
+			 "1s    a.service\n");
+	has(ctl_rig_out,
+	    "\n  100000001:3000              1       3  rw   mapped         5s  717\n");
+	has(ctl_rig_out, "\n1 opens, 1 maps, 3 pages\n");
+	harmless(ctl_rig_out);
+	ck_assert_str_eq(ctl_rig_err, "");
+}
+END_TEST
+
+START_TEST(list_prints_records)
+{
+	static const struct canned canned[] = { { "\"do\":\"list\"", LIST }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--json"), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, OPEN MAP);
+}
+END_TEST
+
+START_TEST(json_is_ascii)
+{
+	static const struct canned canned[] = {
+		{ "", "{\"id\":1,\"open\":{\"command\":\"\xc2\x9b\u202e\"}}\n{\"end\":{}}\n" },
+		{ 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--json"), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, "{\"open\":{\"command\":\"\\u009B\\u202E\"}}\n");
+}
+END_TEST
+
+START_TEST(list_asks_for_what_is_wanted)
+{
+	static const struct canned canned[] = { { "", LIST }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--opens --pid 5 --user root -d 7 --unit=x.service"),
+			 CTL_DONE);
+	ck_assert_str_eq(ctl_rig_requests(),
+			 "{\"v\":1,\"do\":\"list\",\"maps\":false,\"pid\":5,\"uid\":0,\"domid\":7,"
+			 "\"unit\":\"x.service\"}\n");
+}
+END_TEST
+
+START_TEST(a_wrong_command_line_asks_nothing)
+{
+	static const struct canned canned[] = { { "", LIST }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--domid 65536"), CTL_USAGE);
+	has(ctl_rig_err, "--domid=65536: not a number from 0 to 65535");
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--pid -3"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--user=nosuchuser"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "extra"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, "extra"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, ""), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, "xyz"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, "1:"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, "1:-1"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, "11111111111111111"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, "1 2"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, ""), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain --pid 1"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain x --pid 1 --domid 1"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "check --pid 1"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "approve"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_trace, "--count 0"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_errors, "-n x"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_top, "--sort=colour"), CTL_USAGE);
+	ck_assert_int_eq(ctl_rig_run(ctl_top, "--json"), CTL_USAGE);
+	ck_assert_str_eq(ctl_rig_requests(), "");
+}
+END_TEST
+
+START_TEST(show_prints_one)
+{
+	static const struct canned canned[] = {
+		{ "\"open\":\"dead\"",
+		  "{\"error\":{\"code\":\"ENOENT\",\"text\":\"show: no such open\"}}\n" },
+		{ "\"do\":\"show\"", OPEN
+		  "{\"map\":{\"id\":\"100000001:3000\",\"pages\":5,\"domid\":1,\"domids\":[1,2],"
+		  "\"state\":\"mapped\",\"readonly\":true,\"age_ms\":5,\"holder\":0,\"refs\":[8,9],"
+		  "\"holders\":[{\"pid\":7,\"command\":\"a\\n\"},{\"pid\":8,\"command\":\"b\"}]}}\n"
+		  "{\"end\":{}}\n" },
+		{ 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, "100000001:3000"), CTL_DONE);
+	has(ctl_rig_requests(), "\"open\":\"100000001\",\"index\":12288}");
+	has(ctl_rig_out, "  user       root (uid 0, gid 0)\n");
+	has(ctl_rig_out, "  pages      5 of domain 1,2\n  state      mapped, to read\n");
+	has(ctl_rig_out, "  mapped by  hidden\n  refs       8 9 and 3 more\n");
+	has(ctl_rig_out, "  held by    7 a?\n             8 b\n");
+	harmless(ctl_rig_out);
+	ck_assert_int_eq(ctl_rig_run(ctl_show, "dead"), CTL_BAD);
+	ck_assert_str_eq(ctl_rig_err, "gntdevctl: show: no such open\n");
+}
+END_TEST
+
+/* --- what can go wrong ------------------------------------------------------------------------ */
+
+static void ends_with(const char *answer, int status, const char *message)
+{
+	const struct canned canned[] = { { "", answer }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, ""), status);
+	has(ctl_rig_err, message);
+	harmless(ctl_rig_err);
+}
+
+START_TEST(no_daemon)
+{
+	/* A path at which nobody listens. */
+	strcpy(ctl_rig_path, "/tmp/test-ctl-nobody");
+	ck_assert_int_eq(ctl_rig_run(ctl_list, ""), CTL_UNREACHABLE);
+	has(ctl_rig_err,
+	    "no daemon listens on /tmp/test-ctl-nobody: is it running? See: systemctl status");
+	ctl_rig_path[0] = '\0';
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--run-dir=/tmp/nowhere --name=xen/a/b"),
+			 CTL_UNREACHABLE);
+	has(ctl_rig_err, " /tmp/nowhere/xen-a-b.ctl:");
+	ck_assert_int_eq(ctl_rig_run(ctl_list,
+				     "--run-dir=/"
+				     "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"
+				     "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttt"),
+			 CTL_USAGE);
+	has(ctl_rig_err, "longer than a socket's path can be");
+}
+END_TEST
+
+static int list_as_nobody(struct ctl *ctl, int argc, char **argv)
+{
+	int status;
+
+	ck_assert_int_eq(seteuid(65534), 0);
+	status = ctl_list(ctl, argc, argv);
+	ck_assert_int_eq(seteuid(0), 0);
+	return status;
+}
+
+START_TEST(no_permission_for_the_socket)
+{
+	static const struct canned canned[] = { { "", LIST }, { 0 } };
+
+	if (geteuid())
+		return;
+	ctl_rig_start(canned);
+	ck_assert_int_eq(chmod(ctl_rig_path, 0600), 0);
+	ck_assert_int_eq(ctl_rig_run(list_as_nobody, ""), CTL_DENIED);
+	has(ctl_rig_err, "xen-gnt");
+}
+END_TEST
+
+START_TEST(the_daemon_denies)
+{
+	ends_with("{\"error\":{\"code\":\"EPERM\",\"text\":\"you \\u001b may not ask\"}}\n",
+		  CTL_DENIED, "you ? may not ask: root and members of group xen-gnt");
+}
+END_TEST
+
+START_TEST(the_daemon_refuses)
+{
+	ends_with("{\"error\":{\"code\":\"EINVAL\",\"text\":\"list: what?\"}}\n", CTL_FAILED,
+		  "the daemon refuses (EINVAL): list: what?");
+}
+END_TEST
+
+START_TEST(the_daemon_is_busy)
+{
+	ends_with("{\"error\":{\"code\":\"EBUSY\",\"text\":\"16 connections\"}}\n", CTL_UNREACHABLE,
+		  "too many connections");
+}
+END_TEST
+
+START_TEST(the_daemon_goes_away)
+{
+	ends_with(NULL, CTL_UNREACHABLE, "closed the connection in the middle");
+}
+END_TEST
+
+START_TEST(nonsense_is_an_error)
+{
+	static const char *const lines[] = {
+		"\n",
+		"{}\n",
+		"[1]\n",
+		"HTTP/1.1 400 Bad Request\r\n",
+		"{\"id\":1}\n",
+		"{\"open\":{},\"map\":{}}\n",
+		"{\"end\":7}\n",
+		"{\"open\":{\"command\":\"\xff\"}}\n",
+	};
+
+	ends_with(lines[_i], CTL_FAILED, "is it of another version?");
+}
+END_TEST
+
+/* Members that are absent, or of other types, are no reason to fall. */
+START_TEST(odd_records_are_survived)
+{
+	static const char odd[] =
+		"{\"open\":{}}\n{\"open\":[]}\n{\"map\":null}\n{\"map\":{\"id\":7,"
+		"\"domids\":[\"a\",{}],\"age_ms\":-4,\"refs\":7,\"holders\":{\"a\":1}}}\n"
+		"{\"failure\":5}\n{\"failure\":{\"time\":-9}}\n{\"event\":\"x\"}\n"
+		"{\"lost\":\"many\"}\n{\"new\":{}}\n"
+		"{\"end\":{\"operations\":[],\"policy\":3,\"users\":[1,{}],\"text\":1,"
+		"\"limits\":\"none\",\"failures\":[1],\"statuses\":{\"a\":\"b\"}}}\n";
+	static int (*const commands[])(struct ctl * ctl, int argc, char **argv) = {
+		ctl_list,  ctl_show,	ctl_stats,  ctl_errors,
+		ctl_graph, ctl_metrics, ctl_policy, ctl_top,
+	};
+	static const char *const args[] = {
+		"", "1", "", "", "", "", "explain --pid 1 --domid 1", "--batch --count 1",
+	};
+	static const struct canned canned[] = { { "", odd }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(commands[_i], args[_i]),
+			 commands[_i] == ctl_policy ? CTL_BAD : CTL_DONE);
+	harmless(ctl_rig_out);
+}
+END_TEST
+
+START_TEST(answers_come_in_pieces)
+{
+	static const struct canned canned[] = { { "", "{\"open\":{\"id\":\"1\"}}\n{\"op" }, { 0 } };
+	struct ctl_client c;
+	struct ctl_record r;
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_open(&c, ctl_rig_path), 0);
+	ck_assert_int_eq(ctl_ask(&c, ctl_request("list")), 0);
+	ck_assert_int_eq(ctl_next(&c, &r, 5000), CTL_RECORD);
+	ck_assert_str_eq(r.name, "open");
+	ck_assert_str_eq(ctl_string(r.value, "id"), "1");
+	ck_assert_int_eq(ctl_next(&c, &r, 50), CTL_TIMEOUT);
+	ck_assert_int_eq(ctl_next(&c, &r, 0), CTL_TIMEOUT);
+	ctl_close(&c);
+	ctl_close(&c);
+}
+END_TEST
+
+static void nothing(int sig)
+{
+	(void)sig;
+}
+
+/* As a terminal does whose size changes. */
+static void *resize(void *arg)
+{
+	pthread_t *to = arg;
+
+	for (int i = 0; i < 10; i++) {
+		usleep(20000);
+		pthread_kill(*to, SIGWINCH);
+	}
+	return NULL;
+}
+
+START_TEST(a_signal_is_no_silence)
+{
+	static const struct canned canned[] = { { "", "{\"open\":{}}\n" }, { 0 } };
+	const struct sigaction sa = { .sa_handler = nothing };
+	pthread_t t, self = pthread_self();
+	struct timespec start, now;
+	struct ctl_client c;
+	struct ctl_record r;
+
+	ctl_rig_start(canned);
+	ck_assert(!sigaction(SIGWINCH, &sa, NULL));
+	ck_assert_int_eq(ctl_open(&c, ctl_rig_path), 0);
+	ck_assert_int_eq(ctl_ask(&c, ctl_request("list")), 0);
+	ck_assert_int_eq(ctl_next(&c, &r, 5000), CTL_RECORD);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	ck_assert_int_eq(pthread_create(&t, NULL, resize, &self), 0);
+	ck_assert_int_eq(ctl_next(&c, &r, 300), CTL_TIMEOUT);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ck_assert_int_ge(
+		(now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000, 299);
+	pthread_join(t, NULL);
+	ctl_close(&c);
+}
+END_TEST
+
+/* One that hangs: connections wait in its queue, until there is no room. */
+START_TEST(nobody_takes_the_connection)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "/tmp/test-ctl-hangs" };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct ctl_client c[2];
+
+	unlink(addr.sun_path);
+	ck_assert(!bind(listener, (struct sockaddr *)&addr, sizeof(addr)) && !listen(listener, 0));
+	ck_assert_int_eq(ctl_open(&c[0], addr.sun_path), 0);
+	ck_assert_int_eq(ctl_open(&c[1], addr.sun_path), CTL_UNREACHABLE);
+	has(c[1].why, "has not answered for 10 s");
+	ctl_close(&c[0]);
+	ctl_close(&c[1]);
+	close(listener);
+	unlink(addr.sun_path);
+}
+END_TEST
+
+START_TEST(a_long_line_is_read_whole)
+{
+	static char line[400000];
+	const struct canned canned[] = { { "", line }, { 0 } };
+	size_t at = (size_t)sprintf(line, "{\"end\":{\"text\":\"");
+
+	memset(line + at, 'x', 300000);
+	strcpy(line + at + 300000, "\"}}\n");
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_metrics, ""), CTL_DONE);
+	ck_assert_uint_eq(strspn(ctl_rig_out, "x"), sizeof(ctl_rig_out) - 1);
+}
+END_TEST
+
+/* --- stats, metrics, errors, trace, policy, graph, top ------------------------------------------ */
+
+#define STATS                                                                                      \
+	"{\"end\":{\"opens\":3,\"maps\":9,\"pages\":300,\"windows\":2,\"handles\":64,"             \
+	"\"handle_limit\":128,\"quarantined\":2,\"workers\":2,\"workers_busy\":1,\"waiting\":"     \
+	"null,"                                                                                    \
+	"\"window_slots\":256,\"window_slots_used\":8,\"failures\":{\"request\":3,\"grant\":0},"   \
+	"\"statuses\":{\"bad_gntref\":3},\"limits\":{\"pages\":1000,\"maps\":0},"                  \
+	"\"users\":[{\"uid\":0,\"opens\":3,\"maps\":9,\"pages\":300}],\"operations\":{"            \
+	"\"mmap\":{\"events\":100,\"failed\":1,\"us\":1250,\"histogram\":[[16,90],[32,9],[null,1]" \
+	"]},"                                                                                      \
+	"\"open\":{\"events\":0}},\"policy\":{\"files\":[\"/etc/x\"],\"rules\":3,\"loaded\":1,"    \
+	"\"error\":\"/etc/x:3: no\"},\"tracers\":0}}\n"
+
+START_TEST(stats_are_readable)
+{
+	static const struct canned canned[] = { { "\"do\":\"stats\"", STATS }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, ""), CTL_DONE);
+	has(ctl_rig_out, "  pages            300 of 1000 (30.0 %)\n");
+	has(ctl_rig_out, "  grants           64 of 128 (50.0 %) ");
+	has(ctl_rig_out, "  not reloaded:    /etc/x:3: no\n");
+	has(ctl_rig_out, "  mmap                   100, 1 failed, mean 12 us\n"
+			 "    <    16 us         90 ########################################\n"
+			 "    <    32 us          9 ####\n"
+			 "    >    32 us          1 #\n");
+	has_not(ctl_rig_out, "requests");
+	has_not(ctl_rig_out, "  open ");
+	has_not(ctl_rig_out, "  grant  ");
+	has(ctl_rig_out, "\n  bad_gntref       3\n");
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, "--json"), CTL_DONE);
+	has(ctl_rig_out, "  \"handle_limit\": 128,\n");
+}
+END_TEST
+
+START_TEST(metrics_are_the_daemons_text)
+{
+	static const struct canned canned[] = {
+		{ "\"do\":\"metrics\"", "{\"end\":{\"text\":\"# HELP a\\na 1\\n\"}}\n" }, { 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_metrics, ""), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, "# HELP a\na 1\n");
+}
+END_TEST
+
+#define FAILURE                                                                                    \
+	"{\"failure\":{\"seq\":7,\"time\":1500000000123456789,\"kind\":\"grant\",\"op\":\"mmap\"," \
+	"\"pid\":731,\"uid\":0,\"command\":\"q\\u0007\",\"errno\":\"EINVAL\",\"domid\":1,\"ref\":" \
+	"8,"                                                                                       \
+	"\"status\":\"bad_gntref\",\"status_words\":\"no such grant\",\"text\":\"it failed\","     \
+	"\"cause\":\"this\",\"remedy\":\"that\",\"left_out\":4}}\n"
+
+START_TEST(errors_tell_cause_and_remedy)
+{
+	static const struct canned canned[] = {
+		{ "\"do\":\"errors\"",
+		  FAILURE "{\"failure\":{\"seq\":8,\"op\":\"MAP_GRANT_REF\",\"rule\":\"r\"}}\n"
+			  "{\"end\":{\"last\":8}}\n" },
+		{ 0 }
+	};
+
+	setenv("TZ", "UTC", 1);
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_errors, "-n 2"), CTL_DONE);
+	has(ctl_rig_requests(), "\"max\":2}");
+	has(ctl_rig_out, "[7] 2017-07-14 02:40:00.123456 mmap: EINVAL, client 731 q? of user root\n"
+			 "    what    it failed\n"
+			 "    grant   8 of domain 1: bad_gntref, no such grant\n"
+			 "    cause   this\n"
+			 "    remedy  that\n"
+			 "    4 more of this client before this one are not listed\n[8] ");
+	has(ctl_rig_out, " MAP_GRANT_REF\n    rule    r\n");
+	ck_assert_int_eq(ctl_rig_run(ctl_errors, "--json"), CTL_DONE);
+	ck_assert_int_eq(strncmp(ctl_rig_out, FAILURE, strlen(FAILURE)), 0);
+}
+END_TEST
+
+#define EVENTS                                                                                   \
+	"{\"event\":{\"time\":1500000000123456789,\"us\":12.3,\"kind\":\"ioctl\","               \
+	"\"op\":\"MAP_GRANT_REF\",\"pid\":716,\"uid\":0,\"open\":\"100000001\",\"index\":12288," \
+	"\"pages\":3,\"domid\":1,\"ref\":8,\"result\":0}}\n"                                     \
+	"{\"lost\":7}\n"                                                                         \
+	"{\"event\":{\"time\":1500000000123456789,\"us\":1234,\"kind\":\"hypercall\","           \
+	"\"op\":\"hypercall_map\",\"pages\":3,\"result\":1,\"status\":\"bad_gntref\"}}\n"        \
+	"{\"event\":{\"time\":1500000000123456789,\"us\":1,\"kind\":\"ioctl\",\"pid\":9,"        \
+	"\"op\":\"GET_OFFSET_FOR_VADDR\",\"addr\":4096,\"errno\":\"EINVAL\"}}\n"
+
+START_TEST(trace_is_like_strace)
+{
+	static const struct canned canned[] = { { "\"do\":\"trace\"", EVENTS }, { 0 } };
+
+	setenv("TZ", "UTC", 1);
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_trace, "--count=3 --pid 716 --domid 1 --failed"),
+			 CTL_DONE);
+	has(ctl_rig_requests(), "\"pid\":716,\"domid\":1,\"failed\":true}");
+	ck_assert_str_eq(
+		ctl_rig_out,
+		"02:40:00.123456    716 MAP_GRANT_REF(open 100000001, index 0x3000, pages 3, "
+		"domid 1, ref 8) = 0 <12 us>\n"
+		"... 7 events lost: more of them than can be read\n"
+		"02:40:00.123456      - hypercall_map(pages 3) = 1 failed (bad_gntref) <1.2 ms>\n"
+		"02:40:00.123456      9 GET_OFFSET_FOR_VADDR(addr 0x1000) = -1 EINVAL <1.0 us>\n");
+	ck_assert_int_eq(ctl_rig_run(ctl_trace, "--count=3 --json"), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, EVENTS);
+}
+END_TEST
+
+START_TEST(trace_ends_after_its_time)
+{
+	static const struct canned canned[] = { { "\"do\":\"trace\"", EVENTS }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_trace, "--seconds=1"), CTL_DONE);
+	has(ctl_rig_out, "MAP_GRANT_REF(");
+}
+END_TEST
+
+static void *interrupt(void *arg)
+{
+	(void)arg;
+	usleep(300000);
+	kill(getpid(), SIGINT);
+	return NULL;
+}
+
+static int interrupted_trace(struct ctl *ctl, int argc, char **argv)
+{
+	pthread_t t;
+
+	ck_assert_int_eq(pthread_create(&t, NULL, interrupt, NULL), 0);
+	pthread_detach(t);
+	return ctl_trace(ctl, argc, argv);
+}
+
+START_TEST(trace_ends_well_by_a_signal)
+{
+	static const struct canned canned[] = { { "\"do\":\"trace\"", EVENTS }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(interrupted_trace, ""), CTL_DONE);
+	has(ctl_rig_out, "MAP_GRANT_REF(");
+}
+END_TEST
+
+START_TEST(explain_names_the_rule)
+{
+	static const struct canned canned[] = {
+		{ "\"pid\":5,",
+		  "{\"end\":{\"action\":\"deny\",\"pv\":false,\"rule\":\"none of it\","
+		  "\"file\":\"/etc/x.conf\",\"line\":12,\"default\":false,\"who\":{\"uid\":0,"
+		  "\"gid\":0,\"command\":\"sh\",\"unit\":\"\",\"cgroup\":\"/c\"}}}\n" },
+		{ "\"pid\":6,", "{\"end\":{\"action\":\"read-only\",\"pv\":true,\"default\":true,"
+				"\"who\":{}}}\n" },
+		{ "\"pid\":7,", "{\"error\":{\"code\":\"ENOENT\",\"text\":\"no process 7\"}}\n" },
+		{ 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain --pid 5 --domid 3"), CTL_BAD);
+	has(ctl_rig_out,
+	    "process 5 may not map pages of domain 3\n"
+	    "  why      rule \"none of it\", /etc/x.conf:12, is the first that matches\n");
+	has(ctl_rig_out, "user root, group 0, command sh, control group /c\n");
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain --pid 6 --domid 3"), CTL_DONE);
+	has(ctl_rig_out,
+	    "process 6 may map to read only pages of domain 3\n  why      no rule matches");
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain --pid 7 --domid 3"), CTL_BAD);
+	has(ctl_rig_err, "no process 7");
+}
+END_TEST
+
+START_TEST(a_policy_file_is_checked)
+{
+	char path[64], line[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/tmp/test-ctl-%d.conf", (int)getpid());
+	snprintf(line, sizeof(line), "check %s", path);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, line), CTL_BAD);
+	has(ctl_rig_err, "No such file");
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("# nothing\n", f);
+	fclose(f);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, line), CTL_DONE);
+	has(ctl_rig_out, ": good");
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("nonsense = {\n", f);
+	fclose(f);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, line), CTL_BAD);
+	has(ctl_rig_err, path);
+	strcat(line, " --json");
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, line), CTL_BAD);
+	has(ctl_rig_out, "\"good\": false");
+	/* What is wrong may be no text at all. */
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("rule \"x\" { action = \xff }\n", f);
+	fclose(f);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, line), CTL_BAD);
+	has(ctl_rig_out, ":1: action \\\"\\uFFFD\\\": allow, deny or read-only is wanted\"");
+	unlink(path);
+	ck_assert_int_eq(ctl_rig_run(ctl_policy, "check /tmp/\xff --json"), CTL_BAD);
+	has(ctl_rig_out, "\"file\": \"/tmp/\\uFFFD\"");
+}
+END_TEST
+
+START_TEST(doctor_tells_what_is_no_text)
+{
+	char dir[64], etc[80], path[128], line[128];
+	FILE *f;
+
+	snprintf(dir, sizeof(dir), "/tmp/test-ctl-%d.root", (int)getpid());
+	snprintf(etc, sizeof(etc), "%s/etc", dir);
+	snprintf(path, sizeof(path), "%s/cuse-gntdev.conf", etc);
+	ck_assert(!mkdir(dir, 0755) && !mkdir(etc, 0755));
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("rule \"x\" { action = \xff }\n", f);
+	fclose(f);
+	snprintf(line, sizeof(line), "--json --root=%s", dir);
+	ck_assert_int_eq(ctl_rig_run(ctl_doctor, line), CTL_BAD);
+	has(ctl_rig_out, "\"check\":\"policy\",\"level\":\"fault\"");
+	has(ctl_rig_out, "\"check\":\"node\"");
+	unlink(path);
+	rmdir(etc);
+	rmdir(dir);
+}
+END_TEST
+
+START_TEST(a_graph_is_text_or_a_drawing)
+{
+	static const struct canned canned[] = { { "\"do\":\"list\"", LIST }, { 0 } };
+	struct stat st;
+	char path[64], line[128];
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, ""), CTL_DONE);
+	has(ctl_rig_out, "p717 -> d1 [label=\"3 pages rw, 1 map\"];");
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--json"), CTL_DONE);
+	has(ctl_rig_out, "{\n  \"dot\": \"digraph gntdev {");
+	snprintf(path, sizeof(path), "/tmp/test-ctl-%d.svg", (int)getpid());
+	snprintf(line, sizeof(line), "--svg=%s", path);
+	/* A directory of a dot that copies: what it is given is what comes out. */
+	ck_assert_int_eq(mkdir("/tmp/test-ctl-bin", 0755) && access("/tmp/test-ctl-bin", W_OK), 0);
+	unlink("/tmp/test-ctl-bin/dot");
+	ck_assert_int_eq(symlink("/bin/cat", "/tmp/test-ctl-bin/dot"), 0);
+	setenv("PATH", "/tmp/test-ctl-bin", 1);
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, line), CTL_FAILED);
+	has(ctl_rig_err, "dot has failed");
+	setenv("PATH", "/nonexistent", 1);
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, line), CTL_FAILED);
+	has(ctl_rig_err, "apt-get install graphviz");
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--svg=/nonexistent/x"), CTL_FAILED);
+	has(ctl_rig_err, "/nonexistent/x: No such file");
+	unlink(path);
+	unlink("/tmp/test-ctl-bin/dot");
+	rmdir("/tmp/test-ctl-bin");
+}
+END_TEST
+
+START_TEST(top_prints_pictures)
+{
+	static const struct canned canned[] = {
+		{ "\"do\":\"hello\"",
+		  "{\"end\":{\"device\":\"xen/gntdev\",\"hypervisor\":\"sim\",\"pid\":7,"
+		  "\"version\":\"1\"}}\n" },
+		{ "\"do\":\"stats\"", STATS },
+		{ "\"maps\":false", OPEN "{\"end\":{}}\n" },
+		{ 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_top, "--batch --count 2"), CTL_DONE);
+	has(ctl_rig_out, "/dev/xen/gntdev  hypervisor sim  daemon 7  version 1\n");
+	has(ctl_rig_out,
+	    "grants 64 of 128 (50.0 %)  quarantined 2  window places 8 of 256 (3.1 %)\n");
+	has(ctl_rig_out,
+	    "    716 root              33       2    1m 1s  evil?[2J?        a.service\n");
+	harmless(ctl_rig_out);
+	ck_assert_int_eq(ctl_rig_run(ctl_top, "--batch --count 1 --json"), CTL_DONE);
+	has(ctl_rig_out, "{\"stats\":{\"opens\":3,");
+	/* There is no terminal here. */
+	ck_assert_int_eq(ctl_rig_run(ctl_top, ""), CTL_FAILED);
+	has(ctl_rig_err, "top --batch");
+}
+END_TEST
+
+Suite *gntdevctl_suite(void)
+{
+	Suite *s = suite_create("ctl");
+	TCase *tc = tcase_create("commands");
+
+	/* More than CTL_PATIENCE_MS. */
+	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, list_prints_a_table);
+	tcase_add_test(tc, list_prints_records);
+	tcase_add_test(tc, json_is_ascii);
+	tcase_add_test(tc, list_asks_for_what_is_wanted);
+	tcase_add_test(tc, a_wrong_command_line_asks_nothing);
+	tcase_add_test(tc, show_prints_one);
+	tcase_add_test(tc, no_daemon);
+	tcase_add_test(tc, no_permission_for_the_socket);
+	tcase_add_test(tc, the_daemon_denies);
+	tcase_add_test(tc, the_daemon_refuses);
+	tcase_add_test(tc, the_daemon_is_busy);
+	tcase_add_test(tc, the_daemon_goes_away);
+	tcase_add_loop_test(tc, nonsense_is_an_error, 0, 8);
+	tcase_add_loop_test(tc, odd_records_are_survived, 0, 8);
+	tcase_add_test(tc, answers_come_in_pieces);
+	tcase_add_test(tc, a_signal_is_no_silence);
+	tcase_add_test(tc, nobody_takes_the_connection);
+	tcase_add_test(tc, a_long_line_is_read_whole);
+	tcase_add_test(tc, stats_are_readable);
+	tcase_add_test(tc, metrics_are_the_daemons_text);
+	tcase_add_test(tc, errors_tell_cause_and_remedy);
+	tcase_add_test(tc, trace_is_like_strace);
+	tcase_add_test(tc, trace_ends_after_its_time);
+	tcase_add_test(tc, trace_ends_well_by_a_signal);
+	tcase_add_test(tc, explain_names_the_rule);
+	tcase_add_test(tc, a_policy_file_is_checked);
+	tcase_add_test(tc, doctor_tells_what_is_no_text);
+	tcase_add_test(tc, a_graph_is_text_or_a_drawing);
+	tcase_add_test(tc, top_prints_pictures);
+	suite_add_tcase(s, tc);
+	return s;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window/watch.h - what happens in the window directory
+ */
+#ifndef WINDOW_WATCH_H
+#define WINDOW_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * struct window_watch - two watches on the directory
+ * @closes: IN_CLOSE: what the watcher waits for
+ * @opens:  IN_OPEN and IN_DELETE: to be known before a close is judged, and nothing to wake up for.
+ *          Every window that is made causes both
+ */
+struct window_watch {
+	int closes;
+	int opens;
+};
+
+/**
+ * window_watch_open() - watch a directory
+ *
+ * Return: 0 or -errno; window_watch_close() is due in both cases.
+ */
+int window_watch_open(struct window_watch *ww, int dirfd);
+
+void window_watch_close(struct window_watch *ww);
+
+/**
+ * window_watch_take() - take the next events, some 1,000 closes at most
+ * @fn: called for each, with its mask and name; with IN_Q_OVERFLOW and no name if some were lost
+ *
+ * Openings come before those closes that they preceded. They have to be taken now and then also if
+ * there are no closes, before the kernel's queue is full (16,384 by default; a window is two).
+ *
+ * Return: whether there were closes.
+ */
+bool window_watch_take(struct window_watch *ww,
+		       void (*fn)(void *arg, uint32_t mask, const char *name), void *arg);
+
+#endif /* WINDOW_WATCH_H */

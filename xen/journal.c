@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xen/journal.c - what is mapped, in memory that outlives the daemon
+ */
+#include "xen/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Slots whose memory is made at once. */
+#define GROW 4096U
+
+/**
+ * struct slots - a stack of free slots, linked through their handles
+ * @free: the topmost, 0 if there is none
+ */
+struct slots {
+	pthread_mutex_t lock;
+	struct journal *j;
+	uint32_t free;
+};
+
+struct journal *journal_new(void)
+{
+	int fd = memfd_create("journal", MFD_CLOEXEC);
+	struct journal *j = MAP_FAILED;
+	int err;
+
+	if (fd < 0)
+		return NULL;
+	if (ftruncate(fd, sizeof(*j)) == 0)
+		j = mmap(NULL, sizeof(*j), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	err = errno;
+	close(fd);
+	errno = err;
+	return j == MAP_FAILED ? NULL : j;
+}
+
+int journal_lock(struct journal *j)
+{
+	return mlock(j->batch, sizeof(j->batch)) ? -errno : 0;
+}
+
+void journal_harvest(struct journal *j, struct journal_batch *b, bool translated)
+{
+	for (uint32_t i = 0; i < b->mapping && i < JOURNAL_OPS; i++) {
+		const struct gnttab_map_grant_ref *op = &b->map[i];
+		struct journal_slot *slot = &j->slot[b->slot[i] % JOURNAL_SLOTS];
+
+		if (op->status != GNTST_okay)
+			continue;
+		slot->handle = op->handle;
+		if (!translated)
+			slot->addr = op->dev_bus_addr;
+		slot_set(slot, SLOT_MAPPED);
+	}
+	__atomic_store_n(&b->mapping, 0, __ATOMIC_RELEASE);
+}
+
+size_t journal_held(const struct journal *j)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < JOURNAL_BATCHES; i++)
+		n += j->batch[i].mapping;
+	for (uint32_t i = 0; i < j->slots; i++)
+		n += j->slot[i].state != SLOT_NONE;
+	return n;
+}
+
+void journal_free(struct journal *j)
+{
+	if (j)
+		munmap(j, sizeof(*j));
+}
+
+struct slots *slots_new(struct journal *j)
+{
+	struct slots *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	pthread_mutex_init(&s->lock, NULL);
+	s->j = j;
+	return s;
+}
+
+void slots_free(struct slots *s)
+{
+	if (!s)
+		return;
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+static void push(struct slots *s, uint32_t slot)
+{
+	s->j->slot[slot].handle = s->free;
+	s->free = slot;
+}
+
+/* More free slots. Their memory is really there from now on: no SIGBUS later. */
+static int grow(struct slots *s)
+{
+	uint32_t first = s->j->slots;
+
+	if (first == JOURNAL_SLOTS)
+		return -ENOMEM;
+	if (madvise(&s->j->slot[first], GROW * sizeof(s->j->slot[0]), MADV_POPULATE_WRITE))
+		return -ENOMEM;
+	for (uint32_t i = GROW; i-- > 0;)
+		if (first + i)
+			push(s, first + i);
+	__atomic_store_n(&s->j->slots, first + GROW, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static_assert(JOURNAL_SLOTS % GROW == 0, "grow() ends at the last slot");
+static_assert(GROW * sizeof(struct journal_slot) % 4096 == 0 &&
+		      offsetof(struct journal, slot) % 4096 == 0,
+	      "grow() makes whole pages");
+
+static void put_locked(struct slots *s, size_t n, const uint32_t *slot)
+{
+	while (n-- > 0) {
+		slot_set(&s->j->slot[slot[n]], SLOT_NONE);
+		push(s, slot[n]);
+	}
+}
+
+int slots_get(struct slots *s, size_t n, uint32_t *slot)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < n; i++) {
+		if (!s->free)
+			err = grow(s);
+		if (err) {
+			put_locked(s, i, slot);
+			break;
+		}
+		slot[i] = s->free;
+		s->free = s->j->slot[s->free].handle;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return err;
+}
+
+void slots_put(struct slots *s, size_t n, const uint32_t *slot)
+{
+	pthread_mutex_lock(&s->lock);
+	put_locked(s, n, slot);
+	pthread_mutex_unlock(&s->lock);
+}
