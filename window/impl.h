@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window/impl.h - what window/window.c keeps of windows: for itself and window/list.c
+ * window/impl.h - what is kept of windows: for window/window.c, scan.c and list.c
  */
 #ifndef WINDOW_IMPL_H
 #define WINDOW_IMPL_H
@@ -93,6 +93,11 @@ struct windows {
 	uint64_t judged;
 };
 
+/* --- window/list.c --- */
+
+/** window_get() - the window of this name, live or being made. Under RCU. Return: or NULL */
+struct window *window_get(const struct windows *w, const struct window_name *name);
+
 /**
  * window_of_file() - the live window whose file this is
  * @name: out: what the file's name says
@@ -101,5 +106,22 @@ struct windows {
  */
 struct window *window_of_file(const struct windows *w, const struct procmaps_file *file,
 			      struct window_name *name);
+
+/** window_end() - take a live window out; its end is to be reported. Watcher */
+void window_end(struct windows *w, struct window *win, uint64_t id);
+
+/* --- window/scan.c: by the watcher alone --- */
+
+/** window_scan_all() - doubt falls on all windows: events were lost */
+void window_scan_all(struct windows *w);
+
+/** window_scan_in() - have a pass made in @ms, but not sooner than passes may follow each other */
+void window_scan_in(struct windows *w, uint64_t ms);
+
+/** window_scan() - one pass over all processes; not under RCU */
+void window_scan(struct windows *w);
+
+/** window_now_ms() - the clock of @scan_due and @scan_gap */
+uint64_t window_now_ms(void);
 
 #endif /* WINDOW_IMPL_H */

@@ -1,10 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window/list.c - the windows that clients hold, one after the other
+ * window/list.c - the windows that there are: found by name or file, walked, taken out
  */
 #include "window/impl.h"
 
 #include "table.h"
+
+struct window *window_get(const struct windows *w, const struct window_name *name)
+{
+	struct window *win = name->life == w->life ? ids_get(w->ids, name->id) : NULL;
+
+	return win && win->name.index == name->index && win->name.count == name->count ? win : NULL;
+}
+
+struct window *window_of_file(const struct windows *w, const struct procmaps_file *file,
+			      struct window_name *name)
+{
+	struct window *win;
+
+	if (file->dev != w->dev || !window_name_parse(file->name, name))
+		return NULL;
+	win = window_get(w, name);
+	if (!win || !__atomic_load_n(&win->live, __ATOMIC_ACQUIRE) || win->ino != file->ino)
+		return NULL;
+	return win;
+}
+
+void window_end(struct windows *w, struct window *win, uint64_t id)
+{
+	if (!ids_remove(w->ids, id))
+		return;
+	win->next = w->ended;
+	w->ended = win;
+}
 
 /* Whether it is one to be told of; the rest of @win is constant then. */
 static bool is_listed(const struct window *win)

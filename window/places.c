@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window/places.c - the places of a window server's connections, and its event queue
+ */
+#include "window/places.h"
+
+#include <errno.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+/* How often time limits are looked at while there are connections. */
+#define SWEEP_MS 100
+
+uint64_t winplace_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+int winplace_arm(struct winsock *ws, int op, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event ev = { .events = events | EPOLLONESHOT, .data.u64 = data };
+
+	return epoll_ctl(ws->epoll, op, fd, &ev) ? -errno : 0;
+}
+
+void winplace_sweep_in(struct winsock *ws, long ns)
+{
+	struct itimerspec in = { .it_value.tv_nsec = ns };
+
+	timerfd_settime(ws->timer, 0, &in, NULL);
+}
+
+void winplace_sweep_later(struct winsock *ws)
+{
+	if (!__atomic_exchange_n(&ws->sweeping, true, __ATOMIC_SEQ_CST))
+		winplace_sweep_in(ws, SWEEP_MS * 1000000L);
+}
+
+void winplace_resume(struct winsock *ws)
+{
+	if (!ws->paused || ws->stopping)
+		return;
+	ws->paused = false;
+	winplace_arm(ws, EPOLL_CTL_MOD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
+}
+
+void winplace_init(struct winsock *ws)
+{
+	pthread_mutex_init(&ws->lock, NULL);
+	pthread_cond_init(&ws->idle, NULL);
+	ws->free_end = &ws->free;
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
+		pthread_mutex_init(&c->lock, NULL);
+		c->ws = ws;
+		c->fd = -1;
+		*ws->free_end = c;
+		ws->free_end = &c->next;
+	}
+}
+
+struct conn *winplace_take(struct winsock *ws)
+{
+	struct conn *c = ws->free;
+
+	ws->used++;
+	ws->free = c->next;
+	if (!ws->free)
+		ws->free_end = &ws->free;
+	return c;
+}
+
+void winplace_give(struct conn *c)
+{
+	struct winsock *ws = c->ws;
+
+	c->next = NULL;
+	pthread_mutex_lock(&ws->lock);
+	*ws->free_end = c;
+	ws->free_end = &c->next;
+	ws->used--;
+	winplace_resume(ws);
+	pthread_mutex_unlock(&ws->lock);
+}
+
+bool winplace_begin_call(struct winsock *ws)
+{
+	bool go;
+
+	pthread_mutex_lock(&ws->lock);
+	go = !ws->stopping;
+	ws->calls += go;
+	pthread_mutex_unlock(&ws->lock);
+	return go;
+}
+
+void winplace_end_call(struct winsock *ws)
+{
+	pthread_mutex_lock(&ws->lock);
+	if (--ws->calls == 0)
+		pthread_cond_broadcast(&ws->idle);
+	pthread_mutex_unlock(&ws->lock);
+}

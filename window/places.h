@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window/places.h - the places of a window server's connections: window/socket.c's and window/conn.c's own
+ */
+#ifndef WINDOW_PLACES_H
+#define WINDOW_PLACES_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "window/listen.h"
+#include "window/reply.h"
+#include "window/socket.h"
+
+#define CONNS	 512
+#define GRACE_MS 100
+#define THREADS	 2
+
+/* What epoll reports beside connections, in the place of a slot. */
+enum {
+	EVENT_LISTEN = CONNS,
+	EVENT_SWEEP,
+	EVENT_STOP,
+};
+
+enum conn_state {
+	CONN_FREE,
+	CONN_ASKING,
+	CONN_CALLED,
+	CONN_ANSWERING,
+	CONN_LEAVING,
+};
+
+/**
+ * struct conn - a connection
+ * @lock:      protects the rest, but for @call while the state is CONN_CALLED: it is the device's
+ * @next:      on the list of free slots (the server's lock)
+ * @gen:       generation of the slot
+ * @since:     when it connected, or was answered; ms
+ * @window:    id of the window, once there is one
+ * @reply:     what is sent of it
+ * @adopted:   its socket came from the client (winsock_adopt())
+ * @polled:    epoll knows it: not so for adopted ones whose answer fits the socket's queue
+ */
+struct conn {
+	pthread_mutex_t lock;
+	struct winsock *ws;
+	struct conn *next;
+	enum conn_state state;
+	uint32_t gen;
+	int fd;
+	uint64_t since;
+	struct mmap_call call;
+	uint64_t window;
+	struct winreply reply;
+	bool adopted;
+	bool polled;
+};
+
+/**
+ * struct server - one of its threads
+ * @turn: odd while it works for a connection (atomic), changed each time; not in the device's hands
+ * @seen: what winsock_relieve() saw last
+ */
+struct server {
+	struct winsock *ws;
+	pthread_t thread;
+	unsigned int turn;
+	unsigned int seen;
+};
+
+/**
+ * struct winsock - a server
+ * @lock:     protects what follows
+ * @free, @free_end: slots, the longest free first; @used: how many are not
+ * @paused:   not listening for want of a slot or descriptor
+ * @stopping: take no more connections and calls
+ * @calls:    threads that are in @mmap; @idle is signalled when there are none
+ * @adopted:  how many winsock_adopt() has served
+ * @sweeping: the timer is running (atomic)
+ * @running:  threads that have not ended (atomic)
+ */
+struct winsock {
+	struct windows *windows;
+	void (*mmap)(struct mmap_call *mc, void *arg);
+	void *arg;
+	struct winlisten listen;
+	int epoll;
+	int timer;
+	int stop;
+	unsigned int started;
+	unsigned int running;
+	struct server server[THREADS];
+	bool sweeping;
+
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	struct conn *free;
+	struct conn **free_end;
+	unsigned int used;
+	bool paused;
+	bool stopping;
+	unsigned int calls;
+	unsigned int adopted;
+
+	struct conn conn[CONNS];
+};
+
+/** winplace_now_ms() - a clock that is read without a system call everywhere, also under Xen; it lags by a tick */
+uint64_t winplace_now_ms(void);
+
+/** winplace_arm() - have epoll report one event of a descriptor. @op: EPOLL_CTL_*. Return: 0 or -errno */
+int winplace_arm(struct winsock *ws, int op, int fd, uint32_t events, uint64_t data);
+
+/** winplace_sweep_in() - have the time limits looked at in @ns nanoseconds */
+void winplace_sweep_in(struct winsock *ws, long ns);
+
+/** winplace_sweep_later() - have them looked at in SWEEP_MS, unless they are anyway */
+void winplace_sweep_later(struct winsock *ws);
+
+/** winplace_init() - make all places, free. The rest of @ws is zero */
+void winplace_init(struct winsock *ws);
+
+/** winplace_take() - take a free place: there is one. With the server's lock */
+struct conn *winplace_take(struct winsock *ws);
+
+/** winplace_give() - give a place back. With its lock, not the server's */
+void winplace_give(struct conn *c);
+
+/** winplace_resume() - accept connections again, if that was stopped for want of a place. With the server's lock */
+void winplace_resume(struct winsock *ws);
+
+/** winplace_begin_call() - Return: whether the device may be called now; then winplace_end_call() is due */
+bool winplace_begin_call(struct winsock *ws);
+void winplace_end_call(struct winsock *ws);
+
+#endif /* WINDOW_PLACES_H */
