@@ -126,7 +126,8 @@ $1/o/%.o: %.c Makefile | $$(call PACKAGES,build unit)
 	$$(call Q,CC)$$(CC) $$(COMPILE) $2 $$(PKG_CFLAGS) -c -o $$@ $$<
 
 $(UNIT:%=$1/o/%.main.o): tests/unit/main.c Makefile | $$(call PACKAGES,build unit)
-	$$(call Q,CC)$$(CC) $$(COMPILE) $2 -DSUITE=$$(patsubst test_%.main.o,%,$$(@F))_suite -c -o $$@ $$<
+	$$(call Q,CC)$$(CC) $$(COMPILE) $2 -DSUITE=$$(patsubst test_%.main.o,%,$$(@F))_suite \
+		-DSUITE_NAME='"$$(patsubst $1/o/tests/unit/%.main.o,%,$$@)"' -c -o $$@ $$<
 
 # One program for each suite: a test may bring a double of a whole module, which then stays in the
 # archive. So may what suites share: whoever uses it gets it before the modules it stands for. Members of one

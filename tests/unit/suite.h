@@ -8,11 +8,14 @@
 #include <check.h>
 #include <stddef.h>
 
-/* Each ck_assert() is a system call, whether it fails or not. */
-#define assert_each(expr)                          \
-	do {                                       \
-		if (!(expr))                       \
-			ck_abort_msg("%s", #expr); \
+/*
+ * For inner loops: each ck_assert() is a system call, whether it fails or not. What follows @expr is a format and
+ * arguments that tell which round of the loop it is, and the values.
+ */
+#define assert_each(expr, format, ...)                                     \
+	do {                                                               \
+		if (!(expr))                                               \
+			ck_abort_msg("%s: " format, #expr, ##__VA_ARGS__); \
 	} while (0)
 
 /* @before and @after each test. */

@@ -6,6 +6,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,13 +264,13 @@ START_TEST(map_of_65536_pages)
 	struct map *a = add_at(3, 0), *m = add_at(65536, 3), *b = add_at(1, 65539);
 
 	for (uint64_t page = 3; page < 65539; page++)
-		assert_each(map_find_page(open_, page) == m);
+		assert_each(map_find_page(open_, page) == m, "page %" PRIu64, page);
 	ck_assert_ptr_eq(map_find(open_, 3, 65536), m);
 	ck_assert_ptr_eq(map_find_page(open_, 2), a);
 	ck_assert_ptr_eq(map_find_page(open_, 65539), b);
 	drop(m);
 	for (uint64_t page = 3; page < 65539; page++)
-		assert_each(!map_find_page(open_, page));
+		assert_each(!map_find_page(open_, page), "page %" PRIu64, page);
 	m = add_at(65536, 3);
 	drop(a);
 	drop(b);
@@ -292,7 +293,8 @@ static void scarce_check(struct map **m, uint64_t pages)
 	for (uint64_t page = 0; page < pages; page++) {
 		struct map *found = map_find_page(open_, page);
 
-		assert_each(!found || page - found->first < found->count);
+		assert_each(!found || page - found->first < found->count,
+			    "page %" PRIu64 ": %u from %" PRIu64, page, found->count, found->first);
 	}
 }
 

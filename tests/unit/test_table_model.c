@@ -3,6 +3,7 @@
  * test_table_model.c - random maps of one open, against an array of pages
  */
 #include <check.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,9 +121,11 @@ static void model_check(struct model *md)
 		struct map *m = md->page[i];
 		uint32_t count = m ? m->count : 0;
 
-		assert_each(map_find_page(open_, i) == m);
-		assert_each(map_find(open_, i, count) == (m && m->first == i ? m : NULL));
-		assert_each(!map_find(open_, i, count + 1));
+		assert_each(map_find_page(open_, i) == m, "page %" PRIu64, i);
+		assert_each(map_find(open_, i, count) == (m && m->first == i ? m : NULL),
+			    "page %" PRIu64 ", count %u", i, count);
+		assert_each(!map_find(open_, i, count + 1), "page %" PRIu64 ", count %u", i,
+			    count + 1);
 	}
 }
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -503,12 +504,12 @@ static void *mapper(void *arg)
 
 	while (!stop) {
 		err = map(fh, 8, &index);
-		assert_each(!err || err == -EPERM || err == -ENOSPC);
+		assert_each(!err || err == -EPERM || err == -ENOSPC, "err %d", err);
 		outcome[err == -EPERM ? 1 : err == -ENOSPC ? 2 : 0]++;
 		if (!err)
-			assert_each(!rig_unmap(fh, index, 1));
+			assert_each(!rig_unmap(fh, index, 1), "index %" PRIx64, index);
 		err = copy(fh, &s, 1, DOUBLE_DIRECT);
-		assert_each(!err || err == -EPERM);
+		assert_each(!err || err == -EPERM, "err %d", err);
 		outcome[3] += !err;
 	}
 	rig_close(fh);
