@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# run.sh [-n N] [-s SEED] [FILE...]  N mutants, chosen by SEED among all of FILEs (the files that guard safety)
+# run.sh -l [LIST]                   those of a list; without a name, of tests/mutants/named: each must be killed
+#
+# A mutant is a copy of the sources with one line changed. It is killed if a unit suite fails, crashes or hangs;
+# one that lives is a line that no test asks for, or that makes no difference. Which lines these are is printed;
+# those in tests/mutants/equivalent (with the reason why they make no difference) are counted apart.
+#
+# A list has lines of FILE, SED EXPRESSION, WHAT, separated by tabs. Everything happens in build/mutants.
+set -u
+usage() { sed -n '4,5s/^# //p' "$0" >&2; exit 2; }
+
+n=60 seed=1 list=
+while getopts n:s:l option; do
+	case $option in
+	n) n=$OPTARG ;;
+	s) seed=$OPTARG ;;
+	l) list=tests/mutants/named ;;
+	*) usage ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ -z "$list" ] || list=${1-$list}
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+cd "$top" || exit 1
+[ -z "$list" ] || list=$(realpath "$list") || exit 1
+tree=$top/build/mutants
+guards=(table.c device/caller.c device/copy.c device/grant.c device/enforce.c device/winioctl.c device/token.c
+	client/procmaps.c policy/policy.c policy/quota.c window/window.c window/socket.c window/dir.c
+	xen/xen.c xen/pvh.c xen/pv.c xen/event.c xen/copy.c xen/undo.c xen/keeper.c xen/journal.c)
+killed=0 alive=0 equivalent=0 broken=0
+
+# What a room is tested by, the nearest first.
+rooms_of()
+{
+	case $1 in
+	table.c) echo . device ;;
+	base/*) echo base . device window report ;;
+	client/*) echo client device window policy ;;
+	policy/*) echo policy device control ;;
+	report/*) echo report device control ;;
+	window/*) echo window device ;;
+	device/*) echo device machine window ;;
+	sim/*) echo sim device machine ;;
+	*) echo "${1%%/*}" ;;
+	esac
+}
+
+suites_of()
+{
+	local room
+
+	for room in $(rooms_of "$1"); do
+		printf '%s\n' "tests/unit/$room"/test_*.c | sed 's|/\./|/|; s|\.c$||'
+	done
+}
+
+build()
+{
+	suites_of "$1" | sed 's|^|build/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
+}
+
+# Return: 0 and the suite that fails; 1 if none does.
+judge()
+{
+	local suite
+
+	for suite in $(suites_of "$1"); do
+		if ! CK_DEFAULT_TIMEOUT=30 timeout -k 1 150 "build/$suite" >"$top/build/mutants.log" 2>&1 </dev/null; then
+			echo "${suite#tests/unit/}"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# mutant FILE NAME: what is in $tree/FILE is one
+mutant()
+{
+	local by
+
+	if cmp -s "$1" "$top/$1"; then
+		echo "mutants: no such place: $2" >&2
+		broken=$((broken + 1))
+	elif ! build "$1"; then
+		broken=$((broken + 1))
+		echo "does not build: $2"
+	elif by=$(judge "$1"); then
+		killed=$((killed + 1))
+		echo "killed: $2 by $by"
+	elif grep -qxF -- "$(diff "$top/$1" "$1" | sed -n 's/^> [[:space:]]*//p')" <(cut -f2 "$here/equivalent" 2>/dev/null); then
+		equivalent=$((equivalent + 1))
+		echo "equivalent: $2"
+	else
+		alive=$((alive + 1))
+		echo "LIVES: $2"
+		diff "$top/$1" "$1" | sed -n 's/^\([<>]\)[[:space:]]*/    \1 /p'
+	fi
+	cp "$top/$1" "$1"
+}
+
+places()
+{
+	local file
+
+	for file in "$@"; do
+		awk -f "$here/sites.awk" "$file" | sed "s|^|$file\t|"
+	done
+}
+
+chosen()
+{
+	local file line operator text
+
+	while IFS=$'\t' read -r file line operator text; do
+		[ $((killed + alive + equivalent)) -lt "$n" ] || break
+		TEXT=$text awk -v line="$line" 'FNR == line { $0 = ENVIRON["TEXT"] } { print }' "$top/$file" >"$file"
+		mutant "$file" "$file:$line $operator"
+	done < <(places "${guards[@]}" | shuf --random-source=<(yes "$seed"))
+}
+
+named()
+{
+	local file expression what
+
+	while IFS=$'\t' read -r file expression what; do
+		case $file in '' | '#'*) continue ;; esac
+		sed -i "$expression" "$file"
+		mutant "$file" "$file: $what"
+	done <"$list"
+}
+
+[ $# -eq 0 ] || [ -n "$list" ] || guards=("$@")
+mkdir -p "$tree"
+tar -c --exclude=./build --exclude=./.cache --exclude=./.git . | tar -x -C "$tree"
+cd "$tree" || exit 1
+for file in "${guards[@]}"; do
+	[ -f "$file" ] || { echo "mutants: no such file: $file" >&2; exit 2; }
+	build "$file" || { tail "$top/build/mutants.log" >&2; exit 1; }
+done
+if [ -n "$list" ]; then named; else chosen; fi
+echo "mutants $((killed + alive + equivalent)) 1"
+echo "mutants_killed $killed 1"
+echo "mutants_equivalent $equivalent 1"
+echo "mutants_alive $alive 1"
+[ -z "$list" ] || [ $((alive + broken)) -eq 0 ]
