@@ -15,12 +15,13 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "abi/version.h"
 #include "daemon.h"
 #include "device/gntdev.h"
 #include "hypercall.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/option.h"
 #include "device/session.h"
@@ -196,14 +197,6 @@ static int open_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static int64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /*
  * As systemd wants it told: a service of Type=notify is "reloading" between the two. systemctl reload waits for
  * the second only if it hears the first before ExecReload= has ended; with Type=notify-reload, of newer
@@ -211,7 +204,7 @@ static int64_t now_us(void)
  */
 static void reload(struct daemon *d)
 {
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, now_us());
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_us());
 	if (daemon_reload(d))
 		sd_notify(0, "READY=1\nSTATUS=");
 	else
@@ -265,7 +258,7 @@ static bool must_end(struct daemon *d)
 /* Every RELIEVE_MS, whatever else goes on. Return: milliseconds until it is due again; -1: to end. */
 static int relieve(struct daemon *d, int64_t *due)
 {
-	int64_t now = now_us() / 1000;
+	int64_t now = clock_ms();
 
 	if (now >= *due) {
 		if (must_end(d))
@@ -286,7 +279,7 @@ static int relieve(struct daemon *d, int64_t *due)
 static int serve(struct daemon *d, int signals)
 {
 	struct pollfd p = { .fd = signals, .events = POLLIN };
-	int64_t due = now_us() / 1000;
+	int64_t due = clock_ms();
 	int k, ms;
 
 	for (;;) {

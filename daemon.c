@@ -19,16 +19,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/control.h"
+#include "base/clock.h"
 #include "base/defer.h"
 #include "device/enforce.h"
 #include "machine/gntalloc.h"
 #include "device/gntdev.h"
 #include "report/hvwatch.h"
 #include "base/log.h"
+#include "base/rcu.h"
 #include "device/session.h"
 #include "sim/sim.h"
 #include "table.h"
@@ -418,14 +419,6 @@ static bool start_threads(struct daemon *d, const struct why *why)
 	return err ? because(why, "cannot start a thread: %s", strerror(-err)) : true;
 }
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* Last: what it tells of is all there. */
 static bool start_control(struct daemon *d, const struct why *why)
 {
@@ -441,7 +434,7 @@ static bool start_control(struct daemon *d, const struct why *why)
 		.gd = &d->gntdev,
 		.session = d->served[0].session,
 		.run_dir = d->config->run_dir,
-		.since = realtime_ns(),
+		.since = clock_realtime_ns(),
 	};
 	return control_start(&cc, &d->control, why->text, why->size) == 0;
 }
@@ -498,7 +491,7 @@ struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t si
 		return NULL;
 	}
 	gntdev_init(&d->gntdev);
-	table_thread_enter();
+	rcu_thread_enter();
 	raise_descriptor_limit();
 	/* The layer of a real Xen forks, so there is no other thread before it. */
 	if (start_policy(d, &why) && start_windows(d, &why) && start_hypervisor(d, &why) &&
@@ -593,9 +586,9 @@ void daemon_report(struct daemon *d)
 {
 	struct held held = { 0 };
 
-	table_read_lock();
+	rcu_read_enter();
 	table_for_each_open(d->table, count_open, &held);
-	table_read_unlock();
+	rcu_read_leave();
 	if (d->xen)
 		report_xen(d, &held);
 	else
@@ -701,7 +694,7 @@ int daemon_stop(struct daemon *d)
 	if (d->hv)
 		err = check_nothing_left(d);
 	free_parts(d);
-	table_thread_leave();
+	rcu_thread_leave();
 	/* Made by us, or by systemd, which removes it itself; busy if another daemon uses it. */
 	rmdir(d->config->run_dir);
 	free(d);

@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VERSION "0.2"
-
 #define DAEMON_GRANTERS_MAX 16
 #define DAEMON_PORTS_MAX    64
 #define DAEMON_FAULTS_MAX   64

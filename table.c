@@ -19,7 +19,7 @@
  *               nothing that is shared.
  *   lock-free:  everything else but open_close and table_destroy: a loop goes round again only if
  *               another thread's compare-and-swap has got that thread further. Nobody ever waits
- *               for a thread that has stalled. call_rcu is wait-free but for waking its thread.
+ *               for a thread that has stalled. rcu_call() is wait-free but for waking its thread.
  *   in constant time: all of them, but for the count entries that a map of count pages needs, and
  *               the walks. open_close takes time by the highest index in use. table_destroy
  *               waits for a grace period.
@@ -97,25 +97,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TABLE_TSAN 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define TABLE_TSAN 1
-#endif
-
-/*
- * Have the read side inline: it is on every lookup's path, and a call into the library is twice
- * the lookup. liburcu says of these functions that they are short enough for code of any licence.
- * The thread sanitizer would see liburcu's own words, but not what orders them.
- */
-#ifndef TABLE_TSAN
-#define _LGPL_SOURCE /* NOLINT(bugprone-reserved-identifier) */
-#endif
-#include <urcu/urcu-memb.h>
-
+#include "base/ids.h"
 #include "base/radix.h"
+#include "base/rcu.h"
 #include "table.h"
 
 /* Tests put their own here, to poison what is freed. */
@@ -185,70 +169,6 @@ struct table {
 	struct ids *opens;
 };
 
-/* --- RCU ------------------------------------------------------------------------------------ */
-
-/*
- * The thread sanitizer does not see that liburcu orders the end of a read side before the frees
- * of the grace period that waited for it, so it is told. A reader that is still inside has not told
- * it anything, and a free under its feet is reported.
- */
-#ifdef TABLE_TSAN
-#include <sanitizer/tsan_interface.h>
-static char grace_period;
-#define grace_period_after()  __tsan_release(&grace_period)
-#define grace_period_before() __tsan_acquire(&grace_period)
-#else
-#define grace_period_after()  ((void)0)
-#define grace_period_before() ((void)0)
-#endif
-
-void table_thread_enter(void)
-{
-	urcu_memb_register_thread();
-}
-
-void table_thread_leave(void)
-{
-	urcu_memb_unregister_thread();
-}
-
-void table_read_lock(void)
-{
-	urcu_memb_read_lock();
-}
-
-void table_read_unlock(void)
-{
-	grace_period_after();
-	urcu_memb_read_unlock();
-}
-
-void table_wait_for_readers(void)
-{
-	urcu_memb_synchronize_rcu();
-	grace_period_before();
-}
-
-/* Have @fn called when all who might see the object now have left RCU. */
-static void defer_free(struct rcu_head *head, void (*fn)(struct rcu_head *head))
-{
-	grace_period_after();
-	urcu_memb_call_rcu(head, fn);
-}
-
-static_assert(sizeof(struct table_garbage) == sizeof(struct rcu_head), "the same in disguise");
-
-static void garbage_free_rcu(struct rcu_head *head)
-{
-	grace_period_before();
-	TABLE_FREE(head);
-}
-
-void table_free_later(struct table_garbage *g)
-{
-	defer_free((struct rcu_head *)(void *)g, garbage_free_rcu);
-}
-
 /* --- arenas --------------------------------------------------------------------------------- */
 
 static void arena_free(struct arena *a)
@@ -260,7 +180,7 @@ static void arena_free(struct arena *a)
 
 static void arena_free_rcu(struct rcu_head *head)
 {
-	grace_period_before();
+	rcu_grace_period_over();
 	arena_free(container_of_(head, struct arena, rcu));
 }
 
@@ -275,7 +195,7 @@ static void arena_retire(struct gnt_open *o, struct arena *a)
 	uint64_t old = (uint64_t)(uintptr_t)a;
 
 	if (word_cas(&o->arena, &old, 0))
-		defer_free(&a->rcu, arena_free_rcu);
+		rcu_call(&a->rcu, arena_free_rcu);
 }
 
 /* Return: false if the arena is dead. */
@@ -548,13 +468,13 @@ static struct map_box *map_box(struct map *m)
 
 static void map_free_rcu(struct rcu_head *head)
 {
-	grace_period_before();
+	rcu_grace_period_over();
 	TABLE_FREE(container_of_(head, struct map_box, rcu));
 }
 
 void map_free(struct map *m)
 {
-	defer_free(&map_box(m)->rcu, map_free_rcu);
+	rcu_call(&map_box(m)->rcu, map_free_rcu);
 }
 
 /* --- maps in opens -------------------------------------------------------------------------- */
@@ -654,7 +574,7 @@ static void open_free_rcu(struct rcu_head *head)
 	struct gnt_open *o = container_of_(head, struct gnt_open, rcu);
 	struct arena *a = open_arena(o);
 
-	grace_period_before();
+	rcu_grace_period_over();
 	if (a)
 		arena_free(a);
 	TABLE_FREE(o);
@@ -723,10 +643,10 @@ int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *a
 	if (user)
 		*user = o->user;
 	word_store_sc(&o->closing, 1);
-	table_read_lock();
+	rcu_read_enter();
 	list = open_unlist_all(o);
-	table_read_unlock();
-	defer_free(&o->rcu, open_free_rcu);
+	rcu_read_leave();
+	rcu_call(&o->rcu, open_free_rcu);
 	while (list) {
 		struct map *m = &list->map;
 
@@ -768,14 +688,14 @@ struct table *table_new(void)
 		free(t);
 		return NULL;
 	}
-	/* Start its thread now: the first call_rcu would do so under a mutex. */
-	urcu_memb_get_default_call_rcu_data();
+	/* Now, and not in somebody's ioctl. */
+	rcu_start();
 	return t;
 }
 
 void table_destroy(struct table *t)
 {
-	urcu_memb_barrier();
+	rcu_wait_for_calls();
 	ids_destroy(t->opens);
 	free(t);
 }

@@ -7,9 +7,8 @@
  * its result, and the caller does what has to be done outside (unmap, notify, free).
  *
  * Threads: every function may be called by any thread that is registered with RCU (see
- * table_thread_enter()), at any time, without a lock. "Under RCU" means between rcu_read_lock() and
- * rcu_read_unlock(); such a pointer must not be kept after rcu_read_unlock() unless the function
- * that gave it says that it may be.
+ * rcu_thread_enter()), at any time, without a lock. A pointer that was found under RCU (base/rcu.h) must
+ * not be kept after rcu_read_leave() unless the function that gave it says that it may be.
  *
  * table.c tells how it works and what is guaranteed.
  */
@@ -83,36 +82,6 @@ enum map_end {
 	MAP_LIVES, /* done, and the map lives on */
 	MAP_DEAD,  /* done, and the map is dead: finish it, then map_free() */
 };
-
-/**
- * table_thread_enter() - register the calling thread with RCU
- *
- * Every thread that calls anything here must have done so once; table_thread_leave() undoes it.
- */
-void table_thread_enter(void);
-void table_thread_leave(void);
-
-/* The read side, so that callers need not know which flavour of RCU the table uses. */
-void table_read_lock(void);
-void table_read_unlock(void);
-
-/** table_wait_for_readers() - until all who are under RCU now have left it. Not under RCU */
-void table_wait_for_readers(void);
-
-/**
- * struct table_garbage - what an object needs to be freed after a grace period
- *
- * The first member of an object from malloc() that readers may see under RCU.
- */
-struct table_garbage {
-	void *opaque[2];
-};
-
-/**
- * table_free_later() - free() an object once no reader can see it any more
- * @g: its first member; nothing may find the object from here on
- */
-void table_free_later(struct table_garbage *g);
 
 /**
  * table_new() - make an empty table
@@ -243,7 +212,7 @@ enum map_end map_unlist(struct gnt_open *o, struct map *m);
 /**
  * map_claim() - begin the one mmap: FRESH -> MAPPING
  *
- * Under RCU. On success the caller may keep @m past rcu_read_unlock(), until it calls map_settle().
+ * Under RCU. On success the caller may keep @m past rcu_read_leave(), until it calls map_settle().
  *
  * Return: 0; -EINVAL if the map is not listed or was ever claimed before.
  */

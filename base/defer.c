@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "table.h"
+#include "base/clock.h"
+#include "base/rcu.h"
 
 struct defer {
 	pthread_mutex_t lock;
@@ -20,14 +21,6 @@ struct defer {
 	struct defer_item *first; /* by due time */
 	bool stopping;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
-}
 
 /* Wait until the first item is due, or until something changes. Called locked. */
 static void wait_for_first(struct defer *d)
@@ -48,13 +41,13 @@ static void *defer_thread(void *arg)
 	struct defer *d = arg;
 	struct defer_item *item;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	pthread_mutex_lock(&d->lock);
 	for (;;) {
 		item = d->first;
 		if (!item && d->stopping)
 			break;
-		if (!item || (!d->stopping && item->due_ns > now_ns())) {
+		if (!item || (!d->stopping && item->due_ns > clock_ns())) {
 			wait_for_first(d);
 			continue;
 		}
@@ -65,7 +58,7 @@ static void *defer_thread(void *arg)
 		pthread_mutex_lock(&d->lock);
 	}
 	pthread_mutex_unlock(&d->lock);
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 
@@ -93,7 +86,7 @@ bool defer_after(struct defer *d, struct defer_item *item, unsigned int ms)
 	struct defer_item **at;
 	bool taken;
 
-	item->due_ns = now_ns() + (uint64_t)ms * 1000000U;
+	item->due_ns = clock_ns() + (uint64_t)ms * 1000000U;
 	pthread_mutex_lock(&d->lock);
 	taken = !d->stopping;
 	if (taken) {

@@ -30,6 +30,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/rcu.h"
 #include "abi/ioctl.h"
 #include "control/control.h"
 #include "device/gntdev.h"
@@ -50,14 +52,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "bench_control: %s failed: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
 /* What others have of a processor is not counted. */
@@ -141,10 +135,10 @@ static void unmap(uint64_t fh, uint64_t index)
 /* Return: ns of one MAP_GRANT_REF. */
 static double make_for_a_round(uint64_t fh)
 {
-	uint64_t end = now_ns() + ROUND_NS, spent = 0, maps = 0;
+	uint64_t end = clock_ns() + ROUND_NS, spent = 0, maps = 0;
 	uint64_t index[BATCH];
 
-	while (now_ns() < end) {
+	while (clock_ns() < end) {
 		uint64_t start = own_ns();
 
 		for (int i = 0; i < BATCH; i++)
@@ -237,10 +231,10 @@ static void measure_lists(void)
 	int fd = connect_to_control();
 
 	for (int i = 0; i < LISTS; i++) {
-		uint64_t start = now_ns();
+		uint64_t start = clock_ns();
 
 		bytes = list(fd);
-		ms[i] = (double)(now_ns() - start) / 1e6;
+		ms[i] = (double)(clock_ns() - start) / 1e6;
 	}
 	close(fd);
 	printf("list_100000_maps_ms %.1f ms\n", median(ms, LISTS));
@@ -319,7 +313,7 @@ int main(void)
 {
 	uint64_t fh;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	start();
 	fh = open_device();
 	for (int i = 0; i < MAPS; i++)
@@ -332,7 +326,7 @@ int main(void)
 	table_destroy(gd.table);
 	policy_free(gd.policy);
 	quota_destroy(gd.quota);
-	table_thread_leave();
+	rcu_thread_leave();
 	rmdir(dir);
 	return 0;
 }

@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/rcu.h"
 #include "policy/policy.h"
 #include "policy/quota.h"
-#include "table.h"
 #include "bench.h"
 
 #define ROUNDS 21
@@ -79,10 +79,10 @@ static void count(void)
 	static const struct policy_limits l = { 1, 1, 1, 1, 1, 1 };
 	static struct quota_held held;
 
-	table_read_lock();
+	rcu_read_enter();
 	if (quota_charge(quota, user, &held, 1, &l))
 		die("quota_charge");
-	table_read_unlock();
+	rcu_read_leave();
 	quota_release(quota, user, &held, 1);
 }
 
@@ -102,7 +102,7 @@ static void print(const char *name, void (*call)(void))
 
 int main(void)
 {
-	table_thread_enter();
+	rcu_thread_enter();
 	policy = policy_default();
 	quota = quota_new();
 	user = quota ? quota_open(quota, 1000) : NULL;
@@ -115,6 +115,6 @@ int main(void)
 	print("policy_units_ns", decide);
 	print("policy_domains_ns", one_more);
 	print("quota_ns", count);
-	table_thread_leave();
+	rcu_thread_leave();
 	return 0;
 }

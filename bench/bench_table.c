@@ -31,8 +31,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
+#include "base/rcu.h"
 #include "table.h"
 
 #define ROUNDS	    5
@@ -45,14 +46,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "bench_table: %s failed\n", what);
 	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
 static uint32_t random_below(uint64_t *state, uint32_t below)
@@ -99,13 +92,13 @@ static void table_fill(uint32_t n)
 	open_no = table ? open_new(table, NULL) : 0;
 	if (!open_no)
 		die("open_new");
-	table_read_lock();
+	rcu_read_enter();
 	the_open = open_get(table, open_no);
 	for (uint32_t i = 0; i < n; i++) {
 		if (!table_add(the_open))
 			die("map_add");
 	}
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 static void table_dead(struct map *m, void *arg)
@@ -126,10 +119,10 @@ static bool table_lookup(uint64_t first)
 	struct map *m;
 	bool ok;
 
-	table_read_lock();
+	rcu_read_enter();
 	m = map_find(the_open, first, 1);
 	ok = m && m->refs[0].ref == 2;
-	table_read_unlock();
+	rcu_read_leave();
 	return ok;
 }
 
@@ -138,9 +131,9 @@ static bool table_open_get(uint64_t n)
 	bool ok;
 
 	(void)n;
-	table_read_lock();
+	rcu_read_enter();
 	ok = open_get(table, open_no) == the_open;
-	table_read_unlock();
+	rcu_read_leave();
 	return ok;
 }
 
@@ -149,14 +142,14 @@ static bool table_replace(uint64_t first)
 	struct map *m;
 	bool ok = true;
 
-	table_read_lock();
+	rcu_read_enter();
 	m = map_find(the_open, first, 1);
 	/* Another thread may have it out just now. */
 	if (m && map_unlist(the_open, m) == MAP_DEAD) {
 		map_free(m);
 		ok = table_add(the_open);
 	}
-	table_read_unlock();
+	rcu_read_leave();
 	return ok;
 }
 
@@ -461,18 +454,18 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 	uint64_t begin;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	pthread_barrier_wait(&start);
-	begin = now_ns();
+	begin = clock_ns();
 	do {
 		for (uint64_t i = 0; i < w->batch; i++) {
 			if (!w->op(w->drawn[(w->ops + i) % DRAWN]))
 				die("operation");
 		}
 		w->ops += w->batch;
-		w->ns = now_ns() - begin;
+		w->ns = clock_ns() - begin;
 	} while (w->ns < ROUND_NS);
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 
@@ -593,10 +586,10 @@ static void measure_memory(void)
 	before = heap();
 	for (int i = 0; i < MANY_OPENS; i++) {
 		open_nos[i] = open_new(table, NULL);
-		table_read_lock();
+		rcu_read_enter();
 		if (!open_nos[i] || !table_add(open_get(table, open_nos[i])))
 			die("map_add");
-		table_read_unlock();
+		rcu_read_leave();
 	}
 	printf("bytes_per_open_with_one_map %.1f bytes\n", (double)(heap() - before) / MANY_OPENS);
 	for (int i = 0; i < MANY_OPENS; i++)
@@ -608,7 +601,7 @@ int main(void)
 {
 	static const uint32_t sizes[] = { 10, 1000, 100000, 1000000 };
 
-	table_thread_enter();
+	rcu_thread_enter();
 	for (unsigned int t = 0; t < MAX_THREADS; t++) {
 		drawn[t] = malloc(DRAWN * sizeof(drawn[t][0]));
 		if (!drawn[t])
@@ -621,6 +614,6 @@ int main(void)
 		measure_all(sizes[i]);
 	for (unsigned int t = 0; t < MAX_THREADS; t++)
 		free(drawn[t]);
-	table_thread_leave();
+	rcu_thread_leave();
 	return 0;
 }

@@ -30,8 +30,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 /* Linux 6.11, <linux/fs.h>: newer than the headers this has to build with. */
 struct map_query {
@@ -520,15 +521,7 @@ static long last_pid(void)
 }
 
 /* How long the machine has been suspended in all, ns: brought up to date by each walk. */
-static int64_t suspended;
-
-static int64_t clock_ns(clockid_t id)
-{
-	struct timespec t;
-
-	clock_gettime(id, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+static uint64_t suspended;
 
 /*
  * By the coarse clock, which needs no system call where the others do (under Xen). It lags by a tick,
@@ -536,16 +529,15 @@ static int64_t clock_ns(clockid_t id)
  */
 uint64_t procmaps_now(void)
 {
-	int64_t ns =
-		clock_ns(CLOCK_MONOTONIC_COARSE) + __atomic_load_n(&suspended, __ATOMIC_RELAXED);
+	uint64_t ns = clock_read_ns(CLOCK_MONOTONIC_COARSE) +
+		      __atomic_load_n(&suspended, __ATOMIC_RELAXED);
 
-	return (uint64_t)ns / (uint64_t)(1000000000 / sysconf(_SC_CLK_TCK));
+	return ns / (uint64_t)(1000000000 / sysconf(_SC_CLK_TCK));
 }
 
 static void note_suspended(void)
 {
-	__atomic_store_n(&suspended, clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC),
-			 __ATOMIC_RELAXED);
+	__atomic_store_n(&suspended, clock_read_ns(CLOCK_BOOTTIME) - clock_ns(), __ATOMIC_RELAXED);
 }
 
 static bool is_seen(const struct walk *w, pid_t pid)

@@ -16,12 +16,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/peer.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "table.h"
+#include "base/rcu.h"
 #include "window/listen.h"
 
 #define STALL_MS  30000
@@ -61,14 +61,6 @@ struct control {
 	struct control_conn conn[CONNS];
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* --- who comes in ------------------------------------------------------------------------------- */
 
 static struct control_conn *free_place(struct door *d)
@@ -102,7 +94,7 @@ static void let_in(struct control *c, struct door *d, int fd)
 	else if (!place)
 		turn_away(c, d, fd, -EBUSY, "there are too many connections: try again");
 	else
-		control_conn_start(place, fd, d->kind, &c->view, &c->limits, now_ms());
+		control_conn_start(place, fd, d->kind, &c->view, &c->limits, clock_ms());
 }
 
 static void answer_door(struct control *c, struct door *d)
@@ -113,7 +105,7 @@ static void answer_door(struct control *c, struct door *d)
 		if (fd < 0) {
 			/* Whoever waits would be reported again at once. */
 			if (errno != EAGAIN)
-				d->paused = now_ms() + ACCEPT_PAUSE_MS;
+				d->paused = clock_ms() + ACCEPT_PAUSE_MS;
 			return;
 		}
 		let_in(c, d, fd);
@@ -125,7 +117,7 @@ static void answer_door(struct control *c, struct door *d)
 /* Fill in what to wait for: the stop signal, the doors, the connections. Return: ms, -1 for ever. */
 static int prepare(struct control *c, struct pollfd *p)
 {
-	uint64_t now = now_ms(), wait = UINT64_MAX, w;
+	uint64_t now = clock_ms(), wait = UINT64_MAX, w;
 
 	*p++ = (struct pollfd){ .fd = c->stop, .events = POLLIN };
 	for (int i = 0; i < 2; i++) {
@@ -155,7 +147,7 @@ static void *serve(void *arg)
 	struct control *c = arg;
 	struct pollfd p[1 + 2 + CONNS];
 
-	table_thread_enter();
+	rcu_thread_enter();
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	for (;;) {
 		poll(p, sizeof(p) / sizeof(p[0]), prepare(c, p));
@@ -163,12 +155,12 @@ static void *serve(void *arg)
 			break;
 		for (int i = 0; i < CONNS; i++)
 			if (c->conn[i].fd >= 0)
-				control_conn_turn(&c->conn[i], p[3 + i].revents, now_ms());
+				control_conn_turn(&c->conn[i], p[3 + i].revents, clock_ms());
 		for (int i = 0; i < 2; i++)
 			if (p[1 + i].revents)
 				answer_door(c, &c->door[i]);
 	}
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 

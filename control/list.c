@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rcu.h"
 #include "device/gntdev.h"
 #include "table.h"
 #include "report/trace.h"
@@ -351,9 +352,9 @@ static bool list_more(struct control_answer *a, struct control_out *out)
 	bool more = true;
 
 	for (int i = 0; i < STEPS && more && out->end - start < CONTROL_OUT_STEP / 2; i++) {
-		table_read_lock();
+		rcu_read_enter();
 		more = fill_batch(l);
-		table_read_unlock();
+		rcu_read_leave();
 		write_batch(l, out);
 	}
 	if (!more)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "control/stats.h"
-#include "daemon.h"
+#include "abi/version.h"
 #include "device/gntdev.h"
 
 #define NAME "cuse_gntdev_"

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rcu.h"
 #include "control/request.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
 #include "policy/policy.h"
 #include "policy/quota.h"
-#include "table.h"
 #include "client/who.h"
 
 /* --- users -------------------------------------------------------------------------------------- */
@@ -76,9 +76,9 @@ json_t *control_limits_json(struct gntdev *gd)
 {
 	struct policy_limits l;
 
-	table_read_lock();
+	rcu_read_enter();
 	l = *policy_limits(enforce_policy(gd));
-	table_read_unlock();
+	rcu_read_leave();
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "pages_per_open",
 			 (json_int_t)l.pages_per_open, "maps_per_open", (json_int_t)l.maps_per_open,
 			 "pages_per_user", (json_int_t)l.pages_per_user, "maps_per_user",
@@ -98,11 +98,11 @@ json_t *control_policy_json(struct gntdev *gd)
 	struct policy_news news;
 	unsigned int rules;
 
-	table_read_lock();
+	rcu_read_enter();
 	p = enforce_policy(gd);
 	policy_for_each_file(p, add_file, files);
 	rules = policy_n_rules(p);
-	table_read_unlock();
+	rcu_read_leave();
 	enforce_news(gd, &news);
 	o = json_pack("{s:o, s:I, s:I}", "files", files, "rules", (json_int_t)rules, "loaded",
 		      (json_int_t)news.loaded);
@@ -162,9 +162,9 @@ int control_ask_explain(struct control_request *rq, struct control_out *out,
 		return control_refuse(rq, -EINVAL, "explain: \"pid\" and \"domid\" are needed");
 	if (who_now(&who, (pid_t)pid))
 		return control_refuse(rq, -ENOENT, "explain: there is no such process");
-	table_read_lock();
+	rcu_read_enter();
 	o = verdict_json(rq->view->gd, &who, (uint16_t)domid);
-	table_read_unlock();
+	rcu_read_leave();
 	json_object_set_new(o, "who", who_json(&who));
 	control_out_json(out, "end", o);
 	return 0;

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon.h"
+#include "abi/version.h"
 #include "device/gntdev.h"
 #include "device/session.h"
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rcu.h"
 #include "control/holders.h"
 #include "control/list.h"
 #include "device/gntdev.h"
@@ -94,9 +95,9 @@ static uint64_t window_of(struct show *s, const struct control_holder *h)
 {
 	uint64_t window;
 
-	table_read_lock();
+	rcu_read_enter();
 	window = windows_of_file(s->gd->windows, &h->file);
-	table_read_unlock();
+	rcu_read_leave();
 	return window;
 }
 
@@ -246,9 +247,9 @@ static void go_on(struct show *s, struct control_out *out)
 {
 	bool more;
 
-	table_read_lock();
+	rcu_read_enter();
 	more = look(s);
-	table_read_unlock();
+	rcu_read_leave();
 	if (s->has_open)
 		control_open_line(out, &s->open);
 	if (s->has_map)
@@ -297,18 +298,18 @@ static bool is_there(const struct show *s)
 	struct gnt_open *o;
 	bool there, more = true;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = open_get(s->gd->table, s->open_id);
 	there = o && (!s->want_index || map_find(o, s->index >> ABI_PAGE_SHIFT, 0));
-	table_read_unlock();
+	rcu_read_leave();
 	while (!there && more) {
 		work = STEP_WORK;
-		table_read_lock();
+		rcu_read_enter();
 		do {
 			more = windows_next(s->gd->windows, &cursor, &work, &info);
 			there = is_shown(s, &info, &cm);
 		} while (more && work && !there);
-		table_read_unlock();
+		rcu_read_leave();
 	}
 	return there;
 }

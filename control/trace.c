@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
+#include "base/rcu.h"
 #include "control/request.h"
 #include "report/failure.h"
 #include "device/gntdev.h"
@@ -154,10 +155,10 @@ static bool is_of(const struct tracing *t, const struct trace_event *ev)
 
 	if (is || !ev->open_id)
 		return is;
-	table_read_lock();
+	rcu_read_enter();
 	o = open_get(t->view->gd->table, ev->open_id);
 	is = o && (uint64_t)((struct gntdev_open *)open_user(o))->who.pid == t->pid;
-	table_read_unlock();
+	rcu_read_leave();
 	return is;
 }
 
@@ -247,10 +248,7 @@ static void tell_lost(struct tracing *t, struct control_out *out)
 
 static uint64_t to_realtime(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec - trace_now();
+	return clock_realtime_ns() - trace_now();
 }
 
 /* For as long as there are events and room, but no longer than one step. */

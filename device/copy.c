@@ -28,6 +28,7 @@
 
 #include "device/caller.h"
 #include "base/defer.h"
+#include "base/rcu.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
 
@@ -335,13 +336,13 @@ static void check_policy(struct copy_job *j)
 	struct gnt_open *o;
 	size_t n = 0, done = 0;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = open_get(j->gd->table, j->c.rq->fh);
 	if (enforce_any(j->gd)) {
 		n = list_grants(j, c, which);
 		done = o ? enforce_copies(j->gd, open_user(o), c, n, &j->refusal) : 0;
 	}
-	table_read_unlock();
+	rcu_read_leave();
 	j->refused = done < n;
 	if (!j->refused)
 		return;
@@ -594,10 +595,10 @@ static void *job_thread(void *arg)
 	struct copy_job *j = arg;
 	struct gntdev *gd = j->gd;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	trace_client(j->c.ev.tid, j->c.ev.uid);
 	job_run(j, true);
-	table_thread_leave();
+	rcu_thread_leave();
 	__atomic_fetch_sub(&gd->copies, 1, __ATOMIC_RELEASE);
 	return NULL;
 }

@@ -11,8 +11,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
+#include "base/rcu.h"
 #include "device/caller.h"
 #include "device/gntdev.h"
 #include "policy/quota.h"
@@ -131,12 +132,12 @@ void enforce_release(struct gntdev *gd, struct map *m)
 	struct gnt_open *o;
 	struct gntdev_open *go;
 
-	table_read_lock();
+	rcu_read_enter();
 	/* The map may have outlived its open. */
 	o = open_get(gd->table, m->open_id);
 	go = o ? open_user(o) : NULL;
 	quota_release(gd->quota, m->account, go ? &go->held : NULL, m->count);
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 int enforce_mmap(struct gntdev *gd, struct gntdev_open *go, const struct map *m, bool write,
@@ -192,14 +193,6 @@ void enforce_failed(struct gntdev *gd, struct caller *c, const struct refusal *r
 	caller_why(c, 0, "%s", r->text);
 }
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* What clients were told of the old rules does not count for the new ones. */
 void enforce_new_policy(struct gntdev *gd, struct policy *p)
 {
@@ -207,17 +200,17 @@ void enforce_new_policy(struct gntdev *gd, struct policy *p)
 
 	for (size_t i = 0; i < sizeof(gd->told_rule) / sizeof(gd->told_rule[0]); i++)
 		__atomic_store_n(&gd->told_rule[i], 0, __ATOMIC_RELAXED);
-	table_wait_for_readers();
+	rcu_wait_for_readers();
 	policy_free(old);
 	pthread_mutex_lock(&gd->news_lock);
-	gd->news = (struct policy_news){ .loaded = realtime_ns() };
+	gd->news = (struct policy_news){ .loaded = clock_realtime_ns() };
 	pthread_mutex_unlock(&gd->news_lock);
 }
 
 void enforce_refused_policy(struct gntdev *gd, const char *why)
 {
 	pthread_mutex_lock(&gd->news_lock);
-	gd->news.refused = realtime_ns();
+	gd->news.refused = clock_realtime_ns();
 	snprintf(gd->news.why, sizeof(gd->news.why), "%s", why);
 	pthread_mutex_unlock(&gd->news_lock);
 }

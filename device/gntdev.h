@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "abi/ioctl.h"
+#include "base/rcu.h"
 #include "hypercall.h"
 #include "policy/quota.h"
 #include "client/request.h"
@@ -67,7 +68,7 @@ struct gntdev {
 
 /**
  * struct gntdev_open - what the device keeps for an open besides the table's part
- * @garbage: first: readers may still look at it when it is closed
+ * @rcu:     first: readers may still look at it when it is closed
  * @token: for the window socket
  * @who:   who has opened it, and when: trace_now()
  * @user:  whom it counts against; @held: what counts against it
@@ -75,7 +76,7 @@ struct gntdev {
  * @last_count:   pages of the last map that was mmapped
  */
 struct gntdev_open {
-	struct table_garbage garbage;
+	struct rcu_head rcu;
 	struct token token;
 	struct who who;
 	uint64_t opened;

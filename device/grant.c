@@ -27,6 +27,7 @@
 #include "report/failure.h"
 #include "device/gntdev.h"
 #include "base/log.h"
+#include "base/rcu.h"
 #include "report/trace.h"
 #include "window/window.h"
 
@@ -485,9 +486,9 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	ev.open_id = mc->rq.open_id;
 	ev.index = mc->rq.offset;
 	ev.count = (uint32_t)(mc->rq.length >> ABI_PAGE_SHIFT);
-	table_read_lock();
+	rcu_read_enter();
 	err = claim(gd, mc, &m, &why, &r);
-	table_read_unlock();
+	rcu_read_leave();
 	if (err) {
 		not_claimed(gd, mc, &ev, err, why, &r);
 		return;

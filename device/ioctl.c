@@ -14,6 +14,7 @@
 #include "device/enforce.h"
 #include "device/gntdev.h"
 #include "base/log.h"
+#include "base/rcu.h"
 #include "report/trace.h"
 #include "window/window.h"
 #include "device/winioctl.h"
@@ -71,7 +72,7 @@ static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *fir
 	struct gnt_open *o;
 	int err;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = open_get(gd->table, fh);
 	err = o ? enforce_map(gd, open_user(o), m, r) : -EBADF;
 	if (!err) {
@@ -82,7 +83,7 @@ static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *fir
 		else
 			*first = m->first;
 	}
-	table_read_unlock();
+	rcu_read_leave();
 	return err;
 }
 
@@ -97,13 +98,13 @@ static void unlist_map(struct gntdev *gd, uint64_t fh, uint64_t told, uint64_t f
 	struct gnt_open *o;
 	struct map *found = NULL;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = open_get(gd->table, fh);
 	if (o)
 		found = map_find(o, first, count);
 	if (found && __atomic_load_n(&found->told, __ATOMIC_RELAXED) == told)
 		end = map_unlist(o, found);
-	table_read_unlock();
+	rcu_read_leave();
 	if (end == MAP_DEAD)
 		grant_finish(gd, found);
 }
@@ -198,7 +199,7 @@ static int ioctl_unmap(struct gntdev *gd, struct caller *c)
 		return err;
 	c->ev.index = op.index;
 	c->ev.count = op.count;
-	table_read_lock();
+	rcu_read_enter();
 	o = get_open(gd, c->rq);
 	if (o)
 		m = map_find(o, op.index >> ABI_PAGE_SHIFT, op.count);
@@ -208,7 +209,7 @@ static int ioctl_unmap(struct gntdev *gd, struct caller *c)
 		c->ev.ref = m->refs[0].ref;
 	}
 	end = m ? map_unlist(o, m) : MAP_LOST;
-	table_read_unlock();
+	rcu_read_leave();
 	if (end != MAP_LOST && without)
 		tell_about_preload(gd, c->rq);
 	if (end == MAP_DEAD)
@@ -252,11 +253,11 @@ static int offset_as_told(struct gntdev *gd, struct request *rq,
 	struct told_lookup l = { .vaddr = op->vaddr, .op = op };
 	struct gnt_open *o;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = get_open(gd, rq);
 	if (o)
 		open_for_each_map(o, told_lookup_map, &l);
-	table_read_unlock();
+	rcu_read_leave();
 	return l.found ? 0 : -EINVAL;
 }
 
@@ -271,12 +272,12 @@ static int find_window(struct gntdev *gd, const struct request *rq, uint64_t vad
 	uint32_t count = 0;
 	struct gnt_open *o;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = get_open(gd, rq);
 	if (o)
 		count = __atomic_load_n(&((struct gntdev_open *)open_user(o))->last_count,
 					__ATOMIC_RELAXED);
-	table_read_unlock();
+	rcu_read_leave();
 	if (count && !window_find_exact(gd->windows, rq->tid, vaddr, count, WINDOW_OF_GNTDEV, name))
 		return 0;
 	return window_find(gd->windows, rq->tid, vaddr, WINDOW_OF_GNTDEV, name);
@@ -334,7 +335,7 @@ static int ioctl_notify(struct gntdev *gd, struct caller *c)
 	err = event ? gd->hv->ops->port_get(gd->hv, op.event_channel_port, owner) : 0;
 	if (err)
 		return caller_why(c, err, "event channel %u is not bound", op.event_channel_port);
-	table_read_lock();
+	rcu_read_enter();
 	o = get_open(gd, c->rq);
 	if (o)
 		m = map_find_page(o, op.index >> ABI_PAGE_SHIFT);
@@ -346,7 +347,7 @@ static int ioctl_notify(struct gntdev *gd, struct caller *c)
 		if (event)
 			gd->hv->ops->port_put(gd->hv, op.event_channel_port);
 	}
-	table_read_unlock();
+	rcu_read_leave();
 	if (err == -ENOENT)
 		caller_why(c, err, "no map has a byte at index 0x%" PRIx64, (uint64_t)op.index);
 	else if (err)
@@ -360,11 +361,11 @@ static void answer_preload(struct gntdev *gd, struct request *rq)
 	struct token token;
 	struct gnt_open *o;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = get_open(gd, rq);
 	if (o)
 		token = ((struct gntdev_open *)open_user(o))->token;
-	table_read_unlock();
+	rcu_read_leave();
 	if (!o)
 		request_done(rq, -EBADF, NULL, 0);
 	else if (rq->cmd == WINDOW_TOKEN)
@@ -520,7 +521,7 @@ static void gntdev_release(struct device *dev, uint64_t fh)
 	log_debug("open %016" PRIx64 " of %s released", fh, dev->name);
 	quota_close(gd->quota, ((struct gntdev_open *)user)->user);
 	/* Readers reach it through the open, under RCU; open_close() has not waited for them. */
-	table_free_later(&((struct gntdev_open *)user)->garbage);
+	rcu_free_later(&((struct gntdev_open *)user)->rcu);
 }
 
 void gntdev_init(struct gntdev *gd)
@@ -551,9 +552,9 @@ void gntdev_close_all(struct gntdev *gd)
 
 	do {
 		b.n = 0;
-		table_read_lock();
+		rcu_read_enter();
 		table_for_each_open(gd->table, collect_id, &b);
-		table_read_unlock();
+		rcu_read_leave();
 		for (size_t i = 0; i < b.n; i++)
 			gntdev_release(&gd->dev, b.id[i]);
 	} while (b.n);

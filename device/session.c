@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "table.h"
+#include "base/rcu.h"
 #include "base/wake.h"
 
 /* As long as the name of a device can be in sysfs. */
@@ -411,7 +411,7 @@ static void *worker_thread(void *arg)
 	struct fuse_buf buf = { .mem = NULL };
 	int n;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	while (!__atomic_load_n(&s->stopping, __ATOMIC_RELAXED)) {
 		n = fuse_session_receive_buf(s->se, &buf);
 		if (n == -EINTR || n == -EAGAIN)
@@ -423,7 +423,7 @@ static void *worker_thread(void *arg)
 		__atomic_store_n(&w->turn, w->turn + 1, __ATOMIC_RELAXED);
 	}
 	free(buf.mem);
-	table_thread_leave();
+	rcu_thread_leave();
 	__atomic_store_n(&w->ended, true, __ATOMIC_RELEASE);
 	return NULL;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "gntdevctl/ctl.h"
-#include "daemon.h"
+#include "abi/version.h"
 
 const char *argp_program_version = "gntdevctl " VERSION;
 

@@ -14,6 +14,7 @@
 
 #include "gntdevctl/client.h"
 #include "gntdevctl/top.h"
+#include "base/clock.h"
 #include "base/option.h"
 
 #define BATCH_WIDTH  160
@@ -93,14 +94,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static bool take_open(const struct ctl_record *r, void *arg)
 {
 	if (!strcmp(r->name, "open"))
@@ -131,7 +124,7 @@ static int connect_again(struct top *t)
 static int ask(struct top *t)
 {
 	json_t *list = ctl_request("list");
-	int64_t asked = now_ns();
+	int64_t asked = clock_ns();
 	int status = connect_again(t);
 
 	json_decref(t->before);
@@ -212,7 +205,7 @@ static bool wait_with_keys(struct top *t)
 {
 	int64_t due = t->asked + (int64_t)t->delay * 1000000000, now;
 
-	while (!ctl_stop && (now = now_ns()) < due) {
+	while (!ctl_stop && (now = clock_ns()) < due) {
 		int key;
 
 		timeout((int)((due - now) / 1000000 < 200 ? (due - now) / 1000000 : 200));

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "gntdevctl/client.h"
 #include "gntdevctl/text.h"
+#include "base/clock.h"
 #include "base/option.h"
 
 enum {
@@ -161,23 +161,15 @@ static bool print_record(const struct ctl *ctl, const struct ctl_record *r)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Until something asks for the end. What has come is printed before waiting for more. */
 static int follow(struct ctl_client *c, const struct trace_args *a)
 {
-	int64_t end = a->seconds ? now_ms() + (int64_t)a->seconds * 1000 : INT64_MAX;
+	uint64_t end = a->seconds ? clock_ms() + (uint64_t)a->seconds * 1000 : UINT64_MAX;
 	unsigned long seen = 0;
 	struct ctl_record r;
 	bool flushed = true;
 
-	while (!ctl_stop && !ferror(stdout) && (!a->count || seen < a->count) && now_ms() < end) {
+	while (!ctl_stop && !ferror(stdout) && (!a->count || seen < a->count) && clock_ms() < end) {
 		enum ctl_answer got = ctl_next(c, &r, flushed ? 100 : 0);
 
 		if (got == CTL_BROKEN)

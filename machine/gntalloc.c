@@ -32,7 +32,7 @@
 #include "device/caller.h"
 #include "base/ids.h"
 #include "base/log.h"
-#include "table.h"
+#include "base/rcu.h"
 #include "device/token.h"
 #include "window/window.h"
 #include "device/winioctl.h"
@@ -192,9 +192,9 @@ static struct alloc_open *get_open(struct gntalloc *ga, uint64_t fh)
 {
 	struct alloc_open *o;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = ids_get(ga->opens, fh);
-	table_read_unlock();
+	rcu_read_leave();
 	return o;
 }
 
@@ -710,9 +710,9 @@ void gntalloc_close_all(struct gntalloc *ga)
 
 	do {
 		id = 0;
-		table_read_lock();
+		rcu_read_enter();
 		ids_for_each(ga->opens, take_id, &id);
-		table_read_unlock();
+		rcu_read_leave();
 		if (id)
 			gntalloc_release(&ga->dev, id);
 	} while (id);

@@ -17,9 +17,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define RCU_MEMB
-#include <urcu.h>
 #include <urcu/rculfhash.h>
+#include <urcu/urcu-memb.h>
+
+#include "base/rcu.h"
 
 /* Buckets. Fixed: a table that resizes itself has a thread for that. */
 #define BUCKETS 1024
@@ -93,6 +94,7 @@ static bool user_get(struct quota_user *u)
 
 static void user_free(struct rcu_head *head)
 {
+	rcu_grace_period_over();
 	free(caa_container_of(head, struct quota_user, rcu));
 }
 
@@ -100,7 +102,7 @@ static void user_free(struct rcu_head *head)
 static void user_remove(struct quota *q, struct quota_user *u)
 {
 	if (!cds_lfht_del(q->users, &u->node))
-		urcu_memb_call_rcu(&u->rcu, user_free);
+		rcu_call(&u->rcu, user_free);
 }
 
 /* Under RCU. */
@@ -134,7 +136,7 @@ struct quota_user *quota_open(struct quota *q, uid_t uid)
 {
 	struct quota_user *u, *fresh = NULL;
 
-	rcu_read_lock();
+	rcu_read_enter();
 	u = user_find(q, uid, NULL);
 	if (!u) {
 		fresh = calloc(1, sizeof(*fresh));
@@ -146,7 +148,7 @@ struct quota_user *quota_open(struct quota *q, uid_t uid)
 	}
 	if (u)
 		__atomic_fetch_add(&u->opens, 1, __ATOMIC_RELAXED);
-	rcu_read_unlock();
+	rcu_read_leave();
 	if (u != fresh)
 		free(fresh);
 	return u;
@@ -154,10 +156,10 @@ struct quota_user *quota_open(struct quota *q, uid_t uid)
 
 void quota_close(struct quota *q, struct quota_user *u)
 {
-	rcu_read_lock();
+	rcu_read_enter();
 	__atomic_fetch_sub(&u->opens, 1, __ATOMIC_RELAXED);
 	user_put(q, u);
-	rcu_read_unlock();
+	rcu_read_leave();
 }
 
 /* @limit: 0: none. Return: whether @n more are within it, and counted now. */
@@ -221,9 +223,9 @@ void quota_release(struct quota *q, struct quota_user *u, struct quota_held *ope
 	give_back(&u->held, pages);
 	if (open)
 		give_back(open, pages);
-	rcu_read_lock();
+	rcu_read_enter();
 	user_put(q, u);
-	rcu_read_unlock();
+	rcu_read_leave();
 }
 
 void quota_for_each_user(struct quota *q,
@@ -234,7 +236,7 @@ void quota_for_each_user(struct quota *q,
 	struct cds_lfht_iter iter;
 	struct cds_lfht_node *node;
 
-	rcu_read_lock();
+	rcu_read_enter();
 	/* Not ..._for_each_entry(): it makes an entry of the end of the table, a null pointer, too. */
 	cds_lfht_for_each(q->users, &iter, node) {
 		const struct quota_user *u = to_user(node);
@@ -244,7 +246,7 @@ void quota_for_each_user(struct quota *q,
 			   __atomic_load_n(&u->held.maps, __ATOMIC_RELAXED),
 			   __atomic_load_n(&u->held.pages, __ATOMIC_RELAXED), arg);
 	}
-	rcu_read_unlock();
+	rcu_read_leave();
 }
 
 void quota_totals(const struct quota *q, struct quota_held *held)

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 
 #include "hypercall.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define ENTRY_WORDS (sizeof(struct failure_entry) / sizeof(uint64_t))
@@ -62,12 +62,10 @@ static bool bucket_take(const struct failure *f, unsigned int *left_out)
 {
 	uint32_t pid = f->stranger ? 0 : (uint32_t)f->pid;
 	uint64_t *b = &buckets[f->stranger ? BUCKETS : (pid * 2654435761U) >> 24];
-	struct timespec now;
 	uint64_t old, key, lines;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	key = (uint64_t)pid << 32 | ((uint64_t)now.tv_sec / FAILURE_INTERVAL_S & BUCKET_INTERVAL)
-					    << 12;
+	key = (uint64_t)pid << 32 |
+	      (clock_coarse_ms() / 1000 / FAILURE_INTERVAL_S & BUCKET_INTERVAL) << 12;
 	old = __atomic_load_n(b, __ATOMIC_RELAXED);
 	do {
 		*left_out = 0;
@@ -227,14 +225,6 @@ static void tell(const struct failure_entry *e)
 	log_with_fields(&f, "client %d: %s%s", (int)e->pid, left_out, e->text);
 }
 
-static uint64_t realtime_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 void failure_silent(const struct failure *f)
 {
 	__atomic_fetch_add(&counts[f->kind], 1, __ATOMIC_RELAXED);
@@ -249,7 +239,7 @@ void failure_vreport(const struct failure *f, const char *fmt, va_list ap)
 	memset(&e, 0, sizeof(e));
 	if (!bucket_take(f, &e.left_out))
 		return;
-	e.time = realtime_ns();
+	e.time = clock_realtime_ns();
 	e.kind = f->kind;
 	e.op = f->op;
 	e.pid = f->pid;

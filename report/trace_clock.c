@@ -12,9 +12,9 @@
  * depends on it.
  */
 #include <pthread.h>
-#include <time.h>
 #include <x86intrin.h>
 
+#include "base/clock.h"
 #include "report/trace.h"
 
 /* As long as it is measured, ns. */
@@ -27,23 +27,15 @@ static uint64_t start_ns;
 static uint64_t start_ticks;
 static uint64_t per_tick; /* ns */
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static void measure(void)
 {
 	unsigned __int128 ns;
 	uint64_t now, ticks;
 
-	start_ns = monotonic_ns();
+	start_ns = clock_ns();
 	start_ticks = __rdtsc();
 	do {
-		now = monotonic_ns();
+		now = clock_ns();
 		ticks = __rdtsc();
 	} while (now - start_ns < MEASURE_NS);
 	/* Whoever is stopped meanwhile measures for longer, which is no worse. */

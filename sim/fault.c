@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "hypercall.h"
 
 #define MS_MAX	  86400000U
@@ -308,14 +309,6 @@ void faults_clear(struct faults *fs)
 	pthread_mutex_unlock(&fs->lock);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 static bool over(const struct fault *f, uint64_t now)
 {
 	return !f->left || (f->until && now >= f->until);
@@ -323,7 +316,7 @@ static bool over(const struct fault *f, uint64_t now)
 
 unsigned int faults_pending(struct faults *fs)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	unsigned int n = 0;
 
 	pthread_mutex_lock(&fs->lock);
@@ -400,7 +393,7 @@ static uint32_t befall(struct faults *fs, const struct event *ev)
 {
 	uint32_t failure = 0, delay = 0;
 	struct fault **link, *f;
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 
 	pthread_mutex_lock(&fs->lock);
 	link = &fs->list;

@@ -126,7 +126,7 @@ build_dependencies()
 
 versions()
 {
-	same "daemon.h and debian/changelog" "$(sed -n 's/^#define VERSION "\(.*\)"$/\1/p' daemon.h)" \
+	same "abi/version.h and debian/changelog" "$(sed -n 's/^#define VERSION "\(.*\)"$/\1/p' abi/version.h)" \
 		"$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)"
 }
 

@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "window/window.h"
 
@@ -42,7 +43,7 @@ void winconn_init(struct conn *c, int fd, bool adopted)
 {
 	c->fd = fd;
 	c->state = adopted ? CONN_CALLED : CONN_ASKING;
-	c->since = winplace_now_ms();
+	c->since = clock_coarse_ms();
 	c->reply.fd = -1;
 	c->adopted = adopted;
 	c->polled = false;
@@ -93,7 +94,7 @@ static void conn_fail(struct conn *c)
 	} else {
 		/* What was sent may still be on its way out of a queue that is being closed. */
 		c->state = CONN_LEAVING;
-		winconn_leave(c, winplace_now_ms() - c->since >= WINSOCK_TIMEOUT_MS);
+		winconn_leave(c, clock_coarse_ms() - c->since >= WINSOCK_TIMEOUT_MS);
 	}
 }
 
@@ -149,7 +150,7 @@ void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct
 	struct conn *c = answer(mc);
 
 	c->window = window;
-	c->since = winplace_now_ms();
+	c->since = clock_coarse_ms();
 	if (!winreply_new(&c->reply, fd, g, n, kind)) {
 		c->state = CONN_ANSWERING;
 		winplace_sweep_later(c->ws);

@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <urcu/urcu-memb.h>
 
 #include "base/ids.h"
+#include "base/rcu.h"
 #include "client/procmaps.h"
 #include "window/window.h"
 #include "window/watch.h"
@@ -120,8 +120,5 @@ void window_scan_in(struct windows *w, uint64_t ms);
 
 /** window_scan() - one pass over all processes; not under RCU */
 void window_scan(struct windows *w);
-
-/** window_now_ms() - the clock of @scan_due and @scan_gap */
-uint64_t window_now_ms(void);
 
 #endif /* WINDOW_IMPL_H */

@@ -4,8 +4,6 @@
  */
 #include "window/impl.h"
 
-#include "table.h"
-
 struct window *window_get(const struct windows *w, const struct window_name *name)
 {
 	struct window *win = name->life == w->life ? ids_get(w->ids, name->id) : NULL;

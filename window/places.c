@@ -11,14 +11,6 @@
 /* How often time limits are looked at while there are connections. */
 #define SWEEP_MS 100
 
-uint64_t winplace_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 int winplace_arm(struct winsock *ws, int op, int fd, uint32_t events, uint64_t data)
 {
 	struct epoll_event ev = { .events = events | EPOLLONESHOT, .data.u64 = data };

@@ -108,9 +108,6 @@ struct winsock {
 	struct conn conn[CONNS];
 };
 
-/** winplace_now_ms() - a clock that is read without a system call everywhere, also under Xen; it lags by a tick */
-uint64_t winplace_now_ms(void);
-
 /** winplace_arm() - have epoll report one event of a descriptor. @op: EPOLL_CTL_*. Return: 0 or -errno */
 int winplace_arm(struct winsock *ws, int op, int fd, uint32_t events, uint64_t data);
 

@@ -31,11 +31,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/rcu.h"
 #include "client/procmaps.h"
-#include "table.h"
 
 /* Passes in a row that must have missed a window if processes are born too fast to see them all. */
 #define PASSES 5
@@ -48,14 +48,6 @@
 /* While processes cannot be looked into. */
 #define SCAN_RETRY_MS 1000
 
-uint64_t window_now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static bool is_name(const char *s)
 {
 	struct window_name name;
@@ -65,7 +57,7 @@ static bool is_name(const char *s)
 
 void window_scan_in(struct windows *w, uint64_t ms)
 {
-	uint64_t when = window_now_ms() + ms;
+	uint64_t when = clock_coarse_ms() + ms;
 
 	if (when < w->scan_gap)
 		when = w->scan_gap;
@@ -85,9 +77,9 @@ static void cast_doubt(uint64_t id, void *obj, void *arg)
 
 void window_scan_all(struct windows *w)
 {
-	table_read_lock();
+	rcu_read_enter();
 	ids_for_each(w->ids, cast_doubt, NULL);
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 /* Before a pass: which windows it can judge. */
@@ -136,11 +128,11 @@ static void scan_found(struct procmaps_visitor *v, const struct procmaps_file *f
 	struct window_name name;
 	struct window *win;
 
-	table_read_lock();
+	rcu_read_enter();
 	win = window_of_file(w, file, &name);
 	if (win)
 		win->seen = w->pass;
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 /* During a pass: nobody knows what this process holds. */
@@ -211,9 +203,9 @@ static bool look(struct windows *w)
 
 	if (seen >= 0) {
 		s.sure = seen == 0;
-		table_read_lock();
+		rcu_read_enter();
 		ids_for_each(w->ids, judge, &s);
-		table_read_unlock();
+		rcu_read_leave();
 		if (s.spared)
 			warn_unseen(w, s.spared, "not all processes can be looked into");
 	} else {
@@ -225,19 +217,19 @@ static bool look(struct windows *w)
 
 void window_scan(struct windows *w)
 {
-	uint64_t start = window_now_ms();
+	uint64_t start = clock_coarse_ms();
 	bool all = true;
 
 	w->pass++;
 	w->in_doubt = 0;
 	w->judged = 0;
-	table_read_lock();
+	rcu_read_enter();
 	ids_for_each(w->ids, mark_judged, w);
-	table_read_unlock();
+	rcu_read_leave();
 	if (w->judged)
 		all = look(w);
 	w->scan_due = 0;
-	w->scan_gap = window_now_ms() + 2 * (window_now_ms() - start) + SCAN_GAP_MS;
+	w->scan_gap = clock_coarse_ms() + 2 * (clock_coarse_ms() - start) + SCAN_GAP_MS;
 	if (!all)
 		window_scan_in(w, SCAN_RETRY_MS);
 	else if (w->in_doubt)

@@ -34,8 +34,9 @@
 #include <unistd.h>
 
 #include "report/failure.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "table.h"
+#include "base/rcu.h"
 #include "base/wake.h"
 #include "window/window.h"
 #include "window/conn.h"
@@ -178,7 +179,7 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 
 static void sweep_event(struct winsock *ws)
 {
-	uint64_t now = winplace_now_ms();
+	uint64_t now = clock_coarse_ms();
 	uint64_t expired;
 	bool paused, more = false;
 
@@ -240,7 +241,7 @@ static void *server_thread(void *arg)
 	struct server *sv = arg;
 	struct epoll_event ev = { .data.u64 = 0 };
 
-	table_thread_enter();
+	rcu_thread_enter();
 	do
 		if (epoll_wait(sv->ws->epoll, &ev, 1, -1) == 1)
 			handle(sv, &ev);
@@ -248,7 +249,7 @@ static void *server_thread(void *arg)
 			ev.data.u64 = 0;
 	while ((uint32_t)ev.data.u64 != EVENT_STOP);
 	close_asking(sv);
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 

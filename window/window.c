@@ -84,12 +84,12 @@
 #include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/rcu.h"
 #include "client/procmaps.h"
-#include "table.h"
 #include "report/trace.h"
 #include "window/dir.h"
 #include "window/impl.h"
@@ -109,6 +109,7 @@
 
 static void window_free(struct rcu_head *head)
 {
+	rcu_grace_period_over();
 	free(caa_container_of(head, struct window, rcu));
 }
 
@@ -121,7 +122,7 @@ static void report_ended(struct windows *w)
 		w->ended = win->next;
 		win->user->gone(win->user);
 		__atomic_fetch_sub(&w->live, 1, __ATOMIC_RELEASE);
-		urcu_memb_call_rcu(&win->rcu, window_free);
+		rcu_call(&win->rcu, window_free);
 	}
 }
 
@@ -166,9 +167,9 @@ static void event(void *arg, uint32_t mask, const char *name)
 		window_scan_all(w);
 		window_scan_in(w, 0);
 	} else {
-		table_read_lock();
+		rcu_read_enter();
 		window_event(w, mask, name);
-		table_read_unlock();
+		rcu_read_leave();
 	}
 }
 
@@ -197,7 +198,7 @@ static bool wait_events(struct windows *w, bool events, int ms)
 
 static int ms_to_scan(const struct windows *w)
 {
-	uint64_t now = w->scan_due ? window_now_ms() : 0;
+	uint64_t now = w->scan_due ? clock_coarse_ms() : 0;
 
 	if (!w->scan_due)
 		return windows_count(w) ? OPENS_MS : -1;
@@ -208,7 +209,7 @@ static void *watcher(void *arg)
 {
 	struct windows *w = arg;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	while (!wait_events(w, true, ms_to_scan(w))) {
 		bool any = drain(w);
 
@@ -219,7 +220,7 @@ static void *watcher(void *arg)
 		if (any && wait_events(w, false, PAUSE_MS))
 			break;
 	}
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 
@@ -281,7 +282,7 @@ int window_make(struct windows *w, struct hypervisor *hv, enum window_kind kind,
 	fd = open_window(w, hv, win, grants, n, at);
 	if (fd < 0) {
 		ids_remove(w->ids, win->name.id);
-		urcu_memb_call_rcu(&win->rcu, window_free);
+		rcu_call(&win->rcu, window_free);
 		return fd;
 	}
 	__atomic_fetch_add(&w->live, 1, __ATOMIC_RELAXED);
@@ -293,13 +294,13 @@ void window_delivered(struct windows *w, uint64_t id, pid_t client)
 {
 	struct window *win;
 
-	table_read_lock();
+	rcu_read_enter();
 	win = ids_get(w->ids, id);
 	if (win) {
 		win->client = client;
 		__atomic_store_n(&win->delivered, true, __ATOMIC_RELEASE);
 	}
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind kind,
@@ -311,11 +312,11 @@ int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind k
 
 	if (err)
 		return err == -ENOENT ? -EINVAL : err;
-	table_read_lock();
+	rcu_read_enter();
 	win = window_of_file(w, &file, name);
 	if (!win || win->kind != kind)
 		err = -EINVAL;
-	table_read_unlock();
+	rcu_read_leave();
 	return err;
 }
 
@@ -329,10 +330,10 @@ int window_find_exact(struct windows *w, pid_t tid, uint64_t vaddr, uint32_t cou
 	if (!procmaps_exact(tid, vaddr, vaddr + ((uint64_t)count << 12), &file) ||
 	    !window_name_parse(file.name, name))
 		return -EINVAL;
-	table_read_lock();
+	rcu_read_enter();
 	win = window_get(w, name);
 	found = win && __atomic_load_n(&win->live, __ATOMIC_ACQUIRE) && win->kind == kind;
-	table_read_unlock();
+	rcu_read_leave();
 	return found && name->count == count ? 0 : -EINVAL;
 }
 
@@ -420,9 +421,9 @@ void windows_end(struct windows *w)
 		pthread_join(w->thread, NULL);
 		w->started = false;
 	}
-	table_read_lock();
+	rcu_read_enter();
 	ids_for_each(w->ids, end_any, w);
-	table_read_unlock();
+	rcu_read_leave();
 	report_ended(w);
 	window_dir_clean(w->dirfd);
 	rmdir(w->path);
@@ -431,6 +432,6 @@ void windows_end(struct windows *w)
 void windows_destroy(struct windows *w)
 {
 	windows_end(w);
-	urcu_memb_barrier();
+	rcu_wait_for_calls();
 	close_all(w);
 }

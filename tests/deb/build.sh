@@ -15,7 +15,7 @@ previous_version()
 	sed -i '1,/^ -- /d' debian/changelog
 	sed -i '1{/^$/d}' debian/changelog
 	version=$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
-	sed -i "s/^#define VERSION .*/#define VERSION \"$version\"/" daemon.h
+	sed -i "s/^#define VERSION .*/#define VERSION \"$version\"/" abi/version.h
 }
 
 mkdir -p "$dir"

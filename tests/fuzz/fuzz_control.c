@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "control/conn.h"
 #include "control/holders.h"
 #include "report/failure.h"
@@ -160,7 +161,7 @@ static void set_phase(uint64_t fh, uint64_t index, enum map_phase phase)
 {
 	struct map *m;
 
-	table_read_lock();
+	rcu_read_enter();
 	m = map_find(open_get(gd.table, fh), index >> ABI_PAGE_SHIFT, 0);
 	if (phase > MAP_FRESH)
 		map_claim(m);
@@ -170,7 +171,7 @@ static void set_phase(uint64_t fh, uint64_t index, enum map_phase phase)
 		map_release_begin(m);
 	if (phase == MAP_RELEASED)
 		map_release_end(m);
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 static void fill_device(void)
@@ -203,7 +204,7 @@ static void set_up(void)
 
 	if (gd.table)
 		return;
-	table_thread_enter();
+	rcu_thread_enter();
 	demand(mkdtemp(dir) != NULL);
 	snprintf(path, sizeof(path), "%s/windows", dir);
 	demand(!windows_new(path, &gd.windows, &why));

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/defer.h"
+#include "base/rcu.h"
 #include "report/hvwatch.h"
 #include "window/window.h"
 
@@ -117,7 +118,7 @@ void rig_setup(void)
 	const char *why;
 
 	memset(&rig, 0, sizeof(rig));
-	table_thread_enter();
+	rcu_thread_enter();
 	snprintf(dir, sizeof(dir), "/dev/shm/gntdev-rig-%d", (int)getpid());
 	ck_assert_int_eq(windows_new(dir, &rig.gd.windows, &why), 0);
 	start_sim();
@@ -160,7 +161,7 @@ void rig_teardown(void)
 	policy_free(rig.gd.policy);
 	quota_destroy(rig.gd.quota);
 	table_destroy(rig.gd.table);
-	table_thread_leave();
+	rcu_thread_leave();
 }
 
 void rig_stop_defer(void)

@@ -38,6 +38,7 @@ static void *scarce_calloc(size_t n, size_t size)
 /* NOLINTBEGIN(bugprone-suspicious-include) */
 #include "base/radix.c"
 #include "base/ids.c"
+#include "base/rcu.h"
 #include "table.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 #undef malloc
@@ -57,12 +58,12 @@ static void dead_count(struct map *m, void *arg)
 
 static void setup(void)
 {
-	table_thread_enter();
+	rcu_thread_enter();
 	table = table_new();
 	ck_assert_ptr_nonnull(table);
 	open_no = open_new(table, &table);
 	ck_assert_uint_ne(open_no, 0);
-	table_read_lock();
+	rcu_read_enter();
 	open_ = open_get(table, open_no);
 	ck_assert_ptr_nonnull(open_);
 	deaths = 0;
@@ -71,10 +72,10 @@ static void setup(void)
 /* Tests may have closed the open. */
 static void teardown(void)
 {
-	table_read_unlock();
+	rcu_read_leave();
 	open_close(table, open_no, dead_count, NULL, NULL);
 	table_destroy(table);
-	table_thread_leave();
+	rcu_thread_leave();
 }
 
 static struct map *add(uint32_t count)
@@ -534,9 +535,9 @@ static int close_open(void **user)
 {
 	int err;
 
-	table_read_unlock();
+	rcu_read_leave();
 	err = open_close(table, open_no, dead_count, NULL, user);
-	table_read_lock();
+	rcu_read_enter();
 	return err;
 }
 
@@ -592,14 +593,14 @@ START_TEST(add_to_a_closing_open_is_refused)
 	struct map *found = NULL;
 
 	/* Still under RCU since before the close, as a racing map_add() would be. */
-	table_read_lock();
+	rcu_read_enter();
 	ck_assert_int_eq(close_open(NULL), 0);
 	ck_assert_int_eq(map_add(o, m), -EBADF);
 	ck_assert(!map_is_listed(m));
 	found = map_find_page(o, 0);
 	ck_assert_ptr_null(found);
 	map_free(m);
-	table_read_unlock();
+	rcu_read_leave();
 }
 END_TEST
 
@@ -627,10 +628,10 @@ START_TEST(many_opens)
 	}
 	table_for_each_open(table, count_open, &sum);
 	ck_assert_uint_eq(sum, (uint64_t)N * (N + 1) / 2);
-	table_read_unlock();
+	rcu_read_leave();
 	for (int i = 0; i < N; i++)
 		ck_assert_int_eq(open_close(table, id[i], dead_count, NULL, NULL), 0);
-	table_read_lock();
+	rcu_read_enter();
 	ck_assert_int_eq(deaths, N + N);
 	sum = 0;
 	table_for_each_open(table, count_open, &sum);
@@ -647,9 +648,9 @@ START_TEST(maps_of_one_open_are_not_in_another)
 	ck_assert_ptr_null(map_find(other, 0, 0));
 	ck_assert_ptr_null(map_find_page(other, 0));
 	drop(m);
-	table_read_unlock();
+	rcu_read_leave();
 	ck_assert_int_eq(open_close(table, id, dead_count, NULL, NULL), 0);
-	table_read_lock();
+	rcu_read_enter();
 }
 END_TEST
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rcu.h"
 #include "table.h"
 #include "tests/unit/suite.h"
 
@@ -16,12 +17,12 @@ static uint64_t open_no;
 
 static void setup(void)
 {
-	table_thread_enter();
+	rcu_thread_enter();
 	table = table_new();
 	ck_assert_ptr_nonnull(table);
 	open_no = open_new(table, NULL);
 	ck_assert_uint_ne(open_no, 0);
-	table_read_lock();
+	rcu_read_enter();
 	open_ = open_get(table, open_no);
 }
 
@@ -34,10 +35,10 @@ static void dead(struct map *m, void *arg)
 
 static void teardown(void)
 {
-	table_read_unlock();
+	rcu_read_leave();
 	ck_assert_int_eq(open_close(table, open_no, dead, NULL, NULL), 0);
 	table_destroy(table);
-	table_thread_leave();
+	rcu_thread_leave();
 }
 
 /* What the open should be: an array of pages, and the holes in the order they were left. */

@@ -4,6 +4,7 @@
  */
 #include <check.h>
 
+#include "base/rcu.h"
 #include "table.h"
 
 static struct table *table;
@@ -13,12 +14,12 @@ static void setup(void)
 {
 	uint64_t id;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	table = table_new();
 	id = open_new(table, NULL);
-	table_read_lock();
+	rcu_read_enter();
 	open_ = open_get(table, id);
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 static void no_dead(struct map *m, void *arg)
@@ -31,24 +32,24 @@ static void teardown(void)
 {
 	ck_assert_int_eq(open_close(table, open_id(open_), no_dead, NULL, NULL), 0);
 	table_destroy(table);
-	table_thread_leave();
+	rcu_thread_leave();
 }
 
 static struct map *add(uint32_t count)
 {
 	struct map *m = map_new(count);
 
-	table_read_lock();
+	rcu_read_enter();
 	ck_assert_int_eq(map_add(open_, m), 0);
-	table_read_unlock();
+	rcu_read_leave();
 	return m;
 }
 
 static void drop(struct map *m)
 {
-	table_read_lock();
+	rcu_read_enter();
 	ck_assert_int_eq(map_unlist(open_, m), MAP_DEAD);
-	table_read_unlock();
+	rcu_read_leave();
 	map_free(m);
 }
 

@@ -63,6 +63,7 @@ static void poison_and_free(void *ptr)
 /* NOLINTBEGIN(bugprone-suspicious-include) */
 #include "base/radix.c"
 #include "base/ids.c"
+#include "base/rcu.h"
 #include "table.c"
 /* NOLINTEND(bugprone-suspicious-include) */
 
@@ -82,7 +83,7 @@ static atomic_ulong opened, walked;
 static uint64_t stamps;
 static uint64_t unlist_clock = 1;
 
-#ifdef TABLE_TSAN
+#ifdef RCU_TSAN
 /* What liburcu itself allocates and frees: the sanitizer does not see its barriers. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
@@ -188,7 +189,7 @@ static void try_add(void)
 	if (made - refused - died > MAPS_MAX)
 		return;
 	m = stamped_map(count);
-	table_read_lock();
+	rcu_read_enter();
 	o = some_open();
 	err = o ? map_add(o, m) : -EBADF;
 	if (err) {
@@ -200,7 +201,7 @@ static void try_add(void)
 		count_up(added);
 		pages_check(o, m);
 	}
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 /* What any reader may rely on. */
@@ -243,7 +244,7 @@ static void try_find(void)
 	struct gnt_open *o;
 	struct map *m, *again;
 
-	table_read_lock();
+	rcu_read_enter();
 	m = some_map(&o);
 	if (m) {
 		again = map_find(o, m->first, m->count);
@@ -252,7 +253,7 @@ static void try_find(void)
 		if (again && map_find(o, m->first, again->count + 1) == again)
 			violation("found by a wrong count");
 	}
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 static void unlist(struct gnt_open *o, struct map *m)
@@ -274,11 +275,11 @@ static void try_unlist(void)
 	struct gnt_open *o;
 	struct map *m;
 
-	table_read_lock();
+	rcu_read_enter();
 	m = some_map(&o);
 	if (m)
 		unlist(o, m);
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 /* The claimed maps of one thread: it holds them without RCU. */
@@ -297,10 +298,10 @@ static void try_claim(struct held *held)
 
 	if (held->n == HELD_MAX)
 		return;
-	table_read_lock();
+	rcu_read_enter();
 	m = some_map(&o);
 	err = m ? map_claim(m) : -EINVAL;
-	table_read_unlock();
+	rcu_read_leave();
 	if (err)
 		return;
 	count_up(claimed);
@@ -323,13 +324,13 @@ static void try_release_of_another(void)
 	struct gnt_open *o;
 	struct map *m;
 
-	table_read_lock();
+	rcu_read_enter();
 	m = some_map(&o);
 	if (m && map_release_begin(m)) {
 		count_up(raced);
 		word_store_sc(&m->vaddr, 1);
 	}
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 static void release(struct map *m)
@@ -383,10 +384,10 @@ static void try_close(void)
 		return;
 	if (user != place)
 		violation("the wrong open was closed");
-	table_read_lock();
+	rcu_read_enter();
 	if (open_get(table, id))
 		violation("a closed open was found");
-	table_read_unlock();
+	rcu_read_leave();
 	count_up(closed);
 	open_another(place);
 }
@@ -408,9 +409,9 @@ static void walk_open(struct gnt_open *o, void *arg)
 
 static void try_walk(void)
 {
-	table_read_lock();
+	rcu_read_enter();
 	table_for_each_open(table, walk_open, NULL);
-	table_read_unlock();
+	rcu_read_leave();
 }
 
 /* Under RCU. Return: false at the end of the walk, or of the open. */
@@ -439,9 +440,9 @@ static void try_walk_in_steps(void)
 	bool more;
 
 	do {
-		table_read_lock();
+		rcu_read_enter();
 		more = walk_some(id, &page);
-		table_read_unlock();
+		rcu_read_leave();
 	} while (more);
 	count_up(walked);
 }
@@ -475,12 +476,12 @@ static void *torturer(void *arg)
 	struct held held = { .n = 0 };
 
 	random_state = (uintptr_t)arg;
-	table_thread_enter();
+	rcu_thread_enter();
 	while (!atomic_load_explicit(&stop, memory_order_relaxed))
 		step(&held);
 	while (held.n)
 		release(held.map[--held.n]);
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 
@@ -498,13 +499,13 @@ static void finish_open(uint64_t id)
 	struct map *m = stamped_map(3);
 	struct gnt_open *o;
 
-	table_read_lock();
+	rcu_read_enter();
 	o = open_get(table, id);
 	if (o)
 		open_for_each_map(o, unlist_one, o);
 	if (!o || map_add(o, m) != 0 || m->first != 0)
 		violation("an open does not start at 0 again");
-	table_read_unlock();
+	rcu_read_leave();
 	if (open_close(table, id, death_in_close, NULL, NULL) != 0)
 		violation("an open was gone");
 	count_up(closed);
@@ -548,7 +549,7 @@ int main(int argc, char **argv)
 			MAX_THREADS);
 		return 2;
 	}
-	table_thread_enter();
+	rcu_thread_enter();
 	table = table_new();
 	if (!table)
 		abort();
@@ -559,7 +560,7 @@ int main(int argc, char **argv)
 	    !refused || !walked)
 		violation("something never happened");
 	finish();
-	table_thread_leave();
+	rcu_thread_leave();
 	printf("torture_table: %lu s, %lu threads: %lu maps, %lu found, %lu unlisted, %lu claimed, "
 	       "%lu released, %lu opens closed, %lu refused, %lu violations\n",
 	       seconds, threads, made, found, unlisted, claimed, released, closed, refused,

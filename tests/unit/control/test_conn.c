@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "control/peer.h"
 #include "tests/unit/control/rig.h"
 #include "gntdevctl/ctl.h"
@@ -420,7 +421,7 @@ static void *churn(void *arg)
 {
 	uint64_t *done = arg;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	while (__atomic_load_n(&churning, __ATOMIC_RELAXED)) {
 		uint64_t fh = rig_open();
 
@@ -431,7 +432,7 @@ static void *churn(void *arg)
 		rig_close(fh);
 		++*done;
 	}
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 

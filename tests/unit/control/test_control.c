@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "tests/unit/control/rig.h"
-#include "daemon.h"
+#include "abi/version.h"
 #include "window/window.h"
 
 static const char *text_at(json_t *o, const char *name)

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "device/enforce.h"
 #include "tests/unit/rig.h"
 #include "tests/unit/suite.h"
@@ -243,9 +244,9 @@ static bool pv_passed_on(const char *policy, uid_t uid, uid_t asks)
 	set_policy(policy);
 	m->refs[0] = (struct table_ref){ RIG_GRANTER, 8 };
 	rig.gd.hv->pages = HV_PAGES_FRAMES;
-	table_read_lock();
+	rcu_read_enter();
 	err = enforce_mmap(&rig.gd, open_user(open_get(rig.gd.table, fh)), m, true, asks, &r);
-	table_read_unlock();
+	rcu_read_leave();
 	rig.gd.hv->pages = HV_PAGES_FILE;
 	ck_assert(!err || err == -EPERM);
 	if (err)
@@ -518,9 +519,9 @@ static void *mapper(void *arg)
 
 static void *mapper_thread(void *arg)
 {
-	table_thread_enter();
+	rcu_thread_enter();
 	mapper(arg);
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "abi/ioctl.h"
 #include "tests/unit/double.h"
 #include "machine/gntalloc.h"
@@ -151,7 +152,7 @@ static inline void setup(void)
 	struct sim_config sc = { .memory_pages = 256, .grant_frames_max = 1 };
 	const char *why;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	snprintf(dir, sizeof(dir), "/dev/shm/gntalloc-test-%d", (int)getpid());
 	ck_assert_int_eq(windows_new(dir, &windows, &why), 0);
 	sc.dirfd = windows_dirfd(windows);
@@ -180,7 +181,7 @@ static inline void teardown(void)
 	ck_assert_uint_eq(n.port_refs, 0);
 	ck_assert_uint_eq(double_requests, double_answers);
 	hv->ops->destroy(hv);
-	table_thread_leave();
+	rcu_thread_leave();
 }
 
 struct result {

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "tests/unit/machine/rig.h"
 #include "tests/unit/suite.h"
 
@@ -376,7 +377,7 @@ static void *client(void *arg)
 {
 	unsigned int seed = (unsigned int)(uintptr_t)arg;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	for (int i = 0; i < 1500; i++) {
 		struct result r;
 		uint32_t n = 1 + (uint32_t)rand_r(&seed) % 4;
@@ -388,7 +389,7 @@ static void *client(void *arg)
 			dealloc(r.index - PAGE * ((uint64_t)rand_r(&seed) % 3), 1);
 		dealloc(r.index, n);
 	}
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 

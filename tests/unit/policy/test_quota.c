@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RCU_MEMB
-#include <urcu.h>
 #include <urcu/rculfhash.h>
 
 static _Thread_local unsigned int dels;
@@ -35,25 +33,22 @@ static int slow_del(struct cds_lfht *table, struct cds_lfht_node *node)
 #include "policy/quota.c"
 #undef cds_lfht_del
 
-#include "table.h"
+#include "base/rcu.h"
 
 static struct quota *q;
 
 static void setup(void)
 {
-	table_thread_enter();
+	rcu_thread_enter();
 	q = quota_new();
 	ck_assert_ptr_nonnull(q);
 }
 
 static void teardown(void)
 {
-	struct table *t = table_new();
-
 	quota_destroy(q);
-	/* For the frees that wait for a grace period. */
-	table_destroy(t);
-	table_thread_leave();
+	rcu_wait_for_calls();
+	rcu_thread_leave();
 }
 
 static const char *charge(struct quota_user *u, struct quota_held *open, uint64_t pages,
@@ -61,9 +56,9 @@ static const char *charge(struct quota_user *u, struct quota_held *open, uint64_
 {
 	const char *limit;
 
-	table_read_lock();
+	rcu_read_enter();
 	limit = quota_charge(q, u, open, pages, l);
-	table_read_unlock();
+	rcu_read_leave();
 	return limit;
 }
 
@@ -238,10 +233,10 @@ START_TEST(closed_meanwhile)
 	struct quota_held open = { 0 };
 	struct quota_user *u = quota_open(q, 1);
 
-	table_read_lock();
+	rcu_read_enter();
 	quota_close(q, u);
 	ck_assert_ptr_eq(quota_charge(q, u, &open, 1, &none), QUOTA_CLOSED);
-	table_read_unlock();
+	rcu_read_leave();
 	ck_assert_uint_eq(open.maps, 0);
 	expect(0, 0, 0, 0);
 }
@@ -258,7 +253,7 @@ START_TEST(taken_out_by_another)
 	del_elsewhere = true;
 	quota_close(q, u);
 	del_elsewhere = false;
-	urcu_memb_barrier();
+	rcu_wait_for_calls();
 	expect(0, 0, 0, 0);
 	/* Here is the other one. */
 	u = quota_open(q, 1);
@@ -301,7 +296,7 @@ static void *hammer(void *arg)
 	const struct policy_limits l = { .pages = PAGES };
 	unsigned int seed = (unsigned int)(uintptr_t)arg;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	for (int i = 0; i < ROUNDS; i++) {
 		struct quota_held open = { 0 };
 		struct quota_user *u = quota_open(q, (uid_t)rand_r(&seed) % 2);
@@ -320,7 +315,7 @@ static void *hammer(void *arg)
 		atomic_fetch_sub(&pages_now, n);
 		quota_release(q, u, NULL, (uint64_t)n);
 	}
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 

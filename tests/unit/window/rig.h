@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "client/procmaps.h"
 #include "table.h"
 #include "window/window.h"
@@ -152,7 +153,7 @@ static inline void new_windows(void)
 
 static inline void setup_late(void)
 {
-	table_thread_enter();
+	rcu_thread_enter();
 	fake.hv.ops = &fake_ops;
 	fake.fault = FAULT_NONE;
 	snprintf(dir, sizeof(dir), "/dev/shm/test-window-%d", (int)getpid());
@@ -169,7 +170,7 @@ static inline void teardown(void)
 {
 	windows_destroy(windows);
 	ck_assert_int_eq(access(dir, F_OK), -1);
-	table_thread_leave();
+	rcu_thread_leave();
 }
 
 static inline int make_at(struct user *u, uint64_t first, bool readonly, enum window_kind kind)

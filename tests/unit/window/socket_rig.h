@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "tests/unit/descriptors.h"
-#include "table.h"
 #include "window/window.h"
 #include "window/socket.h"
 
@@ -111,7 +111,7 @@ static inline void setup(void)
 	const struct rlimit files = { 4096, 4096 };
 	const char *why;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	setrlimit(RLIMIT_NOFILE, &files);
 	snprintf(path, sizeof(path), "/tmp/test-winsock-%d", (int)getpid());
 	memset(&device, 0, sizeof(device));
@@ -127,7 +127,7 @@ static inline void teardown(void)
 {
 	winsock_destroy(ws);
 	ck_assert_int_eq(access(path, F_OK), -1);
-	table_thread_leave();
+	rcu_thread_leave();
 }
 
 /* --- clients --------------------------------------------------------------------------------- */

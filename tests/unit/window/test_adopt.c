@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
 #include "tests/unit/window/socket_rig.h"
 
 /* What epoll watches when nobody is there: the socket, a timer, an event. */
@@ -317,9 +318,9 @@ END_TEST
 
 static void *adopt_slowly(void *sock)
 {
-	table_thread_enter();
+	rcu_thread_enter();
 	*(int *)sock = adopted();
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 

@@ -2,6 +2,7 @@
 /*
  * window/test_find.c - names of windows, finding them in processes, and their directory
  */
+#include "base/rcu.h"
 #include "tests/unit/window/rig.h"
 
 /* --- names ----------------------------------------------------------------------------------- */
@@ -179,9 +180,9 @@ static void *find_from_thread(void *arg)
 	const struct finder *f = arg;
 	struct window_name name;
 
-	table_thread_enter();
+	rcu_thread_enter();
 	ck_assert_int_eq(find_kind(f->i, gettid(), f->p, WINDOW_OF_GNTDEV, &name), 0);
-	table_thread_leave();
+	rcu_thread_leave();
 	return NULL;
 }
 
