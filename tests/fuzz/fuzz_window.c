@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "abi/ioctl.h"
-#include "table.h"
+#include "base/rcu.h"
 #include "window/socket.h"
 #include "window/window.h"
 
@@ -171,7 +171,7 @@ static void set_up(void)
 
 	if (ws)
 		return;
-	table_thread_enter();
+	rcu_thread_enter();
 	snprintf(path, sizeof(path), "/tmp/gntdev-fuzz-%d.sock", (int)getpid());
 	demand(!winsock_new(path, -1, NULL, device_mmap, NULL, &ws, &why));
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d",
