@@ -270,7 +270,8 @@ run-xen: $(CUSE_BIN) build/asan/cuse_gntdev $(XEN_TOOLS) $(call PACKAGES,xen) \
 # with -merge=1, tests/fuzz/corpus/NAME and .cache/fuzz/NAME.
 fuzz: $(patsubst %,build/fuzz/fuzz_%,$(or $(ONE),$(FUZZ)))
 	@for f in $^; do name=$${f##*/fuzz_}; mkdir -p .cache/fuzz/$$name; echo "# $$name"; \
-		dict=tests/fuzz/$$name.dict; set --; [ ! -f $$dict ] || set -- -dict=$$dict; \
+		set --; [ ! -f tests/fuzz/$$name.dict ] || { tests/fuzz/dict.sh $$name >build/fuzz/$$name.dict && \
+			set -- -dict=build/fuzz/$$name.dict; }; \
 		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
 			-artifact_prefix=.cache/fuzz/$$name- "$$@" \
 			.cache/fuzz/$$name tests/fuzz/corpus/$$name || exit 1; \

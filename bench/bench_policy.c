@@ -105,7 +105,7 @@ int main(void)
 	rcu_thread_enter();
 	policy = policy_default();
 	quota = quota_new();
-	user = quota ? quota_open(quota, 1000) : NULL;
+	user = quota ? quota_open(quota, 1000, NULL, NULL) : NULL;
 	if (!policy || !user)
 		die("memory");
 	print("policy_none_ns", none);

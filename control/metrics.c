@@ -55,9 +55,14 @@ static void write_info(FILE *f, const struct control_view *view)
 
 static void write_held(FILE *f, const struct control_stats *st)
 {
-	gauge(f, "opens", "Open files of the device.", st->opens);
-	gauge(f, "maps", "Maps that are reserved, or whose grants are mapped.", st->held.maps);
-	gauge(f, "pages", "Pages of these maps.", st->held.pages);
+	char help[128];
+
+	for (int i = 0; i < POLICY_N_THINGS; i++) {
+		const enum policy_thing thing = (enum policy_thing)i;
+
+		snprintf(help, sizeof(help), "%s.", policy_thing_words(thing));
+		gauge(f, policy_thing_name(thing), help, quota_held_of(&st->held, thing));
+	}
 	gauge(f, "windows", "Windows that clients hold.", st->windows);
 	gauge(f, "handles", "Grants that are mapped.", st->hv.handles);
 	if (st->hv.handle_max)
@@ -70,20 +75,34 @@ static void write_held(FILE *f, const struct control_stats *st)
 	gauge(f, "ports", "Event channels held for unmap notifications.", st->hv.ports);
 }
 
+/* By the user who has opened the device. */
 static void write_users(FILE *f, const struct control_stats *st)
 {
-	family(f, "user_opens", "gauge", "Open files of the device, by the user who opened them.");
-	for (size_t i = 0; i < st->n_users; i++)
-		fprintf(f, NAME "user_opens{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
-			st->users[i].opens);
-	family(f, "user_maps", "gauge", "Maps, by the user who opened the device for them.");
-	for (size_t i = 0; i < st->n_users; i++)
-		fprintf(f, NAME "user_maps{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
-			st->users[i].maps);
-	family(f, "user_pages", "gauge", "Pages of these maps.");
-	for (size_t i = 0; i < st->n_users; i++)
-		fprintf(f, NAME "user_pages{uid=\"%u\"} %" PRIu64 "\n", st->users[i].uid,
-			st->users[i].pages);
+	for (int i = 0; i < POLICY_N_THINGS; i++) {
+		const char *name = policy_thing_name((enum policy_thing)i);
+
+		fprintf(f, "# HELP " NAME "user_%s %s, by the user who opened the device.\n", name,
+			policy_thing_words((enum policy_thing)i));
+		fprintf(f, "# TYPE " NAME "user_%s gauge\n", name);
+		for (size_t k = 0; k < st->n_users; k++)
+			fprintf(f, NAME "user_%s{uid=\"%u\"} %" PRIu64 "\n", name, st->users[k].uid,
+				quota_held_of(&st->users[k].held, (enum policy_thing)i));
+	}
+}
+
+static void write_limits(FILE *f, const struct control_stats *st)
+{
+	family(f, "limit", "gauge", "Limits of the policy that are set, by name.");
+	for (int i = 0; i < POLICY_N_LIMITS; i++)
+		if (policy_limit_get(&st->limits, (enum policy_limit)i))
+			fprintf(f, NAME "limit{name=\"%s\"} %" PRIu64 "\n",
+				policy_limit_name((enum policy_limit)i),
+				policy_limit_get(&st->limits, (enum policy_limit)i));
+	family(f, "limit_met_total", "counter",
+	       "How often a limit of the policy has refused something, by name.");
+	for (int i = 0; i < POLICY_N_LIMITS; i++)
+		fprintf(f, NAME "limit_met_total{name=\"%s\"} %" PRIu64 "\n",
+			policy_limit_name((enum policy_limit)i), st->limits_met[i]);
 }
 
 static void write_busy(FILE *f, const struct control_stats *st)
@@ -154,6 +173,7 @@ char *metrics_text(const struct control_view *view, size_t *len)
 		write_info(f, view);
 		write_held(f, st);
 		write_users(f, st);
+		write_limits(f, st);
 		write_busy(f, st);
 		write_failures(f, st);
 		write_operations(f, st);

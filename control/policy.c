@@ -26,25 +26,23 @@ struct users {
 	struct control_user *u;
 	size_t n;
 	size_t least;
-	uint64_t opens;
 };
 
 static void find_least(struct users *all)
 {
 	for (size_t i = 0; i < all->n; i++)
-		if (all->u[i].pages < all->u[all->least].pages)
+		if (all->u[i].held.pages < all->u[all->least].held.pages)
 			all->least = i;
 }
 
-static void add_user(uid_t uid, uint64_t opens, uint64_t maps, uint64_t pages, void *arg)
+static void add_user(uid_t uid, const struct quota_held *held, void *arg)
 {
-	const struct control_user user = { uid, opens, maps, pages };
+	const struct control_user user = { uid, *held };
 	struct users *all = arg;
 
-	all->opens += opens;
 	if (all->n < CONTROL_USERS_MAX)
 		all->u[all->n++] = user;
-	else if (pages > all->u[all->least].pages)
+	else if (held->pages > all->u[all->least].held.pages)
 		all->u[all->least] = user;
 	else
 		return;
@@ -56,35 +54,21 @@ static int compare_users(const void *a, const void *b)
 {
 	const struct control_user *x = a, *y = b;
 
-	return x->pages != y->pages ? (x->pages < y->pages) - (x->pages > y->pages)
-				    : (x->uid > y->uid) - (x->uid < y->uid);
+	if (x->held.pages != y->held.pages)
+		return x->held.pages < y->held.pages ? 1 : -1;
+	return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
-size_t control_users(struct gntdev *gd, struct control_user *u, uint64_t *opens)
+size_t control_users(struct gntdev *gd, struct control_user *u)
 {
 	struct users all = { .u = u };
 
 	quota_for_each_user(gd->quota, add_user, &all);
 	qsort(u, all.n, sizeof(*u), compare_users);
-	*opens = all.opens;
 	return all.n;
 }
 
 /* --- the policy --------------------------------------------------------------------------------- */
-
-json_t *control_limits_json(struct gntdev *gd)
-{
-	struct policy_limits l;
-
-	rcu_read_enter();
-	l = *policy_limits(enforce_policy(gd));
-	rcu_read_leave();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "pages_per_open",
-			 (json_int_t)l.pages_per_open, "maps_per_open", (json_int_t)l.maps_per_open,
-			 "pages_per_user", (json_int_t)l.pages_per_user, "maps_per_user",
-			 (json_int_t)l.maps_per_user, "pages", (json_int_t)l.pages, "maps",
-			 (json_int_t)l.maps);
-}
 
 static void add_file(const char *file, void *arg)
 {

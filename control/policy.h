@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "policy/quota.h"
+
 struct gntdev;
 
 /* Users that are told: more only if somebody makes them, by user namespaces. */
@@ -17,24 +19,19 @@ struct gntdev;
 
 struct control_user {
 	uid_t uid;
-	uint64_t opens;
-	uint64_t maps;
-	uint64_t pages;
+	struct quota_held held;
 };
 
 /**
  * control_users() - those who have something open or mapped
- * @u:     room for CONTROL_USERS_MAX: if there are more, those with most pages
- * @opens: out: of all users together
+ * @u: room for CONTROL_USERS_MAX: if there are more, those with most pages
  *
  * Not under RCU. Return: how many are in @u, the one with most pages first.
  */
-size_t control_users(struct gntdev *gd, struct control_user *u, uint64_t *opens);
+size_t control_users(struct gntdev *gd, struct control_user *u);
 
-/** control_limits_json() - the policy's limits. Not under RCU. Return: NULL if there is no memory */
-json_t *control_limits_json(struct gntdev *gd);
-
-/** control_policy_json() - the policy's files, and what became of the last ones. As above */
+/** control_policy_json() - the policy's files, and what became of the last ones. Not under RCU. Return: NULL if
+ * there is no memory */
 json_t *control_policy_json(struct gntdev *gd);
 
 #endif /* CONTROL_POLICY_H */

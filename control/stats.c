@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/enforce.h"
 #include "device/gntdev.h"
+#include "base/rcu.h"
 #include "window/window.h"
 #include "window/socket.h"
 
@@ -20,7 +22,12 @@ void control_stats_read(const struct control_view *view, struct control_stats *s
 
 	*st = (struct control_stats){ .tracers = view->tracers };
 	quota_totals(gd->quota, &st->held);
-	st->n_users = control_users(gd, st->users, &st->opens);
+	st->n_users = control_users(gd, st->users);
+	rcu_read_enter();
+	st->limits = *policy_limits(enforce_policy(gd));
+	rcu_read_leave();
+	for (int i = 0; i < POLICY_N_LIMITS; i++)
+		st->limits_met[i] = enforce_met(gd, (enum policy_limit)i);
 	st->windows = windows_count(gd->windows);
 	gd->hv->ops->counts(gd->hv, &st->hv);
 	st->has_session = view->session != NULL;
@@ -61,6 +68,25 @@ static json_t *statuses(const struct control_stats *st)
 	return o;
 }
 
+static json_t *limits(const struct control_stats *st)
+{
+	json_t *o = json_object();
+
+	for (int i = 0; i < POLICY_N_LIMITS; i++)
+		set(o, policy_limit_name((enum policy_limit)i),
+		    policy_limit_get(&st->limits, (enum policy_limit)i));
+	return o;
+}
+
+static json_t *limits_met(const struct control_stats *st)
+{
+	json_t *o = json_object();
+
+	for (int i = 0; i < POLICY_N_LIMITS; i++)
+		set(o, policy_limit_name((enum policy_limit)i), st->limits_met[i]);
+	return o;
+}
+
 static json_t *histogram(const struct trace_counts *c)
 {
 	json_t *all = json_array();
@@ -94,26 +120,30 @@ static json_t *operations(const struct control_stats *st)
 	return all;
 }
 
+static void set_amounts(json_t *o, const struct quota_held *held)
+{
+	for (int i = 0; i < POLICY_N_THINGS; i++)
+		set(o, policy_thing_name((enum policy_thing)i),
+		    quota_held_of(held, (enum policy_thing)i));
+}
+
 static json_t *users(const struct control_stats *st)
 {
 	json_t *all = json_array();
 
 	for (size_t i = 0; i < st->n_users; i++) {
-		const struct control_user *u = &st->users[i];
+		json_t *u = json_object();
 
-		json_array_append_new(
-			all, json_pack("{s:I, s:I, s:I, s:I}", "uid", (json_int_t)u->uid, "opens",
-				       (json_int_t)u->opens, "maps", (json_int_t)u->maps, "pages",
-				       (json_int_t)u->pages));
+		set(u, "uid", st->users[i].uid);
+		set_amounts(u, &st->users[i].held);
+		json_array_append_new(all, u);
 	}
 	return all;
 }
 
 static void set_held(json_t *o, const struct control_stats *st)
 {
-	set(o, "opens", st->opens);
-	set(o, "maps", st->held.maps);
-	set(o, "pages", st->held.pages);
+	set_amounts(o, &st->held);
 	set(o, "windows", st->windows);
 	set(o, "handles", st->hv.handles);
 	json_object_set_new(o, "handle_limit",
@@ -154,7 +184,8 @@ int control_ask_stats(struct control_request *rq, struct control_out *out,
 		json_object_set_new(o, "failures", failures(st));
 		json_object_set_new(o, "statuses", statuses(st));
 		json_object_set_new(o, "operations", operations(st));
-		json_object_set_new(o, "limits", control_limits_json(rq->view->gd));
+		json_object_set_new(o, "limits", limits(st));
+		json_object_set_new(o, "limits_met", limits_met(st));
 		json_object_set_new(o, "users", users(st));
 		json_object_set_new(o, "policy", control_policy_json(rq->view->gd));
 		set(o, "tracers", st->tracers);

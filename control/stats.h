@@ -23,16 +23,19 @@
 /**
  * struct control_stats - all figures, each as it was when it was read
  * @users:    the first @n_users of them
+ * @limits:   of the policy
+ * @limits_met: how often each has refused something since the start
  * @session:  only if @has_session
  * @slots, @slots_used: of the window socket
  * @failures: by kind
  * @statuses: how often Xen refused a grant, by the status, negated
  */
 struct control_stats {
-	uint64_t opens;
 	struct quota_held held;
 	size_t n_users;
 	struct control_user users[CONTROL_USERS_MAX];
+	struct policy_limits limits;
+	uint64_t limits_met[POLICY_N_LIMITS];
 	uint64_t windows;
 	struct hv_counts hv;
 	bool has_session;

@@ -95,17 +95,43 @@ static int check_refs(const struct policy *p, const struct gntdev_open *go, cons
 	return err;
 }
 
-static int no_space(struct refusal *r, const struct gntdev_open *go, const char *limit,
-		    uint32_t pages)
+/* @more: of what more is wanted, @n of them. Return: -ENOSPC. */
+static int no_space(struct gntdev *gd, struct refusal *r, const struct gntdev_open *go,
+		    const char *limit, uint32_t n, enum policy_thing more)
 {
+	unsigned int i = 0;
+
 	r->kind = FAILURE_LIMIT;
 	r->pid = go->who.pid;
 	r->domid = -1;
 	r->ref = -1;
 	snprintf(r->rule, sizeof(r->rule), "%s", limit);
-	snprintf(r->text, sizeof(r->text), "%u more page%s: the policy's limit \"%s\" is reached",
-		 pages, pages == 1 ? "" : "s", limit);
+	snprintf(r->text, sizeof(r->text), "%u more %s: the policy's limit \"%s\" is reached", n,
+		 n == 1 ? policy_thing_one(more) : policy_thing_name(more), limit);
+	while (i < POLICY_N_LIMITS && strcmp(limit, policy_limit_name(i)) != 0)
+		i++;
+	if (i < POLICY_N_LIMITS)
+		__atomic_add_fetch(&gd->limit_met[i], 1, __ATOMIC_RELAXED);
 	return -ENOSPC;
+}
+
+int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r)
+{
+	struct policy_limits l;
+	const char *limit;
+
+	rcu_read_enter();
+	l = *policy_limits(enforce_policy(gd));
+	rcu_read_leave();
+	go->user = quota_open(gd->quota, go->who.uid, &l, &limit);
+	if (go->user)
+		return 0;
+	return limit ? no_space(gd, r, go, limit, 1, POLICY_THING_opens) : -ENOMEM;
+}
+
+uint64_t enforce_met(const struct gntdev *gd, enum policy_limit limit)
+{
+	return __atomic_load_n(&gd->limit_met[limit], __ATOMIC_RELAXED);
 }
 
 int enforce_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, struct refusal *r)
@@ -122,7 +148,7 @@ int enforce_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, struct
 	if (limit == QUOTA_CLOSED)
 		return -EBADF;
 	if (limit)
-		return no_space(r, go, limit, m->count);
+		return no_space(gd, r, go, limit, m->count, POLICY_THING_pages);
 	m->account = go->user;
 	return 0;
 }

@@ -44,6 +44,17 @@ struct refusal {
  */
 int enforce_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, struct refusal *r);
 
+/**
+ * enforce_open() - may this user open the device once more? If so it is counted, until quota_close()
+ * @go: its who is known; go->user is set
+ *
+ * Not under RCU. Return: 0; -ENOSPC with *@r; -ENOMEM.
+ */
+int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r);
+
+/** enforce_met() - how often a limit has refused something since the start. Any thread */
+uint64_t enforce_met(const struct gntdev *gd, enum policy_limit limit);
+
 /** enforce_release() - a map that was counted is no more. Not that, but before map_free(). Any thread */
 void enforce_release(struct gntdev *gd, struct map *m);
 

@@ -41,6 +41,7 @@ struct windows;
  * @told:        a clock for map.told
  * @policy:      what clients may; under RCU, see device/enforce.h
  * @quota:       what they hold
+ * @limit_met:   how often each limit of the policy has refused something
  * @news:        of the policy, under @news_lock
  * @copies:      GRANT_COPYs that are being finished on threads of their own
  * @ending:      the daemon goes down: long calls are cut short
@@ -60,6 +61,7 @@ struct gntdev {
 	bool ending;
 	struct policy *policy;
 	struct quota *quota;
+	uint64_t limit_met[POLICY_N_LIMITS];
 	pthread_mutex_t news_lock;
 	struct policy_news news;
 	int32_t window_miss[256];

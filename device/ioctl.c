@@ -467,11 +467,25 @@ static void drop_open(struct gntdev *gd, struct gntdev_open *go)
 	free(go);
 }
 
+static void tell_refused_open(struct gntdev *gd, const struct gntdev_open *go,
+			      const struct refusal *r)
+{
+	struct failure f = failure_of(r->kind, TRACE_OPEN, r->pid, ENOSPC);
+
+	f.uid = go->who.uid;
+	f.rule = r->rule;
+	if (enforce_told(gd, r))
+		failure_silent(&f);
+	else
+		failure_report(&f, "open of %s: %s (ENOSPC)", gd->dev.name, r->text);
+}
+
 static int gntdev_open(struct device *dev, const struct opener *by, int flags, uint64_t *fh)
 {
 	struct gntdev *gd = to_gntdev(dev);
 	struct gntdev_open *go;
 	struct trace_event ev;
+	struct refusal r;
 	int err;
 
 	trace_client(by->tid, by->uid);
@@ -481,8 +495,11 @@ static int gntdev_open(struct device *dev, const struct opener *by, int flags, u
 		return -ENOMEM;
 	who_read(&go->who, by);
 	go->opened = trace_now();
-	go->user = quota_open(gd->quota, by->uid);
-	err = go->user ? token_new(&go->token, flags) : -ENOMEM;
+	err = enforce_open(gd, go, &r);
+	if (err == -ENOSPC)
+		tell_refused_open(gd, go, &r);
+	if (!err)
+		err = token_new(&go->token, flags);
 	if (!err) {
 		*fh = open_new(gd->table, go);
 		err = *fh ? 0 : -ENOMEM;

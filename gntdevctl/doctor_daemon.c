@@ -7,6 +7,7 @@
 
 #include "gntdevctl/client.h"
 #include "gntdevctl/doctor.h"
+#include "gntdevctl/share.h"
 #include "gntdevctl/text.h"
 
 /* How full something may be before it is told, per cent. */
@@ -57,38 +58,65 @@ static bool full_windows(const struct doctor *d, const json_t *s)
 		    "gntdevctl list --opens (who has so many?)");
 }
 
+/* @whose: "", or " of user X". */
+static bool full_count(const struct doctor *d, const json_t *held, const json_t *limits,
+		       enum policy_scope scope, const char *whose)
+{
+	bool any = false;
+	char what[128];
+
+	for (int i = 0; i < POLICY_N_THINGS; i++) {
+		const struct ctl_use use = ctl_use(held, limits, scope, (enum policy_thing)i);
+
+		snprintf(what, sizeof(what), "%s%s, of the policy's limit %s",
+			 policy_thing_name((enum policy_thing)i), whose, use.name ? use.name : "");
+		any |= full(d, what, use.held, use.limit,
+			    "beyond it open(2) or MAP_GRANT_REF fails with ENOSPC",
+			    "gntdevctl stats (who holds how much?); raise the limit in " CTL_POLICY
+			    ", systemctl reload " CTL_UNIT);
+	}
+	return any;
+}
+
 static bool full_policy(const struct doctor *d, const json_t *s)
 {
-	static const char why[] = "beyond it MAP_GRANT_REF fails";
-	static const char mend[] =
-		"gntdevctl top --sort=pages (who holds them?); raise the limit in " CTL_POLICY
-		", systemctl reload " CTL_UNIT;
 	const json_t *limits = json_object_get(s, "limits");
-	bool any = full(d, "maps, of the policy's limit", ctl_integer(s, "maps", 0),
-			ctl_integer(limits, "maps", 0), why, mend);
-	char what[128];
+	bool any = full_count(d, s, limits, POLICY_SCOPE_ALL, "");
+	char whose[64];
 	json_t *u;
 	size_t i;
 
-	any |= full(d, "pages, of the policy's limit", ctl_integer(s, "pages", 0),
-		    ctl_integer(limits, "pages", 0), why, mend);
 	json_array_foreach(json_object_get(s, "users"), i, u) {
 		const struct ctl_text user = ctl_user((uid_t)ctl_integer(u, "uid", -1));
 
-		snprintf(what, sizeof(what), "maps of user %s", user.s);
-		any |= full(d, what, ctl_integer(u, "maps", 0),
-			    ctl_integer(limits, "maps_per_user", 0), why, mend);
-		snprintf(what, sizeof(what), "pages of user %s", user.s);
-		any |= full(d, what, ctl_integer(u, "pages", 0),
-			    ctl_integer(limits, "pages_per_user", 0), why, mend);
+		snprintf(whose, sizeof(whose), " of user %s", user.s);
+		any |= full_count(d, u, limits, POLICY_SCOPE_USER, whose);
 	}
 	return any;
+}
+
+/* Such as "pages (3 times)". Return: whether any limit has refused something. */
+static bool limits_met(const json_t *s, char *text, size_t size)
+{
+	const json_t *met = json_object_get(s, "limits_met");
+	size_t len = 0;
+
+	for (int i = 0; i < POLICY_N_LIMITS && len < size; i++) {
+		const char *name = policy_limit_name((enum policy_limit)i);
+		long long n = ctl_integer(met, name, 0);
+
+		if (n > 0)
+			len += (size_t)snprintf(text + len, size - len, "%s%s (%lld times)",
+						len ? ", " : "", name, n);
+	}
+	return len;
 }
 
 void doctor_limits(const struct doctor *d, const json_t *stats)
 {
 	long long quarantined = ctl_integer(stats, "quarantined", 0);
 	bool any = full_table(d, stats);
+	char met[256];
 
 	any |= full_windows(d, stats);
 	any |= full_policy(d, stats);
@@ -101,7 +129,12 @@ void doctor_limits(const struct doctor *d, const json_t *stats)
 			"again",
 			"%lld pages are quarantined", quarantined);
 	}
-	if (!any)
+	if (any)
+		return;
+	if (limits_met(stats, met, sizeof(met)))
+		doctor_tell(d, FINDING_INFO, "limits", "", "gntdevctl errors names who was refused",
+			    "none is near now; since the start these have refused: %s", met);
+	else
 		doctor_tell(d, FINDING_OK, "limits", "", "", "none is near");
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/share.h"
 #include "gntdevctl/text.h"
 
 static uint64_t number(const json_t *o, const char *key)
@@ -25,9 +26,9 @@ static void print_held(const json_t *s)
 	const json_t *limits = json_object_get(s, "limits");
 
 	puts("held now");
-	line("opens", ctl_share(number(s, "opens"), 0), "");
-	line("maps", ctl_share(number(s, "maps"), number(limits, "maps")), "");
-	line("pages", ctl_share(number(s, "pages"), number(limits, "pages")), "");
+	for (int i = 0; i < POLICY_N_THINGS; i++)
+		line(policy_thing_name((enum policy_thing)i),
+		     ctl_share_of(s, limits, POLICY_SCOPE_ALL, (enum policy_thing)i), "");
 	line("windows", ctl_share(number(s, "windows"), 0), "that clients have mapped or open");
 	line("grants", ctl_share(number(s, "handles"), number(s, "handle_limit")),
 	     "mapped, of what Xen's maptrack table takes");
@@ -48,14 +49,16 @@ static void print_load(const json_t *s)
 	line("tracers", ctl_share(number(s, "tracers"), 0), "");
 }
 
+/* Those of all are told where it is told what is held. */
 static void print_limits(const json_t *limits)
 {
-	static const char *const names[] = { "pages_per_open", "maps_per_open", "pages_per_user",
-					     "maps_per_user" };
+	for (int i = 0; i < POLICY_N_LIMITS; i++) {
+		const char *name = policy_limit_name((enum policy_limit)i);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (number(limits, names[i]))
-			line(names[i], ctl_share(number(limits, names[i]), 0), "at most");
+		if (policy_limit_scope((enum policy_limit)i) != POLICY_SCOPE_ALL &&
+		    number(limits, name))
+			line(name, ctl_share(number(limits, name), 0), "at most");
+	}
 }
 
 static void print_policy(const json_t *s)
@@ -82,20 +85,31 @@ static void print_policy(const json_t *s)
 	}
 }
 
+static void print_user(const json_t *u, const json_t *limits)
+{
+	fputs("  ", stdout);
+	ctl_column(stdout, ctl_user((uid_t)ctl_integer(u, "uid", -1)).s, 16);
+	for (int i = 0; i < POLICY_N_THINGS; i++) {
+		const struct ctl_text share =
+			ctl_share_of(u, limits, POLICY_SCOPE_USER, (enum policy_thing)i);
+
+		printf(i < POLICY_N_THINGS - 1 ? "%-24s " : "%s\n", share.s);
+	}
+}
+
 static void print_users(const json_t *users, const json_t *limits)
 {
 	json_t *u;
 	size_t i;
 
-	if (json_array_size(users))
-		printf("\n%-18s %8s  %-24s %s\n", "users", "opens", "maps", "pages");
-	json_array_foreach(users, i, u) {
-		fputs("  ", stdout);
-		ctl_column(stdout, ctl_user((uid_t)ctl_integer(u, "uid", -1)).s, 16);
-		printf("%8lld  %-24s %s\n", ctl_integer(u, "opens", 0),
-		       ctl_share(number(u, "maps"), number(limits, "maps_per_user")).s,
-		       ctl_share(number(u, "pages"), number(limits, "pages_per_user")).s);
-	}
+	if (!json_array_size(users))
+		return;
+	printf("\n%-18s ", "users");
+	for (int k = 0; k < POLICY_N_THINGS; k++)
+		printf(k < POLICY_N_THINGS - 1 ? "%-24s " : "%s\n",
+		       policy_thing_name((enum policy_thing)k));
+	json_array_foreach(users, i, u)
+		print_user(u, limits);
 }
 
 /* Counts by name that are not 0, under a heading if there are any. */
@@ -182,6 +196,7 @@ static void print_stats(const json_t *s)
 	print_load(s);
 	print_policy(s);
 	print_users(json_object_get(s, "users"), json_object_get(s, "limits"));
+	print_counts("refused, by limit of the policy", json_object_get(s, "limits_met"));
 	print_counts("failures", json_object_get(s, "failures"));
 	print_counts("grants that Xen refused, by status", json_object_get(s, "statuses"));
 	print_operations(json_object_get(s, "operations"));

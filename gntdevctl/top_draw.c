@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/share.h"
 #include "gntdevctl/text.h"
 #include "gntdevctl/top.h"
 
@@ -136,10 +137,10 @@ static void draw_head(struct canvas *c, const struct ctl_top_frame *f)
 	line(c, "/dev/%s  hypervisor %s  daemon %lld  version %s", ctl_string(f->hello, "device"),
 	     ctl_string(f->hello, "hypervisor"), ctl_integer(f->hello, "pid", 0),
 	     ctl_string(f->hello, "version"));
-	line(c, "opens %llu  maps %s  pages %s  windows %llu",
-	     (unsigned long long)number(s, "opens"),
-	     ctl_share(number(s, "maps"), number(limits, "maps")).s,
-	     ctl_share(number(s, "pages"), number(limits, "pages")).s,
+	line(c, "opens %s  maps %s  pages %s  windows %llu",
+	     ctl_share_of(s, limits, POLICY_SCOPE_ALL, POLICY_THING_opens).s,
+	     ctl_share_of(s, limits, POLICY_SCOPE_ALL, POLICY_THING_maps).s,
+	     ctl_share_of(s, limits, POLICY_SCOPE_ALL, POLICY_THING_pages).s,
 	     (unsigned long long)number(s, "windows"));
 	line(c, "grants %s  quarantined %llu  window places %s",
 	     ctl_share(number(s, "handles"), number(s, "handle_limit")).s,

@@ -5,6 +5,7 @@
  * libconfuse takes the text apart. Each value is checked as soon as it has read it, so that messages name
  * its line; a rule is complete at its closing brace.
  */
+#include <assert.h>
 #include <confuse.h>
 #include <ctype.h>
 #include <errno.h>
@@ -44,7 +45,9 @@ struct reader {
 
 #define SAID_LIMIT 1U
 #define SAID_PV	   2U
-#define SAID_KEYS  4U /* and above: one for each key of a limit */
+#define SAID_KEYS  4U /* and above: one for each limit */
+
+static_assert(POLICY_N_LIMITS < 30, "the bits of what was said are too few");
 
 /* libconfuse has no argument for its callbacks. */
 static struct reader *reading;
@@ -353,23 +356,6 @@ static int take_rule_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *
 
 /* --- the file's own keys ------------------------------------------------------------------------ */
 
-struct limit_key {
-	const char *name;
-	size_t offset;
-};
-
-#define LIMIT_KEY(member)                                       \
-	{                                                       \
-#member, offsetof(struct policy_limits, member) \
-	}
-
-static const struct limit_key limit_keys[] = {
-	LIMIT_KEY(pages_per_open), LIMIT_KEY(maps_per_open), LIMIT_KEY(pages_per_user),
-	LIMIT_KEY(maps_per_user),  LIMIT_KEY(pages),	     LIMIT_KEY(maps),
-};
-
-#define N_LIMIT_KEYS (sizeof(limit_keys) / sizeof(limit_keys[0]))
-
 /* Return: whether it is said for the first time in this file. */
 static bool say_once(struct reader *r, unsigned int bit)
 {
@@ -385,9 +371,9 @@ static int take_limit(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
 	unsigned int i = 0;
 	uint64_t number;
 
-	while (i < N_LIMIT_KEYS && strcmp(limit_keys[i].name, opt->name) != 0)
+	while (i < POLICY_N_LIMITS && strcmp(policy_limit_name(i), opt->name) != 0)
 		i++;
-	if (i == N_LIMIT_KEYS)
+	if (i == POLICY_N_LIMITS)
 		return -1;
 	if (!say_once(r, SAID_KEYS << i))
 		return fail(r, -EINVAL, line_of(cfg), "limit \"%s\" for the second time",
@@ -397,7 +383,7 @@ static int take_limit(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
 			    "limit %s = \"%s\": a number from 1 to %llu is wanted (leave it out "
 			    "for no limit)",
 			    opt->name, value, LIMIT_MAX);
-	memcpy((char *)&r->p->limits + limit_keys[i].offset, &number, sizeof(number));
+	*policy_limit_value(&r->p->limits, i) = number;
 	*(const char **)result = value;
 	return 0;
 }
@@ -503,6 +489,8 @@ static int end_rule(cfg_t *cfg, cfg_opt_t *opt)
 
 /* --- the whole ---------------------------------------------------------------------------------- */
 
+#define LIMIT_OPT(name, scope, thing) CFG_STR_CB(#name, NULL, CFGF_NODEFAULT, take_limit),
+
 static int parse_with(struct reader *r, const char *text)
 {
 	cfg_opt_t rule_opts[] = {
@@ -516,13 +504,7 @@ static int parse_with(struct reader *r, const char *text)
 		CFG_END(),
 	};
 	cfg_opt_t limit_opts[] = {
-		CFG_STR_CB("pages_per_open", NULL, CFGF_NODEFAULT, take_limit),
-		CFG_STR_CB("maps_per_open", NULL, CFGF_NODEFAULT, take_limit),
-		CFG_STR_CB("pages_per_user", NULL, CFGF_NODEFAULT, take_limit),
-		CFG_STR_CB("maps_per_user", NULL, CFGF_NODEFAULT, take_limit),
-		CFG_STR_CB("pages", NULL, CFGF_NODEFAULT, take_limit),
-		CFG_STR_CB("maps", NULL, CFGF_NODEFAULT, take_limit),
-		CFG_END(),
+		POLICY_LIMITS(LIMIT_OPT) CFG_END(),
 	};
 	cfg_opt_t opts[] = {
 		CFG_STR_CB("pv_descriptor", NULL, CFGF_NODEFAULT, take_pv),

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "client/who.h"
+#include "policy/limit.h"
 
 #define POLICY_NAME_SIZE 64
 
@@ -21,18 +22,6 @@ enum policy_action {
 	POLICY_ALLOW,
 	POLICY_READ_ONLY,
 	POLICY_DENY,
-};
-
-/**
- * struct policy_limits - 0: no limit
- */
-struct policy_limits {
-	uint64_t pages_per_open;
-	uint64_t maps_per_open;
-	uint64_t pages_per_user;
-	uint64_t maps_per_user;
-	uint64_t pages;
-	uint64_t maps;
 };
 
 struct policy;

@@ -14,6 +14,7 @@
  */
 #include "policy/quota.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -31,7 +32,6 @@ struct quota_user {
 	struct cds_lfht_node node;
 	struct rcu_head rcu;
 	uint64_t refs;
-	uint64_t opens;
 	struct quota_held held;
 	uid_t uid;
 };
@@ -132,34 +132,20 @@ static struct quota_user *user_find(struct quota *q, uid_t uid, struct quota_use
 	}
 }
 
-struct quota_user *quota_open(struct quota *q, uid_t uid)
-{
-	struct quota_user *u, *fresh = NULL;
+/* --- counts ------------------------------------------------------------------------------------- */
 
-	rcu_read_enter();
-	u = user_find(q, uid, NULL);
-	if (!u) {
-		fresh = calloc(1, sizeof(*fresh));
-		if (fresh) {
-			fresh->uid = uid;
-			fresh->refs = 1;
-			u = user_find(q, uid, fresh);
-		}
-	}
-	if (u)
-		__atomic_fetch_add(&u->opens, 1, __ATOMIC_RELAXED);
-	rcu_read_leave();
-	if (u != fresh)
-		free(fresh);
-	return u;
+/* All counts are of one type, so that they are an array, in the order of POLICY_THINGS. */
+static_assert(sizeof(struct quota_held) == POLICY_N_THINGS * sizeof(uint64_t),
+	      "a count is found by its number");
+
+static uint64_t *count_of(struct quota_held *held, enum policy_thing thing)
+{
+	return (uint64_t *)held + thing;
 }
 
-void quota_close(struct quota *q, struct quota_user *u)
+uint64_t quota_held_of(const struct quota_held *held, enum policy_thing thing)
 {
-	rcu_read_enter();
-	__atomic_fetch_sub(&u->opens, 1, __ATOMIC_RELAXED);
-	user_put(q, u);
-	rcu_read_leave();
+	return __atomic_load_n((const uint64_t *)held + thing, __ATOMIC_RELAXED);
 }
 
 /* @limit: 0: none. Return: whether @n more are within it, and counted now. */
@@ -180,58 +166,154 @@ static void give(uint64_t *count, uint64_t n)
 	__atomic_fetch_sub(count, n, __ATOMIC_RELAXED);
 }
 
+/* Who holds something: an open or NULL, a user, all. By enum policy_scope. */
+struct holders {
+	struct quota_held *held[POLICY_N_SCOPES];
+};
+
+static struct holders holders_of(struct quota *q, struct quota_user *u, struct quota_held *open)
+{
+	return (struct holders){ { open, &u->held, &q->held } };
+}
+
+/* The counts in their order: place @i is of this scope and thing. */
+static enum policy_scope scope_at(unsigned int i)
+{
+	return (enum policy_scope)(i / POLICY_N_THINGS);
+}
+
+static enum policy_thing thing_at(unsigned int i)
+{
+	return (enum policy_thing)(i % POLICY_N_THINGS);
+}
+
+#define PLACES (POLICY_N_SCOPES * POLICY_N_THINGS)
+
+/* Give back what was taken before place @end. */
+static void give_all(const struct holders *h, const struct quota_held *amount, unsigned int end)
+{
+	for (unsigned int i = 0; i < end; i++) {
+		struct quota_held *held = h->held[scope_at(i)];
+		uint64_t n = quota_held_of(amount, thing_at(i));
+
+		if (held && n)
+			give(count_of(held, thing_at(i)), n);
+	}
+}
+
+/* Return: NULL, or the name of the limit that is in the way; nothing has been taken then. */
+static const char *take_all(const struct holders *h, const struct quota_held *amount,
+			    const struct policy_limits *l)
+{
+	for (unsigned int i = 0; i < PLACES; i++) {
+		struct quota_held *held = h->held[scope_at(i)];
+		uint64_t n = quota_held_of(amount, thing_at(i));
+		enum policy_limit limit = policy_limit_of(scope_at(i), thing_at(i));
+
+		if (!held || !n ||
+		    take(count_of(held, thing_at(i)), n, l ? policy_limit_get(l, limit) : 0))
+			continue;
+		give_all(h, amount, i);
+		return policy_limit_name(limit);
+	}
+	return NULL;
+}
+
+/* --- what is charged ---------------------------------------------------------------------------- */
+
+static struct quota_user *user_hold(struct quota *q, uid_t uid)
+{
+	struct quota_user *u, *fresh = NULL;
+
+	u = user_find(q, uid, NULL);
+	if (!u) {
+		fresh = calloc(1, sizeof(*fresh));
+		if (fresh) {
+			fresh->uid = uid;
+			fresh->refs = 1;
+			u = user_find(q, uid, fresh);
+		}
+	}
+	if (u != fresh)
+		free(fresh);
+	return u;
+}
+
+static const struct quota_held one_open = { .opens = 1 };
+
+struct quota_user *quota_open(struct quota *q, uid_t uid, const struct policy_limits *l,
+			      const char **limit)
+{
+	const char *met = NULL;
+	struct quota_user *u;
+	struct holders h;
+
+	rcu_read_enter();
+	u = user_hold(q, uid);
+	if (u) {
+		h = holders_of(q, u, NULL);
+		met = take_all(&h, &one_open, l);
+	}
+	if (met) {
+		user_put(q, u);
+		u = NULL;
+	}
+	rcu_read_leave();
+	if (limit)
+		*limit = met;
+	return u;
+}
+
+void quota_close(struct quota *q, struct quota_user *u)
+{
+	const struct holders h = holders_of(q, u, NULL);
+
+	rcu_read_enter();
+	give_all(&h, &one_open, PLACES);
+	user_put(q, u);
+	rcu_read_leave();
+}
+
 const char *quota_charge(struct quota *q, struct quota_user *u, struct quota_held *open,
 			 uint64_t pages, const struct policy_limits *l)
 {
-	const struct {
-		uint64_t *count;
-		uint64_t n;
-		uint64_t limit;
-		const char *name;
-	} step[] = {
-		{ &open->maps, 1, l->maps_per_open, "maps_per_open" },
-		{ &open->pages, pages, l->pages_per_open, "pages_per_open" },
-		{ &u->held.maps, 1, l->maps_per_user, "maps_per_user" },
-		{ &u->held.pages, pages, l->pages_per_user, "pages_per_user" },
-		{ &q->held.maps, 1, l->maps, "maps" },
-		{ &q->held.pages, pages, l->pages, "pages" },
-	};
-	const size_t n = sizeof(step) / sizeof(step[0]);
-	size_t done = 0;
+	const struct quota_held amount = { .maps = 1, .pages = pages };
+	const struct holders h = holders_of(q, u, open);
+	const char *met;
 
 	if (!user_get(u))
 		return QUOTA_CLOSED;
-	while (done < n && take(step[done].count, step[done].n, step[done].limit))
-		done++;
-	if (done == n)
-		return NULL;
-	for (size_t i = 0; i < done; i++)
-		give(step[i].count, step[i].n);
-	user_put(q, u);
-	return step[done].name;
-}
-
-static void give_back(struct quota_held *held, uint64_t pages)
-{
-	give(&held->maps, 1);
-	give(&held->pages, pages);
+	met = take_all(&h, &amount, l);
+	if (met)
+		user_put(q, u);
+	return met;
 }
 
 void quota_release(struct quota *q, struct quota_user *u, struct quota_held *open, uint64_t pages)
 {
-	give_back(&q->held, pages);
-	give_back(&u->held, pages);
-	if (open)
-		give_back(open, pages);
+	const struct quota_held amount = { .maps = 1, .pages = pages };
+	const struct holders h = holders_of(q, u, open);
+
+	give_all(&h, &amount, PLACES);
 	rcu_read_enter();
 	user_put(q, u);
 	rcu_read_leave();
 }
 
+/* --- looking ------------------------------------------------------------------------------------ */
+
+/* As it is now, each count for itself. */
+static struct quota_held copy_of(const struct quota_held *held)
+{
+	struct quota_held copy;
+
+	for (unsigned int i = 0; i < POLICY_N_THINGS; i++)
+		*count_of(&copy, (enum policy_thing)i) = quota_held_of(held, (enum policy_thing)i);
+	return copy;
+}
+
 void quota_for_each_user(struct quota *q,
-			 void (*fn)(uid_t uid, uint64_t opens, uint64_t maps, uint64_t pages,
-				    void *arg),
-			 void *arg)
+			 void (*fn)(uid_t uid, const struct quota_held *held, void *arg), void *arg)
 {
 	struct cds_lfht_iter iter;
 	struct cds_lfht_node *node;
@@ -241,16 +323,15 @@ void quota_for_each_user(struct quota *q,
 	cds_lfht_for_each(q->users, &iter, node) {
 		const struct quota_user *u = to_user(node);
 
+		struct quota_held held = copy_of(&u->held);
+
 		if (__atomic_load_n(&u->refs, __ATOMIC_RELAXED))
-			fn(u->uid, __atomic_load_n(&u->opens, __ATOMIC_RELAXED),
-			   __atomic_load_n(&u->held.maps, __ATOMIC_RELAXED),
-			   __atomic_load_n(&u->held.pages, __ATOMIC_RELAXED), arg);
+			fn(u->uid, &held, arg);
 	}
 	rcu_read_leave();
 }
 
 void quota_totals(const struct quota *q, struct quota_held *held)
 {
-	held->maps = __atomic_load_n(&q->held.maps, __ATOMIC_RELAXED);
-	held->pages = __atomic_load_n(&q->held.pages, __ATOMIC_RELAXED);
+	*held = copy_of(&q->held);
 }

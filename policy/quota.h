@@ -23,11 +23,15 @@
 struct quota;
 struct quota_user;
 
-/* What one of the three holds. Changed by quota_charge() and quota_release() only. */
+#define QUOTA_MEMBER(name, ...) uint64_t name;
+
+/* What one of the three holds, of each of POLICY_THINGS. Changed by the functions below only. */
 struct quota_held {
-	uint64_t maps;
-	uint64_t pages;
+	POLICY_THINGS(QUOTA_MEMBER)
 };
+
+/** quota_held_of() - a count by its number, as it is now */
+uint64_t quota_held_of(const struct quota_held *held, enum policy_thing thing);
 
 /** quota_new() - nobody holds anything. Return: NULL if there is no memory */
 struct quota *quota_new(void);
@@ -37,10 +41,13 @@ void quota_destroy(struct quota *q);
 
 /**
  * quota_open() - a user opens the device
+ * @l:     how much of that it may; NULL: without limits
+ * @limit: out, if it may not: the limit's name; NULL: there is no memory. May be NULL if @l is
  *
- * Not under RCU. Return: the user, until quota_close(); NULL if there is no memory.
+ * Not under RCU. Return: the user, until quota_close(); NULL if it may not.
  */
-struct quota_user *quota_open(struct quota *q, uid_t uid);
+struct quota_user *quota_open(struct quota *q, uid_t uid, const struct policy_limits *l,
+			      const char **limit);
 
 /** quota_close() - and closes it; its maps may live on. Not under RCU */
 void quota_close(struct quota *q, struct quota_user *u);
@@ -71,12 +78,11 @@ void quota_release(struct quota *q, struct quota_user *u, struct quota_held *ope
 /**
  * quota_for_each_user() - all users who have something open or mapped
  *
- * Not under RCU; @fn is called under RCU. Users who come or go meanwhile may be missed, and the three
+ * Not under RCU; @fn is called under RCU. Users who come or go meanwhile may be missed, and the
  * numbers are not of one moment.
  */
 void quota_for_each_user(struct quota *q,
-			 void (*fn)(uid_t uid, uint64_t opens, uint64_t maps, uint64_t pages,
-				    void *arg),
+			 void (*fn)(uid_t uid, const struct quota_held *held, void *arg),
 			 void *arg);
 
 /** quota_totals() - what all users hold together */

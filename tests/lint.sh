@@ -141,6 +141,33 @@ options()
 			grep -vx 'help\|usage\|version\|uid' | sort -u)"
 }
 
+# named FILE FORMAT NAME...: the file has each name, as it is written there
+named()
+{
+	local name file=$1 format=$2
+
+	for name in "${@:3}"; do
+		# shellcheck disable=SC2059 # the format is ours
+		grep -qF -- "$(printf -- "$format" "$name")" "$file" || echo "$file: \"$name\" is not in it"
+	done
+}
+
+# rows FILE TABLE: the names in a table of X(name, ...)
+rows()
+{
+	sed -n "/^#define $2(X)/,/[^\\\\]\$/s/^\tX(\([a-z_]*\),.*/\1/p" "$1"
+}
+
+limits()
+{
+	local names
+
+	mapfile -t names < <(rows policy/limit.h POLICY_LIMITS)
+	[ ${#names[@]} -gt 0 ] || echo "policy/limit.h: no limits are found in it"
+	named man/cuse-gntdev.conf.5.scd '*%s*' "${names[@]}"
+	named systemd/cuse-gntdev.conf '	%s ' "${names[@]}"
+}
+
 # A report, not a rule.
 long_functions()
 {
@@ -191,6 +218,7 @@ rule "man pages" man_pages
 rule "packages to build with are named alike" build_dependencies
 rule "one version" versions
 rule "each option has its place in the man page" options
+rule "each limit of the policy has its place in man page and example" limits
 if [ "${1-}" = all ]; then
 	rule clang-tidy tidy
 	rule cppcheck check_source

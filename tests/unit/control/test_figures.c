@@ -159,6 +159,7 @@ START_TEST(stats_tell_the_policy)
 	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 77);
 	ck_assert_int_eq(control_number_at(all, "end.limits.maps_per_user"), 5);
 	ck_assert_int_eq(control_number_at(all, "end.limits.maps"), 0);
+	ck_assert_int_eq(control_number_at(all, "end.limits_met.maps_per_user"), 0);
 	ck_assert_int_eq(control_number_at(all, "end.policy.rules"), 1);
 	ck_assert_int_lt(
 		llabs(control_number_at(all, "end.policy.loaded") / 1000000000 - time(NULL)), 20);
@@ -185,7 +186,7 @@ START_TEST(users_with_most_pages_are_told)
 	json_t *all, *users;
 
 	for (uint64_t i = 0; i < USERS; i++) {
-		u[i] = quota_open(rig.gd.quota, (uid_t)(5000 + i));
+		u[i] = quota_open(rig.gd.quota, (uid_t)(5000 + i), NULL, NULL);
 		rcu_read_enter();
 		ck_assert_ptr_null(
 			quota_charge(rig.gd.quota, u[i], &held[i], 1 + i * 7 % USERS, &none));

@@ -426,6 +426,8 @@ START_TEST(limits_of_maps_and_pages)
 	ck_assert_int_eq(rig_map_refs(fh, refs, 1, &index), 0);
 	ck_assert_int_eq(rig_map_refs(fh, refs, 1, &none), -ENOSPC);
 	ck_assert_uint_eq(failure_count(FAILURE_LIMIT), told + 2);
+	ck_assert_uint_eq(enforce_met(&rig.gd, POLICY_LIMIT_pages_per_open), 2);
+	ck_assert_uint_eq(enforce_met(&rig.gd, POLICY_LIMIT_maps_per_open), 0);
 	/* What is unmapped makes room. */
 	ck_assert_int_eq(rig_unmap(fh, index, 1), 0);
 	ck_assert_int_eq(rig_map_refs(fh, refs, 1, &index), 0);

@@ -360,18 +360,24 @@ START_TEST(limits_that_are_near)
 	with(doctor_limits, "{\"window_slots\":100,\"window_slots_used\":90}");
 	is(FINDING_WARNING, "limits", "window socket: 90 of 100", "gntdevctl list");
 	with(doctor_limits, "{\"maps\":10,\"limits\":{\"maps\":10}}");
-	is(FINDING_FAULT, "limits", "maps, of the policy's limit: 10 of 10", "raise the limit");
+	is(FINDING_FAULT, "limits", "maps, of the policy's limit maps: 10 of 10",
+	   "raise the limit");
 	with(doctor_limits, "{\"pages\":95,\"limits\":{\"pages\":100}}");
 	is(FINDING_WARNING, "limits", "pages, of the policy's limit", "");
 	with(doctor_limits, "{\"users\":[{\"uid\":1,\"maps\":1,\"pages\":1},"
 			    "{\"uid\":0,\"maps\":9,\"pages\":1}],\"limits\":{\"maps_per_user\":10,"
 			    "\"pages_per_user\":10}}");
-	is(FINDING_WARNING, "limits", "maps of user root: 9 of 10", "");
+	is(FINDING_WARNING, "limits",
+	   "maps of user root, of the policy's limit maps_per_user: 9 of 10", "");
 	with(doctor_limits,
 	     "{\"users\":[{\"uid\":0,\"pages\":99}],\"limits\":{\"pages_per_user\":99}}");
 	is(FINDING_FAULT, "limits", "pages of user root", "");
 	with(doctor_limits, "{\"quarantined\":3}");
 	is(FINDING_WARNING, "limits", "3 pages are quarantined", "xl mem-set");
+	with(doctor_limits, "{\"limits_met\":{\"maps\":0,\"pages\":2,\"maps_per_open\":1}}");
+	is(FINDING_INFO, "limits", "refused: maps_per_open (1 times), pages (2 times)", "");
+	with(doctor_limits, "{\"limits_met\":{\"maps\":0}}");
+	is_ok("limits");
 }
 END_TEST
 

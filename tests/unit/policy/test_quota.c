@@ -68,15 +68,15 @@ struct seen {
 	uint64_t opens, maps, pages;
 };
 
-static void see(uid_t uid, uint64_t opens, uint64_t maps, uint64_t pages, void *arg)
+static void see(uid_t uid, const struct quota_held *held, void *arg)
 {
 	struct seen *s = arg;
 
 	s->users++;
 	s->uid = uid;
-	s->opens += opens;
-	s->maps += maps;
-	s->pages += pages;
+	s->opens += held->opens;
+	s->maps += held->maps;
+	s->pages += held->pages;
 }
 
 static struct seen look(void)
@@ -97,6 +97,7 @@ static void expect(unsigned int users, uint64_t opens, uint64_t maps, uint64_t p
 	ck_assert_uint_eq(s.opens, opens);
 	ck_assert_uint_eq(s.maps, maps);
 	ck_assert_uint_eq(s.pages, pages);
+	ck_assert_uint_eq(all.opens, opens);
 	ck_assert_uint_eq(all.maps, maps);
 	ck_assert_uint_eq(all.pages, pages);
 }
@@ -105,7 +106,7 @@ START_TEST(counts_and_gives_back)
 {
 	const struct policy_limits none = { 0 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1000);
+	struct quota_user *u = quota_open(q, 1000, NULL, NULL);
 
 	expect(1, 1, 0, 0);
 	ck_assert_uint_eq(look().uid, 1000);
@@ -127,7 +128,8 @@ END_TEST
 
 START_TEST(one_user_for_all_opens_of_a_uid)
 {
-	struct quota_user *a = quota_open(q, 5), *b = quota_open(q, 5), *c = quota_open(q, 6);
+	struct quota_user *a = quota_open(q, 5, NULL, NULL), *b = quota_open(q, 5, NULL, NULL),
+			  *c = quota_open(q, 6, NULL, NULL);
 
 	ck_assert_ptr_eq(a, b);
 	ck_assert_ptr_ne(a, c);
@@ -156,7 +158,7 @@ START_TEST(each_limit)
 		{ "maps", { .maps = 2 } },
 	};
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1);
+	struct quota_user *u = quota_open(q, 1, NULL, NULL);
 
 	ck_assert_ptr_null(charge(u, &open, 4, &row[_i].l));
 	ck_assert_ptr_null(charge(u, &open, 3, &row[_i].l));
@@ -176,7 +178,7 @@ START_TEST(more_than_all_there_can_be)
 {
 	const struct policy_limits l = { .pages = 10 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1);
+	struct quota_user *u = quota_open(q, 1, NULL, NULL);
 
 	ck_assert_ptr_null(charge(u, &open, 3, &l));
 	ck_assert_str_eq(charge(u, &open, UINT64_MAX, &l), "pages");
@@ -191,7 +193,7 @@ START_TEST(lowered_below_what_is_held)
 	const struct policy_limits wide = { .pages_per_user = 100 },
 				   narrow = { .pages_per_user = 10 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1);
+	struct quota_user *u = quota_open(q, 1, NULL, NULL);
 
 	ck_assert_ptr_null(charge(u, &open, 50, &wide));
 	ck_assert_str_eq(charge(u, &open, 1, &narrow), "pages_per_user");
@@ -206,9 +208,9 @@ START_TEST(whose_limit)
 {
 	const struct policy_limits l = { .pages_per_open = 4, .pages_per_user = 6, .pages = 9 };
 	struct quota_held open[3] = { { 0 } };
-	struct quota_user *a = quota_open(q, 1), *b = quota_open(q, 2);
+	struct quota_user *a = quota_open(q, 1, NULL, NULL), *b = quota_open(q, 2, NULL, NULL);
 
-	ck_assert_ptr_eq(quota_open(q, 1), a);
+	ck_assert_ptr_eq(quota_open(q, 1, NULL, NULL), a);
 	ck_assert_ptr_null(charge(a, &open[0], 4, &l));
 	ck_assert_str_eq(charge(a, &open[0], 1, &l), "pages_per_open");
 	ck_assert_str_eq(charge(a, &open[1], 3, &l), "pages_per_user");
@@ -231,7 +233,7 @@ START_TEST(closed_meanwhile)
 {
 	const struct policy_limits none = { 0 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1);
+	struct quota_user *u = quota_open(q, 1, NULL, NULL);
 
 	rcu_read_enter();
 	quota_close(q, u);
@@ -248,7 +250,7 @@ END_TEST
  */
 START_TEST(taken_out_by_another)
 {
-	struct quota_user *u = quota_open(q, 1);
+	struct quota_user *u = quota_open(q, 1, NULL, NULL);
 
 	del_elsewhere = true;
 	quota_close(q, u);
@@ -256,7 +258,7 @@ START_TEST(taken_out_by_another)
 	rcu_wait_for_calls();
 	expect(0, 0, 0, 0);
 	/* Here is the other one. */
-	u = quota_open(q, 1);
+	u = quota_open(q, 1, NULL, NULL);
 	expect(1, 1, 0, 0);
 	quota_close(q, u);
 	expect(0, 0, 0, 0);
@@ -270,7 +272,7 @@ START_TEST(very_many_users)
 	struct quota_user **u = calloc(USERS, sizeof(struct quota_user *));
 
 	for (uid_t i = 0; i < USERS; i++) {
-		u[i] = quota_open(q, 100000 + i);
+		u[i] = quota_open(q, 100000 + i, NULL, NULL);
 		ck_assert_ptr_nonnull(u[i]);
 	}
 	ck_assert_uint_eq(look().users, USERS);
@@ -299,7 +301,7 @@ static void *hammer(void *arg)
 	rcu_thread_enter();
 	for (int i = 0; i < ROUNDS; i++) {
 		struct quota_held open = { 0 };
-		struct quota_user *u = quota_open(q, (uid_t)rand_r(&seed) % 2);
+		struct quota_user *u = quota_open(q, (uid_t)rand_r(&seed) % 2, NULL, NULL);
 		int64_t n = 1 + rand_r(&seed) % 3, now, most;
 
 		if (charge(u, &open, (uint64_t)n, &l)) {

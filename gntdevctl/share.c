@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/share.c - how much of a limit of the policy is used, from the answer to "stats"
+ */
+#include "gntdevctl/share.h"
+
+#include "gntdevctl/client.h"
+
+static long long positive(const json_t *o, const char *key)
+{
+	long long n = ctl_integer(o, key, 0);
+
+	return n > 0 ? n : 0;
+}
+
+struct ctl_use ctl_use(const json_t *held, const json_t *limits, enum policy_scope scope,
+		       enum policy_thing thing)
+{
+	enum policy_limit limit = policy_limit_of(scope, thing);
+	struct ctl_use use = { .held = positive(held, policy_thing_name(thing)) };
+
+	if (limit == POLICY_N_LIMITS)
+		return use;
+	use.name = policy_limit_name(limit);
+	use.limit = positive(limits, use.name);
+	return use;
+}
+
+struct ctl_text ctl_share_of(const json_t *held, const json_t *limits, enum policy_scope scope,
+			     enum policy_thing thing)
+{
+	const struct ctl_use use = ctl_use(held, limits, scope, thing);
+
+	return ctl_share((uint64_t)use.held, (uint64_t)use.limit);
+}

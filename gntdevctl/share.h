@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/share.h - how much of a limit of the policy is used, from the answer to "stats"
+ */
+#ifndef GNTDEVCTL_SHARE_H
+#define GNTDEVCTL_SHARE_H
+
+#include <jansson.h>
+
+#include "gntdevctl/text.h"
+#include "policy/limit.h"
+
+/**
+ * struct ctl_use - what is held of something, and how much may be
+ * @held:  0 if the daemon does not tell
+ * @limit: 0: there is no limit, or none of that name in the daemon's version
+ * @name:  of the limit, NULL if no policy can limit it
+ */
+struct ctl_use {
+	long long held;
+	long long limit;
+	const char *name;
+};
+
+/**
+ * ctl_use() - look it up
+ * @held:   an object with a member for each thing: the answer itself, or one of its users
+ * @limits: its member "limits"
+ */
+struct ctl_use ctl_use(const json_t *held, const json_t *limits, enum policy_scope scope,
+		       enum policy_thing thing);
+
+/** ctl_share_of() - the same in words, see ctl_share() */
+struct ctl_text ctl_share_of(const json_t *held, const json_t *limits, enum policy_scope scope,
+			     enum policy_thing thing);
+
+#endif /* GNTDEVCTL_SHARE_H */
