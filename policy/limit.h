@@ -29,6 +29,7 @@
 #define POLICY_LIMITS(X)               \
 	X(maps_per_open, OPEN, maps)   \
 	X(pages_per_open, OPEN, pages) \
+	X(opens_per_user, USER, opens) \
 	X(maps_per_user, USER, maps)   \
 	X(pages_per_user, USER, pages) \
 	X(maps, ALL, maps)             \

@@ -451,6 +451,33 @@ START_TEST(limit_of_a_user)
 }
 END_TEST
 
+START_TEST(opens_of_a_user)
+{
+	const struct opener by = { .tid = gettid(), .uid = 4711 };
+	uint64_t told = failure_count(FAILURE_LIMIT), a = open_as(4711), fh = 0;
+	struct failure_entry e;
+
+	set_policy("limit { opens_per_user = 2 }");
+	open_as(4711);
+	ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, &by, O_RDWR, &fh), -ENOSPC);
+	ck_assert_uint_eq(fh, 0);
+	ck_assert_uint_eq(failure_count(FAILURE_LIMIT), told + 1);
+	ck_assert_uint_eq(enforce_met(&rig.gd, POLICY_LIMIT_opens_per_user), 1);
+	e = last_failure();
+	ck_assert_int_eq(e.op, TRACE_OPEN);
+	ck_assert_int_eq(e.error, ENOSPC);
+	ck_assert_int_eq(e.uid, 4711);
+	ck_assert_str_eq(e.rule, "opens_per_user");
+	ck_assert_ptr_nonnull(
+		strstr(e.text, "1 more open: the policy's limit \"opens_per_user\" is reached"));
+	/* Others have their own, and what is closed makes room. */
+	open_as(4712);
+	rig_close(a);
+	open_as(4711);
+	ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, &by, O_RDWR, &fh), -ENOSPC);
+}
+END_TEST
+
 /* UNMAP and close do not end what is still mapped, and so do not make room. */
 START_TEST(a_live_mapping_counts)
 {
@@ -595,6 +622,7 @@ Suite *enforce_suite(void)
 	tcase_add_loop_test(tc, copy_from_ourselves, DOUBLE_DIRECT, DOUBLE_RETRY + 1);
 	tcase_add_test(tc, limits_of_maps_and_pages);
 	tcase_add_test(tc, limit_of_a_user);
+	tcase_add_test(tc, opens_of_a_user);
 	tcase_add_test(tc, a_live_mapping_counts);
 	tcase_add_test(tc, what_fails_is_not_counted);
 	tcase_add_test(tc, replaced_all_the_time);
