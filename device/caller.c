@@ -198,6 +198,14 @@ int caller_fetch(struct caller *c, void *dst, uint64_t addr, size_t len)
 	return done ? 0 : -EFAULT;
 }
 
+int caller_fetch_now(struct caller *c, void *dst, uint64_t addr, size_t len)
+{
+	struct iovec local = { dst, len };
+	struct iovec remote = { (void *)(uintptr_t)addr, len };
+
+	return c->direct && fetch_direct(c, &local, &remote, 1) == (ssize_t)len ? 0 : -EFAULT;
+}
+
 int caller_ready(struct caller *c)
 {
 	if (c->direct)

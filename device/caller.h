@@ -100,6 +100,13 @@ int caller_expect(struct caller *c, uint64_t addr, size_t len);
 int caller_fetch(struct caller *c, void *dst, uint64_t addr, size_t len);
 
 /**
+ * caller_fetch_now() - read the caller's memory directly, or not at all
+ *
+ * For what makes no sense by way of the kernel. Return: 0; -EFAULT if that is no way to reach it, or not all of it is readable.
+ */
+int caller_fetch_now(struct caller *c, void *dst, uint64_t addr, size_t len);
+
+/**
  * caller_fetch_some() - read several areas, stop at the first that is not readable
  * @local, @remote: @n areas of equal lengths in pairs, @n at most CALLER_AREAS_MAX
  * @done: out: how many were read

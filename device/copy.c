@@ -26,7 +26,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "device/caller.h"
+#include "device/dispatch.h"
 #include "base/defer.h"
 #include "base/rcu.h"
 #include "device/enforce.h"
@@ -39,7 +39,7 @@ typedef struct ioctl_gntdev_grant_copy_segment segment_t;
 
 /*
  * struct copy_job - a GRANT_COPY under way
- * @c:       the caller
+ * @call:    the request and its caller; kept once the job outlives its handler
  * @first:   index of the first segment of this batch
  * @n:       segments in this batch
  * @good:    how many of them, from the first, are to be carried out
@@ -51,7 +51,7 @@ typedef struct ioctl_gntdev_grant_copy_segment segment_t;
 struct copy_job {
 	struct defer_item retry;
 	struct gntdev *gd;
-	struct caller c;
+	struct ioctl_call *call;
 	uint64_t segments;
 	uint32_t count;
 	uint32_t first;
@@ -134,7 +134,7 @@ static size_t gather(struct copy_job *j, struct iovec *local, struct iovec *remo
 		const segment_t *s = &j->seg[i];
 		const void *virt = source_is_local(s) ? s->source.virt : s->dest.virt;
 
-		if (!s->len || (!source_is_local(s) && (j->c.direct || !dest_is_local(s))))
+		if (!s->len || (!source_is_local(s) && (j->call->c.direct || !dest_is_local(s))))
 			continue;
 		local[n] = (struct iovec){ j->bounce[i], s->len };
 		remote[n] = (struct iovec){ (void *)(uintptr_t)virt, s->len };
@@ -152,7 +152,7 @@ static int fetch_locals(struct copy_job *j)
 
 	if (!n)
 		return 0;
-	err = caller_fetch_some(&j->c, local, remote, n, &done);
+	err = caller_fetch_some(&j->call->c, local, remote, n, &done);
 	if (err)
 		return err;
 	if (done < n) {
@@ -236,7 +236,8 @@ static int declare_dests(struct copy_job *j)
 
 	for (uint32_t i = 0; i < j->good && !err; i++)
 		if (dest_is_local(&j->seg[i]) && j->seg[i].len)
-			err = caller_expect(&j->c, (uintptr_t)j->seg[i].dest.virt, j->seg[i].len);
+			err = caller_expect(&j->call->c, (uintptr_t)j->seg[i].dest.virt,
+					    j->seg[i].len);
 	return err;
 }
 
@@ -251,7 +252,7 @@ static int fetch_segments(struct copy_job *j)
 	j->first += j->n;
 	left = j->count - j->first;
 	/* Where the kernel copies for us there is one batch. */
-	j->n = left < BATCH || !j->c.direct ? left : BATCH;
+	j->n = left < BATCH || !j->call->c.direct ? left : BATCH;
 	if (j->n > CALLER_AREAS_MAX) {
 		j->n = 0;
 		return -ENOMEM;
@@ -261,9 +262,9 @@ static int fetch_segments(struct copy_job *j)
 		remote[i].iov_base = (void *)(uintptr_t)segment_addr(j, i);
 		remote[i].iov_len = sizeof(segment_t);
 	}
-	if (!j->c.direct)
-		return caller_fetch(&j->c, j->seg, j->segments, j->n * sizeof(segment_t));
-	err = caller_fetch_some(&j->c, local, remote, j->n, &done);
+	if (!j->call->c.direct)
+		return caller_fetch(&j->call->c, j->seg, j->segments, j->n * sizeof(segment_t));
+	err = caller_fetch_some(&j->call->c, local, remote, j->n, &done);
 	if (!err && done < j->n) {
 		j->n = (uint32_t)done;
 		j->err = -EFAULT;
@@ -277,10 +278,10 @@ static int fetch_segments(struct copy_job *j)
  */
 static void store_as_it_was(struct copy_job *j)
 {
-	caller_store(&j->c, j->segments, j->seg, j->n * sizeof(segment_t));
+	caller_store(&j->call->c, j->segments, j->seg, j->n * sizeof(segment_t));
 	for (uint32_t i = 0; i < j->good; i++)
 		if (dest_is_local(&j->seg[i]) && j->seg[i].len)
-			caller_store(&j->c, (uintptr_t)j->seg[i].dest.virt, j->bounce[i],
+			caller_store(&j->call->c, (uintptr_t)j->seg[i].dest.virt, j->bounce[i],
 				     j->seg[i].len);
 }
 
@@ -301,7 +302,7 @@ static void clear_statuses(struct copy_job *j)
 		remote[i].iov_base = (void *)(uintptr_t)status_addr(j, i);
 		remote[i].iov_len = sizeof(okay);
 	}
-	done = j->good ? caller_store_some(&j->c, local, remote, j->good) : 0;
+	done = j->good ? caller_store_some(&j->call->c, local, remote, j->good) : 0;
 	if (done < j->good) {
 		j->good = (uint32_t)done;
 		j->err = -EFAULT;
@@ -337,7 +338,7 @@ static void check_policy(struct copy_job *j)
 	size_t n = 0, done = 0;
 
 	rcu_read_enter();
-	o = open_get(j->gd->table, j->c.rq->fh);
+	o = open_get(j->gd->table, j->call->c.rq->fh);
 	if (enforce_any(j->gd)) {
 		n = list_grants(j, c, which);
 		done = o ? enforce_copies(j->gd, open_user(o), c, n, &j->refusal) : 0;
@@ -357,8 +358,8 @@ static void trace_first(struct copy_job *j)
 
 	if (j->first || !j->n || (source_is_local(s) && dest_is_local(s)))
 		return;
-	j->c.ev.domid = source_is_local(s) ? s->dest.foreign.domid : s->source.foreign.domid;
-	j->c.ev.ref = source_is_local(s) ? s->dest.foreign.ref : s->source.foreign.ref;
+	j->call->c.ev.domid = source_is_local(s) ? s->dest.foreign.domid : s->source.foreign.domid;
+	j->call->c.ev.ref = source_is_local(s) ? s->dest.foreign.ref : s->source.foreign.ref;
 }
 
 /* Read and check a batch. Return: 0 with j->good and j->err, -errno, CALLER_RETRIED. */
@@ -378,7 +379,7 @@ static int read_batch(struct copy_job *j)
 			j->err = err;
 			break;
 		}
-		if (j->c.direct && begins_batch(j, j->good)) {
+		if (j->call->c.direct && begins_batch(j, j->good)) {
 			j->n = j->good;
 			break;
 		}
@@ -389,12 +390,12 @@ static int read_batch(struct copy_job *j)
 	if (!err)
 		err = fetch_locals(j);
 	if (!err)
-		err = caller_ready(&j->c);
+		err = caller_ready(&j->call->c);
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < j->good; i++)
 		prepare_op(j, i);
-	if (!j->c.direct)
+	if (!j->call->c.direct)
 		store_as_it_was(j);
 	else
 		clear_statuses(j);
@@ -421,7 +422,7 @@ static void tell_segment(struct copy_job *j, uint32_t i)
 {
 	const struct hv_copy *op = &j->op[i];
 	const struct hv_copy_ref *r = op->src_local ? &op->dst : &op->src;
-	struct failure f = j->c.failed;
+	struct failure f = j->call->c.failed;
 
 	f.kind = FAILURE_GRANT;
 	f.domid = r->domid;
@@ -437,7 +438,7 @@ static void add_segment(struct copy_job *j, struct write_back *w, uint32_t i)
 
 	s->status = j->op[i].status;
 	/* Where the hypercall itself has failed that is told with the call's end. */
-	if (s->status != GNTST_okay && j->c.failed.kind != FAILURE_SYSTEM)
+	if (s->status != GNTST_okay && j->call->c.failed.kind != FAILURE_SYSTEM)
 		tell_segment(j, i);
 	if (dest_is_local(s) && s->len && s->status == GNTST_okay)
 		add_write(w, i, (uintptr_t)s->dest.virt, j->bounce[i], s->len);
@@ -457,7 +458,7 @@ static int end_at(struct copy_job *j, uint32_t failed)
 		add_write(&w, i, status_addr(j, i), &j->seg[i].status, sizeof(j->seg[i].status));
 	}
 	/* If this fails too the statuses are out of reach, and nobody can be told. */
-	caller_store_some(&j->c, w.local, w.remote, w.n);
+	caller_store_some(&j->call->c, w.local, w.remote, w.n);
 	j->good = failed;
 	return -EFAULT;
 }
@@ -469,7 +470,7 @@ static int write_batch(struct copy_job *j)
 
 	for (uint32_t i = 0; i < j->good; i++)
 		add_segment(j, &w, i);
-	done = caller_store_some(&j->c, w.local, w.remote, w.n);
+	done = caller_store_some(&j->call->c, w.local, w.remote, w.n);
 	return done == w.n ? j->err : end_at(j, w.which[done]);
 }
 
@@ -494,21 +495,26 @@ static void give_up(struct copy_job *j)
 			j->op[i].status = GNTST_bad_page;
 }
 
-static void job_end(struct copy_job *j, int result)
+/* Say, of a call that has failed, where and why; free all but the call, which is to be ended. */
+static struct ioctl_call *job_free(struct copy_job *j, int result)
 {
-	uint64_t arg = j->c.rq->arg;
+	struct ioctl_call *call = j->call;
+	struct caller *c = &call->c;
 
-	j->c.ev.count = j->count;
-	caller_end(&j->c, result);
+	c->ev.count = j->count;
 	if (result == -EPERM && j->refused)
-		enforce_failed(j->gd, &j->c, &j->refusal);
-	if (result < 0)
-		caller_failed(&j->c, result,
-			      "GRANT_COPY(0x%" PRIx64 "): segment %u of %u ends the call%s%s (%s)",
-			      arg, j->first + j->good, j->count, j->c.why[0] ? ": " : "", j->c.why,
-			      strerrorname_np(-result));
+		enforce_failed(j->gd, c, &j->refusal);
+	if (result < 0 && j->count)
+		caller_why(c, 0, "segment %u of %u ends the call%s%s", j->first + j->good, j->count,
+			   j->refused ? ": " : "", j->refused ? j->refusal.text : "");
 	free(j->bounce);
 	free(j);
+	return call;
+}
+
+static void job_end(struct copy_job *j, int result)
+{
+	ioctl_end(&gntdev_ioctls, job_free(j, result), result);
 }
 
 /*
@@ -518,14 +524,14 @@ static void job_end(struct copy_job *j, int result)
  */
 static bool wait_for_page(struct copy_job *j)
 {
-	struct request *kept;
+	struct ioctl_call *kept;
 
 	if (++j->tries >= GNTDEV_EAGAIN_TRIES)
 		return false;
-	kept = j->c.rq->ops->keep(j->c.rq);
+	kept = ioctl_keep(j->call);
 	if (!kept)
 		return false;
-	j->c.rq = kept;
+	j->call = kept;
 	return defer_after(j->gd->defer, &j->retry, j->tries);
 }
 
@@ -547,7 +553,7 @@ static void carry_out(struct copy_job *j)
 	}
 	if (!err)
 		return;
-	j->c.failed.kind = FAILURE_SYSTEM;
+	j->call->c.failed.kind = FAILURE_SYSTEM;
 	for (i -= step; i < j->good; i++)
 		if (j->op[i].status == HV_PENDING)
 			j->op[i].status = GNTST_general_error;
@@ -569,8 +575,10 @@ static bool copy_batch(struct copy_job *j, bool may_wait)
 /*
  * job_run() - go on with the job until it ends or waits
  * @copied: the batch at hand has been carried out
+ *
+ * Return: what ends the call; IOCTL_KEPT: it waits, and others have it.
  */
-static void job_run(struct copy_job *j, bool copied)
+static int job_run(struct copy_job *j, bool copied)
 {
 	int err = 0;
 
@@ -582,12 +590,12 @@ static void job_run(struct copy_job *j, bool copied)
 			if (err)
 				break;
 			if (!copy_batch(j, true))
-				return;
+				return IOCTL_KEPT;
 		}
 		copied = false;
 		err = write_batch(j);
 	}
-	job_end(j, err);
+	return err;
 }
 
 static void *job_thread(void *arg)
@@ -596,8 +604,8 @@ static void *job_thread(void *arg)
 	struct gntdev *gd = j->gd;
 
 	rcu_thread_enter();
-	trace_client(j->c.ev.tid, j->c.ev.uid);
-	job_run(j, true);
+	trace_client(j->call->c.ev.tid, j->call->c.ev.uid);
+	job_end(j, job_run(j, true));
 	rcu_thread_leave();
 	__atomic_fetch_sub(&gd->copies, 1, __ATOMIC_RELEASE);
 	return NULL;
@@ -614,7 +622,7 @@ static void job_again(struct defer_item *item, bool stopping)
 	pthread_t thread;
 	int err;
 
-	trace_client(j->c.ev.tid, j->c.ev.uid);
+	trace_client(j->call->c.ev.tid, j->call->c.ev.uid);
 	if (!copy_batch(j, !stopping))
 		return;
 	__atomic_fetch_add(&j->gd->copies, 1, __ATOMIC_RELAXED);
@@ -644,7 +652,7 @@ bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms)
 
 static_assert(offsetof(struct copy_job, retry) == 0, "job_again() relies on it");
 
-static struct copy_job *job_new(struct gntdev *gd, struct request *rq)
+static struct copy_job *job_new(struct gntdev *gd, struct ioctl_call *call)
 {
 	struct copy_job *j = malloc(sizeof(*j));
 
@@ -652,49 +660,50 @@ static struct copy_job *job_new(struct gntdev *gd, struct request *rq)
 		return NULL;
 	j->retry.fn = job_again;
 	j->gd = gd;
+	j->call = call;
 	j->refused = false;
 	j->bounce = NULL;
 	j->first = j->n = j->good = 0;
 	j->count = 0;
-	caller_begin(&j->c, rq, TRACE_GRANT_COPY);
 	return j;
 }
 
 /* Rows 1 and 2. */
-static int job_start(struct copy_job *j)
+static int job_start(struct copy_job *j, const struct ioctl_gntdev_grant_copy *op)
 {
-	struct ioctl_gntdev_grant_copy op;
-	size_t pages;
+	size_t pages = j->call->c.direct ? BATCH : CALLER_AREAS_MAX;
 	int err;
 
-	err = caller_fetch(&j->c, &op, j->c.rq->arg, sizeof(op));
-	if (err || !op.count)
-		return err;
-	j->count = op.count;
-	j->segments = (uintptr_t)op.segments;
+	if (!op->count)
+		return 0;
+	j->count = op->count;
+	j->segments = (uintptr_t)op->segments;
 	/* In retry mode all statuses go out with the one answer; declared before the buffers. */
-	err = caller_expect(&j->c, j->segments, sizeof(segment_t) * (uint64_t)op.count);
+	err = caller_expect(&j->call->c, j->segments, sizeof(segment_t) * (uint64_t)op->count);
 	if (err)
 		return err;
-	pages = j->c.direct ? BATCH : CALLER_AREAS_MAX;
-	if (op.count < pages)
-		pages = op.count;
+	if (op->count < pages)
+		pages = op->count;
 	j->bounce = aligned_alloc(ABI_PAGE_SIZE, pages * ABI_PAGE_SIZE);
 	return j->bounce ? 0 : -ENOMEM;
 }
 
-void gntdev_copy(struct gntdev *gd, struct request *rq)
+int ioctl_copy(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct copy_job *j = job_new(gd, rq);
+	struct copy_job *j = job_new((struct gntdev *)dev, call);
 	int err;
 
-	if (!j) {
-		request_done(rq, -ENOMEM, NULL, 0);
-		return;
-	}
-	err = job_start(j);
-	if (err)
-		job_end(j, err);
-	else
-		job_run(j, false);
+	if (!j)
+		return -ENOMEM;
+	err = job_start(j, arg);
+	if (!err)
+		err = job_run(j, false);
+	if (err == IOCTL_KEPT)
+		return err;
+	call = job_free(j, err);
+	if (!call->kept)
+		return err;
+	/* Kept in vain: the daemon is ending, and takes no more of what waits. */
+	ioctl_end(&gntdev_ioctls, call, err);
+	return IOCTL_KEPT;
 }

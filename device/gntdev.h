@@ -2,7 +2,7 @@
 /*
  * device/gntdev.h - the device xen/gntdev: what its parts share
  *
- *   device/ioctl.c    decodes each ioctl, in the driver's order of checks
+ *   device/ioctl.c    the ioctls, in the driver's order of checks; their table
  *   device/copy.c     GRANT_COPY
  *   device/grant.c    the life of a mapping: mmap, release, notifications
  *   device/enforce.c  what the policy says to all that
@@ -24,8 +24,9 @@
 #include "client/who.h"
 #include "window/socket.h"
 
-struct caller;
 struct defer;
+struct ioctl_call;
+struct ioctl_table;
 struct windows;
 
 /* The driver's module parameter `limit`: pages in one MAP_GRANT_REF. */
@@ -100,6 +101,9 @@ void gntdev_init(struct gntdev *gd);
  */
 void gntdev_close_all(struct gntdev *gd);
 
+/* Its ioctls. */
+extern const struct ioctl_table gntdev_ioctls;
+
 /* --- device/grant.c --- */
 
 /**
@@ -135,11 +139,11 @@ void grant_finish(struct gntdev *gd, struct map *m);
 /* --- device/copy.c --- */
 
 /**
- * gntdev_copy() - GRANT_COPY
+ * ioctl_copy() - GRANT_COPY, for the table of device/ioctl.c
  *
- * Answers @rq, at once or, if a grant's page is paged out (GNTST_eagain), later.
+ * If a grant's page is paged out (GNTST_eagain) the call is kept, and answered later.
  */
-void gntdev_copy(struct gntdev *gd, struct request *rq);
+int ioctl_copy(struct device *dev, struct ioctl_call *call, void *arg);
 
 /**
  * gntdev_copies_wait() - wait for those that are being finished on threads of their own

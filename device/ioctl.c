@@ -2,8 +2,9 @@
 /*
  * device/ioctl.c - the ioctls of xen/gntdev
  *
- * Every handler follows the order of checks and the errno of gntdev-abi.md, whose section it names.
- * What clients leave uninitialised is ignored, as the driver ignores it.
+ * The table of them is near the end; device/dispatch.c runs it. Every handler follows the order of checks
+ * and the errno of gntdev-abi.md, whose section it names. What clients leave uninitialised is ignored, as
+ * the driver ignores it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "device/caller.h"
+#include "device/dispatch.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
 #include "base/log.h"
@@ -33,36 +35,33 @@ static struct gnt_open *get_open(struct gntdev *gd, const struct request *rq)
 	return open_get(gd->table, rq->fh);
 }
 
-/* Section 3, rows 1 and 2. */
-static int fetch_map_header(struct gntdev *gd, struct caller *c,
-			    struct ioctl_gntdev_map_grant_ref *op)
+/* Section 3, rows 2 and 3. The first ref has come with the header. */
+static int map_header(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	int err;
+	const struct ioctl_gntdev_map_grant_ref *op = arg;
+	struct gntdev *gd = to_gntdev(dev);
+	struct map *m;
 
-	err = caller_expect(c, c->rq->arg, sizeof(*op));
-	if (!err)
-		err = caller_fetch(c, op, c->rq->arg, sizeof(*op));
-	if (err)
-		return err;
-	c->ev.count = op->count;
-	c->ev.domid = (uint16_t)op->refs[0].domid;
-	c->ev.ref = op->refs[0].ref;
+	call->c.ev.count = op->count;
+	call->c.ev.domid = (uint16_t)op->refs[0].domid;
+	call->c.ev.ref = op->refs[0].ref;
 	if (!op->count || op->count > gd->limit)
-		return caller_why(c, -EINVAL, "count %u is not 1 to %u", op->count, gd->limit);
+		return caller_why(&call->c, -EINVAL, "count %u is not 1 to %u", op->count,
+				  gd->limit);
+	m = map_new(op->count);
+	if (!m)
+		return -ENOMEM;
+	m->born = trace_now();
+	memcpy(&m->refs[0], &op->refs[0], sizeof(m->refs[0]));
+	call->object = m;
+	call->more = (struct iovec){ &m->refs[1], (op->count - 1) * sizeof(m->refs[0]) };
 	return 0;
 }
 
-/* Row 4. The first ref came with the header. */
-static int fetch_map_refs(struct caller *c, const struct ioctl_gntdev_map_grant_ref *op,
-			  struct map *m)
+/* It was not listed. */
+static void map_drop(struct ioctl_call *call)
 {
-	int err = 0;
-
-	memcpy(&m->refs[0], &op->refs[0], sizeof(m->refs[0]));
-	if (op->count > 1)
-		err = caller_fetch(c, &m->refs[1], c->rq->arg + sizeof(*op),
-				   (op->count - 1) * sizeof(m->refs[0]));
-	return err ? err : caller_ready(c);
+	map_free(call->object);
 }
 
 /* Publish the map, if it may be; from here on others may find it, and unmap and free it. */
@@ -88,60 +87,48 @@ static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *fir
 }
 
 /*
- * Row 5: the client never learnt the index, so the slot goes again, if it is still that one: @told
- * tells it from one that got its place meanwhile.
+ * Row 5: the client never learnt the index, so the slot goes again, if it is still that one: what was
+ * told of it tells it from one that got its place meanwhile.
  */
-static void unlist_map(struct gntdev *gd, uint64_t fh, uint64_t told, uint64_t first,
-		       uint32_t count)
+static void map_undo(struct device *dev, struct ioctl_call *call, void *arg)
 {
+	const struct ioctl_gntdev_map_grant_ref *op = arg;
+	struct gntdev *gd = to_gntdev(dev);
 	enum map_end end = MAP_LOST;
 	struct gnt_open *o;
 	struct map *found = NULL;
 
 	rcu_read_enter();
-	o = open_get(gd->table, fh);
+	o = get_open(gd, call->c.rq);
 	if (o)
-		found = map_find(o, first, count);
-	if (found && __atomic_load_n(&found->told, __ATOMIC_RELAXED) == told)
+		found = map_find(o, op->index >> ABI_PAGE_SHIFT, op->count);
+	if (found && __atomic_load_n(&found->told, __ATOMIC_RELAXED) == call->note)
 		end = map_unlist(o, found);
 	rcu_read_leave();
 	if (end == MAP_DEAD)
 		grant_finish(gd, found);
 }
 
-static int ioctl_map(struct gntdev *gd, struct caller *c)
+static int ioctl_map(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct ioctl_gntdev_map_grant_ref op;
-	uint64_t told = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
+	struct ioctl_gntdev_map_grant_ref *op = arg;
+	struct gntdev *gd = to_gntdev(dev);
+	struct map *m = call->object;
 	uint64_t first = 0;
 	struct refusal r;
-	struct map *m;
 	int err;
 
-	err = fetch_map_header(gd, c, &op);
+	call->note = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
+	m->told = call->note;
+	err = list_map(gd, call->c.rq->fh, m, &first, &r);
+	if (err == -EPERM || err == -ENOSPC)
+		enforce_failed(gd, &call->c, &r);
 	if (err)
 		return err;
-	m = map_new(op.count);
-	if (!m)
-		return -ENOMEM;
-	m->told = told;
-	m->born = trace_now();
-	err = fetch_map_refs(c, &op, m);
-	if (!err)
-		err = list_map(gd, c->rq->fh, m, &first, &r);
-	if (err) {
-		if (err == -EPERM || err == -ENOSPC)
-			enforce_failed(gd, c, &r);
-		map_free(m);
-		return err;
-	}
-	op.index = first << ABI_PAGE_SHIFT;
-	c->ev.index = op.index;
-	/* Not under RCU: the client's memory may take its time (userfaultfd). */
-	err = caller_store(c, c->rq->arg, &op, sizeof(op));
-	if (err)
-		unlist_map(gd, c->rq->fh, told, first, op.count);
-	return err;
+	call->object = NULL;
+	op->index = first << ABI_PAGE_SHIFT;
+	call->c.ev.index = op->index;
+	return 0;
 }
 
 /*
@@ -183,26 +170,22 @@ static void tell_about_preload(struct gntdev *gd, const struct request *rq)
 }
 
 /* Section 6. The low 12 bits of the index are ignored, count 0 matches any. */
-static int ioctl_unmap(struct gntdev *gd, struct caller *c)
+static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct ioctl_gntdev_unmap_grant_ref op;
+	const struct ioctl_gntdev_unmap_grant_ref *op = arg;
+	struct gntdev *gd = to_gntdev(dev);
+	struct caller *c = &call->c;
 	struct gnt_open *o;
 	struct map *m = NULL;
 	enum map_end end;
 	bool without;
-	int err;
 
-	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
-	if (!err)
-		err = caller_ready(c);
-	if (err)
-		return err;
-	c->ev.index = op.index;
-	c->ev.count = op.count;
+	c->ev.index = op->index;
+	c->ev.count = op->count;
 	rcu_read_enter();
 	o = get_open(gd, c->rq);
 	if (o)
-		m = map_find(o, op.index >> ABI_PAGE_SHIFT, op.count);
+		m = map_find(o, op->index >> ABI_PAGE_SHIFT, op->count);
 	without = m && gave_up(o, m);
 	if (m) {
 		c->ev.domid = (uint16_t)m->refs[0].domid;
@@ -215,8 +198,8 @@ static int ioctl_unmap(struct gntdev *gd, struct caller *c)
 	if (end == MAP_DEAD)
 		grant_finish(gd, m);
 	if (end == MAP_LOST)
-		return caller_why(c, -ENOENT, "no map of %u pages at index 0x%" PRIx64, op.count,
-				  (uint64_t)op.index);
+		return caller_why(c, -ENOENT, "no map of %u pages at index 0x%" PRIx64, op->count,
+				  (uint64_t)op->index);
 	return 0;
 }
 
@@ -284,179 +267,133 @@ static int find_window(struct gntdev *gd, const struct request *rq, uint64_t vad
 }
 
 /* Section 7: about the caller's address space, whichever open the mapping was made through. */
-static int ioctl_get_offset(struct gntdev *gd, struct caller *c)
+static int ioctl_get_offset(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct ioctl_gntdev_get_offset_for_vaddr op;
+	struct ioctl_gntdev_get_offset_for_vaddr *op = arg;
+	struct gntdev *gd = to_gntdev(dev);
+	struct caller *c = &call->c;
 	struct window_name name;
 	int err;
 
-	err = caller_expect(c, c->rq->arg, sizeof(op));
-	if (!err)
-		err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
-	if (!err)
-		err = caller_ready(c);
-	if (err)
-		return err;
-	c->ev.index = op.vaddr;
-	err = find_window(gd, c->rq, op.vaddr, &name);
+	c->ev.index = op->vaddr;
+	err = find_window(gd, c->rq, op->vaddr, &name);
 	if (!err) {
-		op.offset = name.index;
-		op.count = name.count;
+		op->offset = name.index;
+		op->count = name.count;
 	} else if (err == -EPERM) {
-		err = offset_as_told(gd, c->rq, &op);
+		err = offset_as_told(gd, c->rq, op);
 	}
 	if (err)
 		return caller_why(c, err, "no mapping of this device ends next above 0x%" PRIx64,
-				  (uint64_t)op.vaddr);
-	return caller_store(c, c->rq->arg, &op, sizeof(op));
+				  (uint64_t)op->vaddr);
+	return 0;
 }
 
-/* Section 8: EFAULT, bad action EINVAL, bad port EINVAL, ENOENT, byte of a read-only map EINVAL. */
-static int ioctl_notify(struct gntdev *gd, struct caller *c)
+/* Set it on the map that has the byte. @port: referenced if @op says so; the reference is used up. */
+static int set_notify(struct gntdev *gd, struct caller *c,
+		      const struct ioctl_gntdev_unmap_notify *op)
 {
-	struct ioctl_gntdev_unmap_notify op;
 	struct gnt_open *o;
 	struct map *m = NULL;
-	bool event;
-	pid_t owner;
-	int err;
+	int err = -ENOENT;
 
-	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
-	if (!err)
-		err = caller_ready(c);
-	if (err)
-		return err;
-	c->ev.index = op.index;
-	if (op.action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
-		return caller_why(c, -EINVAL, "action 0x%x has unknown bits", op.action);
-	event = op.action & UNMAP_NOTIFY_SEND_EVENT;
-	/* What others than root have open may be anything: see device/winioctl.c. */
-	owner = c->rq->uid == 0 && !c->rq->hands_off ? c->rq->tid : 0;
-	err = event ? gd->hv->ops->port_get(gd->hv, op.event_channel_port, owner) : 0;
-	if (err)
-		return caller_why(c, err, "event channel %u is not bound", op.event_channel_port);
 	rcu_read_enter();
 	o = get_open(gd, c->rq);
 	if (o)
-		m = map_find_page(o, op.index >> ABI_PAGE_SHIFT);
-	if (m) {
-		err = grant_notify_set(gd, m, (uint32_t)(op.index - (m->first << ABI_PAGE_SHIFT)),
-				       op.action, op.event_channel_port);
-	} else {
-		err = -ENOENT;
-		if (event)
-			gd->hv->ops->port_put(gd->hv, op.event_channel_port);
-	}
+		m = map_find_page(o, op->index >> ABI_PAGE_SHIFT);
+	if (m)
+		err = grant_notify_set(gd, m, (uint32_t)(op->index - (m->first << ABI_PAGE_SHIFT)),
+				       op->action, op->event_channel_port);
+	else if (op->action & UNMAP_NOTIFY_SEND_EVENT)
+		gd->hv->ops->port_put(gd->hv, op->event_channel_port);
 	rcu_read_leave();
 	if (err == -ENOENT)
-		caller_why(c, err, "no map has a byte at index 0x%" PRIx64, (uint64_t)op.index);
+		caller_why(c, err, "no map has a byte at index 0x%" PRIx64, (uint64_t)op->index);
 	else if (err)
 		caller_why(c, err, "a byte in a read-only mapping cannot be cleared");
 	return err;
 }
 
-/* What preload objects ask: a token, or a whole window. */
-static void answer_preload(struct gntdev *gd, struct request *rq)
+/* Section 8: EFAULT, bad action EINVAL, bad port EINVAL, ENOENT, byte of a read-only map EINVAL. */
+static int ioctl_notify(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct token token;
+	const struct ioctl_gntdev_unmap_notify *op = arg;
+	struct gntdev *gd = to_gntdev(dev);
+	struct caller *c = &call->c;
+	pid_t owner;
+	int err = 0;
+
+	c->ev.index = op->index;
+	if (op->action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
+		return caller_why(c, -EINVAL, "action 0x%x has unknown bits", op->action);
+	/* What others than root have open may be anything: see device/winioctl.c. */
+	owner = c->rq->uid == 0 && !c->rq->hands_off ? c->rq->tid : 0;
+	if (op->action & UNMAP_NOTIFY_SEND_EVENT)
+		err = gd->hv->ops->port_get(gd->hv, op->event_channel_port, owner);
+	if (err)
+		return caller_why(c, err, "event channel %u is not bound", op->event_channel_port);
+	return set_notify(gd, c, op);
+}
+
+static int get_token(struct gntdev *gd, uint64_t fh, struct token *token)
+{
 	struct gnt_open *o;
 
 	rcu_read_enter();
-	o = get_open(gd, rq);
+	o = open_get(gd->table, fh);
 	if (o)
-		token = ((struct gntdev_open *)open_user(o))->token;
+		*token = ((struct gntdev_open *)open_user(o))->token;
 	rcu_read_leave();
-	if (!o)
-		request_done(rq, -EBADF, NULL, 0);
-	else if (rq->cmd == WINDOW_TOKEN)
-		token_answer(rq, &token, rq->fh, winsock_path(gd->winsock));
-	else
-		winioctl_mmap(rq, &token, rq->fh, gd->winsock);
+	return o ? 0 : -EBADF;
 }
 
-struct handler {
-	uint32_t cmd;
-	enum trace_op op;
-	int (*fn)(struct gntdev *gd, struct caller *c);
+static int ioctl_token(struct device *dev, struct ioctl_call *call, void *arg)
+{
+	struct gntdev *gd = to_gntdev(dev);
+	struct token token;
+	int err = get_token(gd, call->c.rq->fh, &token);
+
+	return err ? err : token_answer(&call->c, arg, &token, winsock_path(gd->winsock));
+}
+
+static int ioctl_window(struct device *dev, struct ioctl_call *call, void *arg)
+{
+	struct gntdev *gd = to_gntdev(dev);
+	struct token token;
+	int err = get_token(gd, call->c.rq->fh, &token);
+
+	return err ? err : winioctl_mmap(call->c.rq, arg, &token, gd->winsock);
+}
+
+/*
+ * SET_MAX_GRANTS is in the driver's header and not in the driver: libxengnttab expects ENOTTY. Of the
+ * dma-buf calls not even that much is expected.
+ */
+static const struct ioctl_row rows[] = {
+	{ IOCTL_CMD(IOCTL_GNTDEV_MAP_GRANT_REF), TRACE_MAP_GRANT_REF, "MAP_GRANT_REF",
+	  .flags = IOCTL_BACK | IOCTL_MORE_IN, .fn = ioctl_map, .more = map_header,
+	  .undo = map_undo, .drop = map_drop },
+	{ IOCTL_CMD(IOCTL_GNTDEV_UNMAP_GRANT_REF), TRACE_UNMAP_GRANT_REF, "UNMAP_GRANT_REF",
+	  .fn = ioctl_unmap },
+	{ IOCTL_CMD(IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR), TRACE_GET_OFFSET_FOR_VADDR,
+	  "GET_OFFSET_FOR_VADDR", .flags = IOCTL_BACK, .fn = ioctl_get_offset },
+	{ IOCTL_CMD(IOCTL_GNTDEV_SET_UNMAP_NOTIFY), TRACE_SET_UNMAP_NOTIFY, "SET_UNMAP_NOTIFY",
+	  .fn = ioctl_notify },
+	{ IOCTL_CMD(IOCTL_GNTDEV_GRANT_COPY), TRACE_GRANT_COPY, "GRANT_COPY",
+	  .flags = IOCTL_READS_ON, .fn = ioctl_copy },
+	{ IOCTL_CMD(IOCTL_GNTDEV_SET_MAX_GRANTS), TRACE_OTHER_IOCTL, "SET_MAX_GRANTS",
+	  .flags = IOCTL_UNTOLD },
+	{ IOCTL_CMD(WINDOW_TOKEN), TRACE_PRELOAD, "WINDOW_TOKEN",
+	  .flags = IOCTL_BACK | IOCTL_UNTOLD, .fn = ioctl_token },
+	{ IOCTL_CMD(WINDOW_MMAP), TRACE_PRELOAD, "WINDOW_MMAP",
+	  .flags = IOCTL_DIRECT | IOCTL_UNTOLD, .fn = ioctl_window },
 };
 
-static const struct handler handlers[] = {
-	{ IOCTL_GNTDEV_MAP_GRANT_REF, TRACE_MAP_GRANT_REF, ioctl_map },
-	{ IOCTL_GNTDEV_UNMAP_GRANT_REF, TRACE_UNMAP_GRANT_REF, ioctl_unmap },
-	{ IOCTL_GNTDEV_GET_OFFSET_FOR_VADDR, TRACE_GET_OFFSET_FOR_VADDR, ioctl_get_offset },
-	{ IOCTL_GNTDEV_SET_UNMAP_NOTIFY, TRACE_SET_UNMAP_NOTIFY, ioctl_notify },
-};
-
-/* What an errno means where the handler has not said more. */
-static const char *reason(const struct caller *c, int err)
-{
-	if (c->why[0])
-		return c->why;
-	switch (err) {
-	case -EFAULT:
-		return "its memory cannot be read or written";
-	case -ENOMEM:
-		return "out of memory, or more than the 128 KiB that the kernel copies for a "
-		       "caller "
-		       "whose memory the daemon cannot reach";
-	case -EBADF:
-		return "the descriptor is being closed";
-	default:
-		return strerror(-err);
-	}
-}
-
-static void run_handler(struct gntdev *gd, const struct handler *h, struct request *rq)
-{
-	uint64_t arg = rq->arg;
-	struct caller c;
-	int err;
-
-	caller_begin(&c, rq, h->op);
-	err = h->fn(gd, &c);
-	caller_end(&c, err);
-	if (err < 0)
-		caller_failed(&c, err, "%s(0x%" PRIx64 "): %s (%s)", trace_op_name(h->op), arg,
-			      reason(&c, err), strerrorname_np(-err));
-}
-
-/* Section 2: no compat ioctls, no SET_MAX_GRANTS, no dma-buf; the command word is matched whole. */
-static void not_implemented(struct request *rq)
-{
-	uint32_t cmd = rq->cmd;
-	bool compat = rq->compat;
-	struct caller c;
-
-	caller_begin(&c, rq, TRACE_OTHER_IOCTL);
-	caller_end(&c, -ENOTTY);
-	if (compat)
-		caller_failed(&c, -ENOTTY,
-			      "ioctl 0x%08x from a 32-bit program: the driver has none (ENOTTY)",
-			      cmd);
-	else if (cmd != IOCTL_GNTDEV_SET_MAX_GRANTS)
-		caller_failed(&c, -ENOTTY, "ioctl 0x%08x: not one of this device (ENOTTY)", cmd);
-}
+const struct ioctl_table gntdev_ioctls = { .row = rows, .n = sizeof(rows) / sizeof(rows[0]) };
 
 static void gntdev_ioctl(struct device *dev, struct request *rq)
 {
-	struct gntdev *gd = to_gntdev(dev);
-
-	if (rq->compat) {
-		not_implemented(rq);
-		return;
-	}
-	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
-		if (handlers[i].cmd == rq->cmd) {
-			run_handler(gd, &handlers[i], rq);
-			return;
-		}
-	}
-	if (rq->cmd == IOCTL_GNTDEV_GRANT_COPY)
-		gntdev_copy(gd, rq);
-	else if (rq->cmd == WINDOW_TOKEN || rq->cmd == WINDOW_MMAP)
-		answer_preload(gd, rq);
-	else
-		not_implemented(rq);
+	ioctl_dispatch(&gntdev_ioctls, dev, rq);
 }
 
 /* One that nobody knows of. */

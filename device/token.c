@@ -28,39 +28,20 @@ int token_new(struct token *t, int flags)
 	return n == sizeof(t->secret) ? 0 : -EIO;
 }
 
-static int answer(struct caller *c, const struct token *t, uint64_t open_id, const char *socket)
+int token_answer(const struct caller *c, struct window_token *w, const struct token *t,
+		 const char *socket)
 {
-	struct window_token w;
-	int err;
-
-	err = caller_expect(c, c->rq->arg, sizeof(w));
-	if (!err)
-		err = caller_fetch(c, &w, c->rq->arg, sizeof(w));
-	if (!err)
-		err = caller_ready(c);
-	if (err)
-		return err;
-	if (w.magic != WINDOW_MAGIC || w.version != WINDOW_VERSION)
+	if (w->magic != WINDOW_MAGIC || w->version != WINDOW_VERSION)
 		return -ENOTTY;
-	memset(&w, 0, sizeof(w));
-	w.magic = WINDOW_MAGIC;
-	w.version = WINDOW_VERSION;
-	w.flags = c->direct ? 0 : WINDOW_TELL_VADDR;
-	w.open_id = open_id;
-	memcpy(w.secret, t->secret, sizeof(w.secret));
+	memset(w, 0, sizeof(*w));
+	w->magic = WINDOW_MAGIC;
+	w->version = WINDOW_VERSION;
+	w->flags = c->direct ? 0 : WINDOW_TELL_VADDR;
+	w->open_id = c->rq->fh;
+	memcpy(w->secret, t->secret, sizeof(w->secret));
 	/* The socket's path was bound, so it fits a sockaddr_un, which is as long as this. */
-	strncpy(w.socket, socket, sizeof(w.socket) - 1);
-	return caller_store(c, c->rq->arg, &w, sizeof(w));
-}
-
-void token_answer(struct request *rq, const struct token *t, uint64_t open_id, const char *socket)
-{
-	struct caller c;
-	int err;
-
-	caller_begin(&c, rq, TRACE_PRELOAD);
-	err = answer(&c, t, open_id, socket);
-	caller_end(&c, err);
+	strncpy(w->socket, socket, sizeof(w->socket) - 1);
+	return 0;
 }
 
 bool token_check(const struct token *t, const struct window_request *rq)

@@ -8,8 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/request.h"
 #include "abi/winproto.h"
+
+struct caller;
 
 /**
  * struct token - what is known of an open
@@ -31,16 +32,17 @@ struct token {
 int token_new(struct token *t, int flags);
 
 /**
- * token_answer() - answer a WINDOW_TOKEN ioctl
- * @rq:      the request; answered when this returns
- * @t:       the token of the open it came through
- * @open_id: what the client is to say
- * @socket:  path of the device's window socket
+ * token_answer() - carry out a WINDOW_TOKEN ioctl
+ * @c:      who asks, through which open
+ * @w:      the argument: in, and what is written back
+ * @t:      the token of that open
+ * @socket: path of the device's window socket
  *
- * -ENOTTY goes to a caller that is not a preload object of this version (so an unrelated program
- * that tries the number sees what the kernel's driver would say), -EFAULT for bad memory.
+ * Return: 0; -ENOTTY to a caller that is not a preload object of this version (so an unrelated program
+ * that tries the number sees what the kernel's driver would say).
  */
-void token_answer(struct request *rq, const struct token *t, uint64_t open_id, const char *socket);
+int token_answer(const struct caller *c, struct window_token *w, const struct token *t,
+		 const char *socket);
 
 /**
  * token_check() - whether a window request bears this token

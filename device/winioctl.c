@@ -15,7 +15,6 @@
  * take time, so nothing is taken while another client holds up a worker (hands_off).
  */
 #include "device/winioctl.h"
-#include "report/trace.h"
 
 #include <errno.h>
 #include <linux/kcmp.h>
@@ -23,7 +22,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* Whether a thread belongs to the process that the client says it is, and has its descriptors. */
@@ -64,51 +62,44 @@ static int take_descriptor(pid_t pid, int fd)
 	return taken;
 }
 
-/* Return: 0 if the answer goes through the client's socket; -errno. */
-static int take_over(struct request *rq, const struct token *t, uint64_t open_id,
-		     struct winsock *ws)
+/* Return: a socket that the answer can go through, or -errno. */
+static int take_socket(struct request *rq, const struct window_mmap *wm)
 {
-	struct window_mmap wm;
-	struct iovec local = { &wm, sizeof(wm) };
-	struct iovec remote = { (void *)(uintptr_t)rq->arg, sizeof(wm) };
 	int sock;
 
-	/*
-	 * Taking a file that the client serves itself by FUSE, and closing it, would hold a worker as
-	 * long as the client likes, in a sleep that nothing ends. So others than root connect.
-	 */
-	if (!rq->tid || rq->uid != 0 || rq->hands_off ||
-	    process_vm_readv(rq->tid, &local, 1, &remote, 1, 0) != sizeof(wm))
+	if (!is_thread_of(rq->tid, (pid_t)wm->pid))
 		return -EOPNOTSUPP;
-	if (wm.rq.magic != WINDOW_MAGIC || wm.rq.version != WINDOW_VERSION)
-		return -ENOTTY;
-	if (!is_thread_of(rq->tid, (pid_t)wm.pid))
-		return -EOPNOTSUPP;
-	sock = take_descriptor((pid_t)wm.pid, wm.sock);
+	sock = take_descriptor((pid_t)wm->pid, wm->sock);
 	if (sock < 0)
 		return -EOPNOTSUPP;
 	if (!rq->ops->waiting(rq)) {
 		close(sock);
 		return -ECONNABORTED;
 	}
-	if (!is_clients_own(sock, (pid_t)wm.pid)) {
+	if (!is_clients_own(sock, (pid_t)wm->pid)) {
 		close(sock);
 		return -EOPNOTSUPP;
 	}
-	wm.rq.open_id = open_id;
-	memcpy(wm.rq.secret, t->secret, sizeof(wm.rq.secret));
-	return winsock_adopt(ws, sock, (pid_t)wm.pid, rq->uid, &wm.rq) ? -EOPNOTSUPP : 0;
+	return sock;
 }
 
-void winioctl_mmap(struct request *rq, const struct token *t, uint64_t open_id, struct winsock *ws)
+int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token *t,
+		  struct winsock *ws)
 {
-	struct trace_event ev;
+	int sock;
 
-	trace_client(rq->tid, rq->uid);
-	ev = trace_begin(TRACE_PRELOAD);
-	ev.open_id = open_id;
-	ev.index = rq->arg;
-	ev.result = take_over(rq, t, open_id, ws);
-	request_done(rq, ev.result, NULL, 0);
-	trace_end(&ev);
+	/*
+	 * Taking a file that the client serves itself by FUSE, and closing it, would hold a worker as
+	 * long as the client likes, in a sleep that nothing ends. So others than root connect.
+	 */
+	if (rq->uid != 0)
+		return -EOPNOTSUPP;
+	if (wm->rq.magic != WINDOW_MAGIC || wm->rq.version != WINDOW_VERSION)
+		return -ENOTTY;
+	sock = take_socket(rq, wm);
+	if (sock < 0)
+		return sock;
+	wm->rq.open_id = rq->fh;
+	memcpy(wm->rq.secret, t->secret, sizeof(wm->rq.secret));
+	return winsock_adopt(ws, sock, (pid_t)wm->pid, rq->uid, &wm->rq) ? -EOPNOTSUPP : 0;
 }

@@ -5,23 +5,24 @@
 #ifndef DEVICE_WINIOCTL_H
 #define DEVICE_WINIOCTL_H
 
-#include <stdint.h>
-
+#include "abi/winproto.h"
 #include "client/request.h"
 #include "device/token.h"
 #include "window/socket.h"
 
 /**
- * winioctl_mmap() - take the client's socket, and have its request answered there
- * @rq:      the request; answered when this returns, with 0 if the socket has or will get the answer
- * @t:       the token of the open it came through
- * @open_id: of that open
- * @ws:      the device's window socket, which goes on as if the client had connected
+ * winioctl_mmap() - carry out a WINDOW_MMAP ioctl: take the client's socket, have it answered there
+ * @rq: the request, of a caller whose memory can be reached (IOCTL_DIRECT)
+ * @wm: its argument; used up
+ * @t:  the token of the open it came through
+ * @ws: the device's window socket, which goes on as if the client had connected
  *
- * -EOPNOTSUPP if this way is not open to that client: it is to connect.
+ * Return: 0 if the socket has or will get the answer; -EOPNOTSUPP if this way is not open to that client: it
+ * is to connect; -ENOTTY if it is no preload object of this version; -ECONNABORTED.
  *
  * Worker threads, registered with RCU, not under RCU.
  */
-void winioctl_mmap(struct request *rq, const struct token *t, uint64_t open_id, struct winsock *ws);
+int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token *t,
+		  struct winsock *ws);
 
 #endif /* DEVICE_WINIOCTL_H */

@@ -2,11 +2,8 @@
 /*
  * machine/gntalloc.c - the device xen/gntalloc on the simulated hypervisor
  *
- * A page that a client allocates is a frame of the simulated domain, granted at once. It has users:
- * the open that allocated it, until DEALLOC_GREF or release, and each window that shows it. When
- * the last one goes, the page's notification fires and the grant ends: now, or, if another domain
- * has it mapped, when that unmaps it (sim_revoke_later()); the frame goes with the grant. The page
- * ceases to count towards the limit when its users have gone, as with the driver.
+ * A page that a client allocates (machine/pages.c) has users: the open that allocated it, until
+ * DEALLOC_GREF or release, and each window that shows it. When the last one goes, it ends.
  *
  * As in the driver an index is the running sum of all pages that the open ever allocated, so it is
  * never used twice, and any run of pages that are still there can be mapped or deallocated, across
@@ -29,30 +26,28 @@
 #include <urcu/list.h>
 
 #include "abi/ioctl.h"
-#include "device/caller.h"
+#include "device/dispatch.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/rcu.h"
 #include "device/token.h"
 #include "window/window.h"
 #include "device/winioctl.h"
+#include "machine/pages.h"
 
 /**
  * struct gntalloc - the device
  * @dev:   first, so that a struct device leads back here
  * @opens: struct alloc_open by fh; looked up and changed under @lock
- * @pages: allocated, or promised to an allocation under way
+ * @pages: of all opens and windows, under @lock
  */
 struct gntalloc {
 	struct device dev;
-	struct sim *sim;
 	struct windows *windows;
 	struct winsock *winsock;
-	uint16_t domid;
-	uint32_t limit;
 	pthread_mutex_t lock;
 	struct ids *opens;
-	uint32_t pages;
+	struct pages pages;
 };
 
 /**
@@ -64,26 +59,6 @@ struct alloc_open {
 	struct token token;
 	struct cds_list_head pages;
 	uint64_t next;
-};
-
-/**
- * struct page - a page that is granted
- * @node:   in its open's list, while it is in one
- * @index:  as the client knows it, bytes
- * @users:  its open, and windows
- * @action: of its notification, UNMAP_NOTIFY_*
- * @byte:   to be cleared, in the page
- * @port:   to send an event on; referenced while @action says so
- */
-struct page {
-	struct cds_list_head node;
-	uint64_t index;
-	uint32_t users;
-	uint32_t frame;
-	uint32_t ref;
-	uint32_t action;
-	uint32_t byte;
-	uint32_t port;
 };
 
 /**
@@ -100,89 +75,6 @@ struct alloc_window {
 static struct gntalloc *to_gntalloc(struct device *dev)
 {
 	return (struct gntalloc *)dev;
-}
-
-/* --- pages. Under the lock, all of them ----------------------------------------------------------- */
-
-static void drop_event(struct gntalloc *ga, struct page *p)
-{
-	if (p->action & UNMAP_NOTIFY_SEND_EVENT)
-		sim_port_put(ga->sim, ga->domid, p->port);
-}
-
-static void notify(struct gntalloc *ga, struct page *p)
-{
-	const uint8_t zero = 0;
-	int err;
-
-	if (p->action & UNMAP_NOTIFY_CLEAR_BYTE)
-		sim_frame_write(ga->sim, p->frame, p->byte, &zero, sizeof(zero));
-	if (p->action & UNMAP_NOTIFY_SEND_EVENT) {
-		err = sim_port_send(ga->sim, ga->domid, p->port);
-		if (err)
-			log_warn("%s: notification on event channel %u was not sent: %s",
-				 ga->dev.name, p->port, strerror(-err));
-	}
-	drop_event(ga, p);
-}
-
-/* The last user has gone. */
-static void page_end(struct gntalloc *ga, struct page *p)
-{
-	notify(ga, p);
-	sim_revoke_later(ga->sim, ga->domid, p->ref, true);
-	ga->pages--;
-	free(p);
-}
-
-static void page_put(struct gntalloc *ga, struct page *p)
-{
-	if (!--p->users)
-		page_end(ga, p);
-}
-
-/* Its open lets go of it. */
-static void page_unlist(struct gntalloc *ga, struct page *p)
-{
-	cds_list_del(&p->node);
-	page_put(ga, p);
-}
-
-/* The page after @p of its open, or the first. Return: NULL if there is none. */
-static struct page *page_after(const struct alloc_open *o, const struct page *p)
-{
-	const struct cds_list_head *at = p ? p->node.next : o->pages.next;
-
-	return at == &o->pages ? NULL : cds_list_entry(at, struct page, node);
-}
-
-/*
- * find_pages() - the first of @count pages in a row
- *
- * Return: NULL if not all are there, or @count is 0.
- */
-static struct page *find_pages(const struct alloc_open *o, uint64_t index, uint64_t count)
-{
-	struct page *p = page_after(o, NULL), *first;
-
-	while (p && p->index != index)
-		p = page_after(o, p);
-	first = p;
-	for (uint64_t i = 0; i < count; i++, p = page_after(o, p))
-		if (!p || p->index != index + i * ABI_PAGE_SIZE)
-			return NULL;
-	return count ? first : NULL;
-}
-
-static void unlist_pages(struct gntalloc *ga, const struct alloc_open *o, struct page *first,
-			 uint64_t count)
-{
-	struct page *next;
-
-	for (; first && count; count--, first = next) {
-		next = page_after(o, first);
-		page_unlist(ga, first);
-	}
 }
 
 /* --- opens ----------------------------------------------------------------------------------------- */
@@ -227,7 +119,7 @@ static void gntalloc_release(struct device *dev, uint64_t fh)
 	pthread_mutex_lock(&ga->lock);
 	o = ids_remove(ga->opens, fh);
 	if (o)
-		unlist_pages(ga, o, page_after(o, NULL), UINT64_MAX);
+		pages_unlist(&ga->pages, &o->pages, page_after(&o->pages, NULL), UINT64_MAX);
 	pthread_mutex_unlock(&ga->lock);
 	/* Whoever looks it up looks under the lock, after it was removed: nobody has it. */
 	free(o);
@@ -245,89 +137,26 @@ static size_t alloc_size(uint32_t count)
 		       : sizeof(struct ioctl_gntalloc_alloc_gref);
 }
 
-/* Under the lock. Return: whether @count more pages are within the limit, which then are counted. */
-static bool promise(struct gntalloc *ga, uint32_t count)
-{
-	if (ga->pages > ga->limit || count > ga->limit - ga->pages)
-		return false;
-	ga->pages += count;
-	return true;
-}
-
-/* A frame of ours becomes a granted page of the open. */
-static int page_add(struct gntalloc *ga, struct alloc_open *o,
-		    const struct ioctl_gntalloc_alloc_gref *op, uint32_t i, uint32_t frame)
-{
-	struct page *p = calloc(1, sizeof(*p));
-	int err;
-
-	if (!p)
-		return -ENOMEM;
-	err = sim_grant(ga->sim, ga->domid, op->domid, frame, !(op->flags & GNTALLOC_FLAG_WRITABLE),
-			&p->ref);
-	if (err) {
-		free(p);
-		return err;
-	}
-	p->index = op->index + i * ABI_PAGE_SIZE;
-	p->users = 1;
-	p->frame = frame;
-	cds_list_add_tail(&p->node, &o->pages);
-	return 0;
-}
-
-/* Under the lock, with @count pages promised: all or none. The index is used up in any case. */
-static int pages_add(struct gntalloc *ga, struct alloc_open *o,
-		     struct ioctl_gntalloc_alloc_gref *op, uint32_t *frames)
-{
-	uint32_t i;
-	int err;
-
-	op->index = o->next;
-	o->next += op->count * ABI_PAGE_SIZE;
-	if (!op->count)
-		return 0;
-	err = sim_frames_alloc(ga->sim, ga->domid, op->count, frames);
-	if (err) {
-		ga->pages -= op->count;
-		return err;
-	}
-	for (i = 0; i < op->count; i++) {
-		err = page_add(ga, o, op, i, frames[i]);
-		if (err)
-			break;
-	}
-	if (!err)
-		return 0;
-	sim_frames_free(ga->sim, ga->domid, frames + i, op->count - i);
-	ga->pages -= op->count - i;
-	if (i)
-		unlist_pages(ga, o, find_pages(o, op->index, i), i);
-	return err;
-}
-
 /*
  * alloc() - allocate and grant
- * @op:   the header; index out
+ * @op:   the header; index out: within the limit it is used up in any case
  * @refs: room for op->count; out
  */
 static int alloc(struct gntalloc *ga, uint64_t fh, struct ioctl_gntalloc_alloc_gref *op,
 		 uint32_t *refs)
 {
 	struct alloc_open *o;
-	struct page *p;
 	int err = -EBADF;
 
 	pthread_mutex_lock(&ga->lock);
 	o = get_open(ga, fh);
-	if (o && !promise(ga, op->count))
+	if (o && !pages_promise(&ga->pages, op->count)) {
 		err = -ENOSPC;
-	else if (o)
-		err = pages_add(ga, o, op, refs);
-	/* What were frames become refs. */
-	p = err || !op->count ? NULL : find_pages(o, op->index, op->count);
-	for (uint32_t i = 0; p && i < op->count; i++, p = page_after(o, p))
-		refs[i] = p->ref;
+	} else if (o) {
+		op->index = o->next;
+		o->next += op->count * ABI_PAGE_SIZE;
+		err = pages_add(&ga->pages, &o->pages, op, refs);
+	}
 	pthread_mutex_unlock(&ga->lock);
 	return err;
 }
@@ -341,138 +170,119 @@ static int dealloc(struct gntalloc *ga, uint64_t fh, uint64_t index, uint32_t co
 	pthread_mutex_lock(&ga->lock);
 	o = get_open(ga, fh);
 	if (o)
-		p = find_pages(o, index, count);
+		p = pages_find(&o->pages, index, count);
 	if (p)
-		unlist_pages(ga, o, p, count);
+		pages_unlist(&ga->pages, &o->pages, p, count);
 	pthread_mutex_unlock(&ga->lock);
 	return p ? 0 : -EINVAL;
 }
 
-/* Everything between the arguments and the answer. @buf: of alloc_size(). */
-static int alloc_and_store(struct gntalloc *ga, struct caller *c, unsigned char *buf)
+/*
+ * The driver's order: header EFAULT, count ENOSPC, ENOMEM, total ENOSPC, ENOMEM, EFAULT.
+ *
+ * The object is the whole argument: the ids begin within the fixed part.
+ */
+static int alloc_header(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct ioctl_gntalloc_alloc_gref *op = (struct ioctl_gntalloc_alloc_gref *)buf;
-	size_t rest = alloc_size(op->count) - sizeof(*op);
-	uint32_t *refs = (uint32_t *)(buf + ABI_ALLOC_GREFS_OFFSET);
-	int err;
+	const struct ioctl_gntalloc_alloc_gref *op = arg;
+	unsigned char *whole;
 
-	err = rest ? caller_expect(c, c->rq->arg + sizeof(*op), rest) : 0;
-	if (!err)
-		err = caller_ready(c);
-	if (!err)
-		err = alloc(ga, c->rq->fh, op, refs);
-	if (err)
-		return err;
-	err = caller_store(c, c->rq->arg, buf, sizeof(*op));
-	if (!err && rest)
-		err = caller_store(c, c->rq->arg + sizeof(*op), buf + sizeof(*op), rest);
-	if (err && op->count)
-		dealloc(ga, c->rq->fh, op->index, op->count);
+	if (op->count > to_gntalloc(dev)->pages.limit)
+		return -ENOSPC;
+	whole = calloc(1, alloc_size(op->count));
+	if (!whole)
+		return -ENOMEM;
+	memcpy(whole, op, sizeof(*op));
+	call->object = whole;
+	call->more = (struct iovec){ whole + sizeof(*op), alloc_size(op->count) - sizeof(*op) };
+	return 0;
+}
+
+static void alloc_drop(struct ioctl_call *call)
+{
+	free(call->object);
+}
+
+static int ioctl_alloc(struct device *dev, struct ioctl_call *call, void *arg)
+{
+	unsigned char *whole = call->object;
+	int err = alloc(to_gntalloc(dev), call->c.rq->fh, (struct ioctl_gntalloc_alloc_gref *)whole,
+			(uint32_t *)(whole + ABI_ALLOC_GREFS_OFFSET));
+
+	memcpy(arg, whole, sizeof(struct ioctl_gntalloc_alloc_gref));
 	return err;
 }
 
-/* The driver's order: header EFAULT, count ENOSPC, ENOMEM, total ENOSPC, ENOMEM, EFAULT. */
-static int ioctl_alloc(struct gntalloc *ga, struct caller *c)
+static void alloc_undo(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct ioctl_gntalloc_alloc_gref op;
-	unsigned char *buf;
-	int err;
+	const struct ioctl_gntalloc_alloc_gref *op = arg;
 
-	err = caller_expect(c, c->rq->arg, sizeof(op));
-	if (!err)
-		err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
-	if (err)
-		return err;
-	if (op.count > ga->limit)
-		return -ENOSPC;
-	buf = calloc(1, alloc_size(op.count));
-	if (!buf)
-		return -ENOMEM;
-	memcpy(buf, &op, sizeof(op));
-	err = alloc_and_store(ga, c, buf);
-	free(buf);
-	return err;
+	if (op->count)
+		dealloc(to_gntalloc(dev), call->c.rq->fh, op->index, op->count);
 }
 
 /* --- DEALLOC_GREF, SET_UNMAP_NOTIFY -------------------------------------------------------------------- */
 
-static int ioctl_dealloc(struct gntalloc *ga, struct caller *c)
+static int ioctl_dealloc(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct ioctl_gntalloc_dealloc_gref op;
-	int err;
+	const struct ioctl_gntalloc_dealloc_gref *op = arg;
 
-	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
-	if (!err)
-		err = caller_ready(c);
-	if (err)
-		return err;
-	return dealloc(ga, c->rq->fh, op.index, op.count);
-}
-
-/* Under the lock. The new port is referenced before the old one is dropped: it may be the same. */
-static int page_notify(struct gntalloc *ga, struct page *p,
-		       const struct ioctl_gntalloc_unmap_notify *op)
-{
-	if (op->action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
-		return -EINVAL;
-	if (op->action & UNMAP_NOTIFY_SEND_EVENT &&
-	    sim_port_get(ga->sim, ga->domid, op->event_channel_port))
-		return -EINVAL;
-	drop_event(ga, p);
-	p->action = op->action;
-	p->byte = op->index & (ABI_PAGE_SIZE - 1);
-	p->port = op->event_channel_port;
-	return 0;
+	return dealloc(to_gntalloc(dev), call->c.rq->fh, op->index, op->count);
 }
 
 /* The driver's order, not that of gntdev: EFAULT, ENOENT, action EINVAL, port EINVAL. */
-static int ioctl_notify(struct gntalloc *ga, struct caller *c)
+static int ioctl_notify(struct device *dev, struct ioctl_call *call, void *arg)
 {
-	struct ioctl_gntalloc_unmap_notify op;
+	const struct ioctl_gntalloc_unmap_notify *op = arg;
+	struct gntalloc *ga = to_gntalloc(dev);
 	struct alloc_open *o;
 	struct page *p = NULL;
 	int err;
 
-	err = caller_fetch(c, &op, c->rq->arg, sizeof(op));
-	if (!err)
-		err = caller_ready(c);
-	if (err)
-		return err;
 	pthread_mutex_lock(&ga->lock);
-	o = get_open(ga, c->rq->fh);
+	o = get_open(ga, call->c.rq->fh);
 	if (o)
-		p = find_pages(o, op.index & ~(ABI_PAGE_SIZE - 1), 1);
-	err = p ? page_notify(ga, p, &op) : -ENOENT;
+		p = pages_find(&o->pages, op->index & ~(ABI_PAGE_SIZE - 1), 1);
+	err = p ? page_notify(&ga->pages, p, op) : -ENOENT;
 	pthread_mutex_unlock(&ga->lock);
 	return err;
 }
 
 /* --- ioctls in general ---------------------------------------------------------------------------- */
 
-/* What preload objects ask: a token, or a whole window. */
-static void answer_preload(struct gntalloc *ga, struct request *rq)
+static int get_token(struct gntalloc *ga, uint64_t fh, struct token *token)
 {
-	struct token token;
 	struct alloc_open *o;
 
 	pthread_mutex_lock(&ga->lock);
-	o = get_open(ga, rq->fh);
+	o = get_open(ga, fh);
 	if (o)
-		token = o->token;
+		*token = o->token;
 	pthread_mutex_unlock(&ga->lock);
-	if (!o)
-		request_done(rq, -EBADF, NULL, 0);
-	else if (rq->cmd == WINDOW_TOKEN)
-		token_answer(rq, &token, rq->fh, winsock_path(ga->winsock));
-	else
-		winioctl_mmap(rq, &token, rq->fh, ga->winsock);
+	return o ? 0 : -EBADF;
+}
+
+static int ioctl_token(struct device *dev, struct ioctl_call *call, void *arg)
+{
+	struct gntalloc *ga = to_gntalloc(dev);
+	struct token token;
+	int err = get_token(ga, call->c.rq->fh, &token);
+
+	return err ? err : token_answer(&call->c, arg, &token, winsock_path(ga->winsock));
+}
+
+static int ioctl_window(struct device *dev, struct ioctl_call *call, void *arg)
+{
+	struct gntalloc *ga = to_gntalloc(dev);
+	struct token token;
+	int err = get_token(ga, call->c.rq->fh, &token);
+
+	return err ? err : winioctl_mmap(call->c.rq, arg, &token, ga->winsock);
 }
 
 static const char *reason(int err)
 {
 	switch (err) {
-	case -EFAULT:
-		return "the argument's memory cannot be read or written";
 	case -ENOENT:
 		return "no such page on this descriptor";
 	case -ENOSPC:
@@ -482,62 +292,31 @@ static const char *reason(int err)
 	case -EINVAL:
 		return "a field is out of range, or names nothing of ours";
 	default:
-		return strerror(-err);
+		return NULL;
 	}
 }
 
-struct handler {
-	uint32_t cmd;
-	const char *name;
-	int (*fn)(struct gntalloc *ga, struct caller *c);
+static const struct ioctl_row rows[] = {
+	{ IOCTL_CMD(IOCTL_GNTALLOC_ALLOC_GREF), TRACE_OTHER_IOCTL, "ALLOC_GREF",
+	  .flags = IOCTL_BACK | IOCTL_MORE_BACK, .fn = ioctl_alloc, .more = alloc_header,
+	  .undo = alloc_undo, .drop = alloc_drop },
+	{ IOCTL_CMD(IOCTL_GNTALLOC_DEALLOC_GREF), TRACE_OTHER_IOCTL, "DEALLOC_GREF",
+	  .fn = ioctl_dealloc },
+	{ IOCTL_CMD(IOCTL_GNTALLOC_SET_UNMAP_NOTIFY), TRACE_OTHER_IOCTL, "SET_UNMAP_NOTIFY",
+	  .fn = ioctl_notify },
+	{ IOCTL_CMD(WINDOW_TOKEN), TRACE_PRELOAD, "WINDOW_TOKEN",
+	  .flags = IOCTL_BACK | IOCTL_UNTOLD, .fn = ioctl_token },
+	{ IOCTL_CMD(WINDOW_MMAP), TRACE_PRELOAD, "WINDOW_MMAP",
+	  .flags = IOCTL_DIRECT | IOCTL_UNTOLD, .fn = ioctl_window },
 };
 
-static const struct handler handlers[] = {
-	{ IOCTL_GNTALLOC_ALLOC_GREF, "ALLOC_GREF", ioctl_alloc },
-	{ IOCTL_GNTALLOC_DEALLOC_GREF, "DEALLOC_GREF", ioctl_dealloc },
-	{ IOCTL_GNTALLOC_SET_UNMAP_NOTIFY, "SET_UNMAP_NOTIFY", ioctl_notify },
+static const struct ioctl_table ioctls = {
+	.row = rows, .n = sizeof(rows) / sizeof(rows[0]), .reason = reason, .named = true
 };
 
-static void run_handler(struct gntalloc *ga, const struct handler *h, struct request *rq)
-{
-	uint64_t arg = rq->arg;
-	struct caller c;
-	int err;
-
-	caller_begin(&c, rq, TRACE_OTHER_IOCTL);
-	err = h->fn(ga, &c);
-	caller_end(&c, err);
-	if (err < 0)
-		caller_failed(&c, err, "%s: %s(0x%" PRIx64 "): %s (%s)", ga->dev.name, h->name, arg,
-			      reason(err), strerrorname_np(-err));
-}
-
-static void not_implemented(struct gntalloc *ga, struct request *rq)
-{
-	uint32_t cmd = rq->cmd;
-	struct caller c;
-
-	caller_begin(&c, rq, TRACE_OTHER_IOCTL);
-	caller_end(&c, -ENOTTY);
-	caller_failed(&c, -ENOTTY, "%s: ioctl 0x%08x: not one of this device (ENOTTY)",
-		      ga->dev.name, cmd);
-}
-
-/* As the driver: none for 32-bit callers, and the command word is matched whole. */
 static void gntalloc_ioctl(struct device *dev, struct request *rq)
 {
-	struct gntalloc *ga = to_gntalloc(dev);
-
-	for (size_t i = 0; !rq->compat && i < sizeof(handlers) / sizeof(handlers[0]); i++) {
-		if (handlers[i].cmd == rq->cmd) {
-			run_handler(ga, &handlers[i], rq);
-			return;
-		}
-	}
-	if (!rq->compat && (rq->cmd == WINDOW_TOKEN || rq->cmd == WINDOW_MMAP))
-		answer_preload(ga, rq);
-	else
-		not_implemented(ga, rq);
+	ioctl_dispatch(&ioctls, dev, rq);
 }
 
 /* --- mmap ------------------------------------------------------------------------------------------- */
@@ -548,7 +327,7 @@ static void window_end(struct alloc_window *win)
 
 	pthread_mutex_lock(&ga->lock);
 	for (size_t i = 0; i < win->n; i++)
-		page_put(ga, win->page[i]);
+		page_put(&ga->pages, win->page[i]);
 	pthread_mutex_unlock(&ga->lock);
 	free(win);
 }
@@ -577,15 +356,16 @@ static int use_pages(struct gntalloc *ga, const struct window_request *rq, struc
 	win->readonly = !o->token.may_write;
 	if (!mmap_is_shared(rq->flags))
 		return EINVAL;
-	p = find_pages(o, rq->offset, n);
+	p = pages_find(&o->pages, rq->offset, n);
 	if (!p)
 		return ENOENT;
-	for (win->n = 0; win->n < n; win->n++, p = page_after(o, p)) {
+	for (win->n = 0; win->n < n; win->n++, p = page_after(&o->pages, p)) {
 		p->users++;
 		win->page[win->n] = p;
-		g[win->n] = (struct hv_grant){
-			.page = p->frame, .domid = ga->domid, .ref = p->ref, .status = GNTST_okay
-		};
+		g[win->n] = (struct hv_grant){ .page = p->frame,
+					       .domid = ga->pages.domid,
+					       .ref = p->ref,
+					       .status = GNTST_okay };
 	}
 	return 0;
 }
@@ -605,7 +385,7 @@ static void show(struct gntalloc *ga, struct mmap_call *mc, struct alloc_window 
 	uint64_t id;
 	int fd;
 
-	fd = window_make(ga->windows, sim_hypervisor(ga->sim), WINDOW_OF_GNTALLOC, g, n, &at,
+	fd = window_make(ga->windows, sim_hypervisor(ga->pages.sim), WINDOW_OF_GNTALLOC, g, n, &at,
 			 &win->user, &id);
 	if (fd >= 0) {
 		mmap_call_grant(mc, fd, id, g, n, HV_PAGES_FILE);
@@ -636,7 +416,7 @@ void gntalloc_mmap(struct mmap_call *mc, void *arg)
 	int err = ENOMEM;
 
 	/* Nobody has more than the limit: so much need not be allocated in order to say so. */
-	if (n > ga->limit)
+	if (n > ga->pages.limit)
 		n = 0;
 	win = calloc(1, sizeof(*win) + n * sizeof(win->page[0]));
 	g = calloc(n + 1, sizeof(*g));
@@ -678,10 +458,11 @@ int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out)
 	ga->dev.open = gntalloc_open;
 	ga->dev.ioctl = gntalloc_ioctl;
 	ga->dev.release = gntalloc_release;
-	ga->sim = config->sim;
+	ga->pages = (struct pages){ .sim = config->sim,
+				    .name = config->name,
+				    .domid = config->domid,
+				    .limit = config->limit };
 	ga->windows = config->windows;
-	ga->domid = config->domid;
-	ga->limit = config->limit;
 	*out = ga;
 	return 0;
 }
@@ -730,7 +511,7 @@ uint32_t gntalloc_pages(struct gntalloc *ga)
 	uint32_t n;
 
 	pthread_mutex_lock(&ga->lock);
-	n = ga->pages;
+	n = ga->pages.count;
 	pthread_mutex_unlock(&ga->lock);
 	return n;
 }

@@ -22,10 +22,10 @@
 
 #include "tests/unit/descriptors.h"
 #include "tests/unit/double.h"
+#include "device/dispatch.h"
 #include "device/winioctl.h"
 
-#define FH	77
-#define OPEN_ID 0x1122334455667788ULL
+#define FH 0x1122334455667788ULL
 
 static const struct token token = { .secret = "fifteen letters", .may_read = true };
 
@@ -52,10 +52,19 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	return adopted.error;
 }
 
-static void device_ioctl(struct device *dev, struct request *rq)
+static int ioctl_window(struct device *dev, struct ioctl_call *call, void *wm)
 {
 	ck_assert_str_eq(dev->name, "double");
-	winioctl_mmap(rq, &token, OPEN_ID, (struct winsock *)&adopted);
+	return winioctl_mmap(call->c.rq, wm, &token, (struct winsock *)&adopted);
+}
+
+static const struct ioctl_row row = { IOCTL_CMD(WINDOW_MMAP), TRACE_PRELOAD, "WINDOW_MMAP",
+				      .flags = IOCTL_DIRECT | IOCTL_UNTOLD, .fn = ioctl_window };
+static const struct ioctl_table table = { .row = &row, .n = 1 };
+
+static void device_ioctl(struct device *dev, struct request *rq)
+{
+	ioctl_dispatch(&table, dev, rq);
 }
 
 static struct device device = { .name = "double", .ioctl = device_ioctl };
@@ -215,7 +224,7 @@ START_TEST(takes_the_right_one)
 	ck_assert_uint_eq(adopted.rq.offset, 0x7000);
 	ck_assert_uint_eq(adopted.rq.length, 0x5000);
 	/* What it says of a token is not what counts. */
-	ck_assert_uint_eq(adopted.rq.open_id, OPEN_ID);
+	ck_assert_uint_eq(adopted.rq.open_id, FH);
 	ck_assert_mem_eq(adopted.rq.secret, token.secret, sizeof(token.secret));
 	end_client(&c, "hello");
 }
