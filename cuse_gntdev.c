@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "base/stdfds.h"
 #include "device/session.h"
 #include "sim/sim.h"
 
@@ -302,6 +303,8 @@ int main(int argc, char **argv)
 	char why[DAEMON_WHY_MAX];
 	int signals, status;
 
+	if (!stdfds_occupy())
+		return EXIT_FAILURE;
 	daemon_config_init(&config);
 	argp_parse(&argp, argc, argv, 0, NULL, &config);
 	log_init(config.verbose);
@@ -312,6 +315,7 @@ int main(int argc, char **argv)
 	}
 	d = daemon_start(&config, why, sizeof(why));
 	if (!d) {
+		log_stop();
 		log_err("%s", why);
 		sd_notifyf(0, "STATUS=%s", why);
 		return EXIT_FAILURE;
@@ -322,5 +326,6 @@ int main(int argc, char **argv)
 	if (daemon_stop(d))
 		status = EXIT_FAILURE;
 	close(signals);
+	log_stop();
 	return status;
 }

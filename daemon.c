@@ -409,8 +409,10 @@ static bool check_names(const struct daemon_config *c, const struct why *why)
 
 static bool start_threads(struct daemon *d, const struct why *why)
 {
-	int err = windows_start(d->windows);
+	int err = log_start();
 
+	if (!err)
+		err = windows_start(d->windows);
 	for (unsigned int i = 0; !err && i < d->n_served; i++) {
 		err = winsock_start(d->served[i].winsock);
 		if (!err)

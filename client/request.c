@@ -4,8 +4,6 @@
  */
 #include "client/request.h"
 
-#include <stdlib.h>
-
 #include "base/log.h"
 
 /* A second answer would go to another client's request, or end one twice: stop before that. */
@@ -15,19 +13,16 @@ static void answer_once(struct request *rq)
 		rq->answered = true;
 		return;
 	}
-	log_err("bug: a second answer to ioctl 0x%08x", rq->cmd);
-	abort();
+	log_abort("a second answer to ioctl 0x%08x", rq->cmd);
 }
 
 void request_done(struct request *rq, int result, const void *out, size_t len)
 {
 	answer_once(rq);
 	/* Outside the errno range the kernel would take it for success with a strange value. */
-	if (result < -4095 || len > rq->out_len) {
-		log_err("bug: result %d with %zu bytes of output to ioctl 0x%08x", result, len,
-			rq->cmd);
-		abort();
-	}
+	if (result < -4095 || len > rq->out_len)
+		log_abort("result %d with %zu bytes of output to ioctl 0x%08x", result, len,
+			  rq->cmd);
 	rq->ops->done(rq, result, out, len);
 }
 

@@ -370,6 +370,12 @@ static int init_device(struct session *s)
 	return session_alive(s) ? 0 : -EEXIST;
 }
 
+/* Not to standard error, where a worker would wait for whoever reads that. */
+static void log_of_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	log_by((int)level, fmt, ap);
+}
+
 int session_new(struct device *dev, unsigned int workers, struct session **out, char *why,
 		size_t size)
 {
@@ -389,6 +395,7 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 		free(s);
 		return err;
 	}
+	fuse_set_log_func(log_of_fuse);
 	s->se = new_fuse_session(s);
 	err = s->se ? fuse_session_custom_io(s->se, &session_io, s->fd) : -ENOMEM;
 	if (!err)

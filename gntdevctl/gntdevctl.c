@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/stdfds.h"
 #include "gntdevctl/ctl.h"
 #include "abi/version.h"
 
@@ -106,18 +107,6 @@ static char *help_text(void)
 	return text;
 }
 
-/*
- * Whoever starts us may have closed some of these. The connection to the daemon would get such a number, and
- * what is printed would be sent as requests. What stands in cannot be read or written either.
- */
-static void occupy_standard_descriptors(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 &&
-		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-			exit(CTL_FAILED);
-}
-
 /* Output that somebody has stopped to read (head, less) is complete as far as he is concerned. */
 static int flushed(int status)
 {
@@ -138,7 +127,8 @@ int main(int argc, char **argv)
 	};
 	int status;
 
-	occupy_standard_descriptors();
+	if (!stdfds_occupy())
+		return CTL_FAILED;
 	setlocale(LC_ALL, "");
 	/* A reader that goes away is no reason to die: it is seen by the next write. */
 	signal(SIGPIPE, SIG_IGN);

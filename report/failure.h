@@ -8,7 +8,7 @@
  * fails all the time neither floods the log nor pushes others' failures out of the list; who has the device
  * open and starts very many can do both. Who has not is limited together with all such. Counts are exact.
  *
- * Any thread may call anything here at any time; nothing waits, but for the log to take a line.
+ * Any thread may call anything here at any time; nothing waits.
  */
 #ifndef REPORT_FAILURE_H
 #define REPORT_FAILURE_H

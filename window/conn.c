@@ -21,7 +21,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -129,10 +129,8 @@ static struct conn *answer(struct mmap_call *mc)
 	struct conn *c = (struct conn *)((char *)mc - offsetof(struct conn, call));
 
 	pthread_mutex_lock(&c->lock);
-	if (c->state != CONN_CALLED) {
-		log_err("an mmap call was answered twice");
-		abort();
-	}
+	if (c->state != CONN_CALLED)
+		log_abort("an mmap call was answered twice");
 	return c;
 }
 

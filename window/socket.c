@@ -371,10 +371,8 @@ void winsock_stop(struct winsock *ws)
 /* Nobody is left who could work for it. */
 static void destroy_conn(struct conn *c)
 {
-	if (c->state == CONN_CALLED) {
-		log_err("an mmap call was not answered");
-		abort();
-	}
+	if (c->state == CONN_CALLED)
+		log_abort("an mmap call was not answered");
 	if (c->state == CONN_ANSWERING && c->reply.fd >= 0)
 		winconn_drop_window(c);
 	if (c->state != CONN_FREE)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/stdfds.h"
 #include "xen/undo.h"
 
 /* Slots looked at together. */
@@ -111,6 +112,8 @@ static void keep_watch(struct journal *j, int privcmd, int sock, bool translated
 	setsid();
 	prctl(PR_SET_NAME, "gntdev-keeper");
 	set_oom_score("-1000");
+	/* What is to be undone does not wait for whoever reads the log. If there is no thread it does. */
+	log_start();
 	err = journal_lock(j);
 	if (err)
 		log_warn("keeper: cannot lock memory: %s", strerror(-err));
@@ -142,14 +145,16 @@ int keeper_start(struct keeper *k, struct journal *j, int privcmd, const int *ke
 	if (!k->pid) {
 		/* Or it would never see the daemon's end. */
 		close(pair[0]);
-		memcpy(all, keep, n * sizeof(*keep));
+		for (size_t i = 0; i < n; i++)
+			all[i] = keep[i];
 		all[n] = STDERR_FILENO;
 		all[n + 1] = privcmd;
 		all[n + 2] = pair[1];
 		/* The daemon notices that there is no keeper. */
-		if (!close_others(all, n + 3))
+		if (!close_others(all, n + 3) || !stdfds_occupy())
 			_exit(1);
 		keep_watch(j, privcmd, pair[1], translated);
+		log_stop();
 		_exit(0);
 	}
 	close(pair[1]);
