@@ -83,10 +83,11 @@ static void read_all(unsigned int n, unsigned long *lost)
 	*lost = 0;
 	while (next < n && fgets(buf, sizeof(buf), lines)) {
 		if (sscanf(buf, "cuse_gntdev: line %lu", &number) == 1) {
-			assert_each(number == next);
+			assert_each(number == next, "%lu behind %lu", number, next);
 			next++;
 		} else {
-			assert_each(sscanf(buf, "cuse_gntdev: warning: %lu lines", &number) == 1);
+			assert_each(sscanf(buf, "cuse_gntdev: warning: %lu lines", &number) == 1,
+				    "%s", buf);
 			*lost += number;
 			next += number;
 		}
