@@ -4,14 +4,11 @@
  *
  * Theory
  *
- * A table is a set of opens, by id. An open owns an index space of pages, from 0 up. A map owns a
- * range of it, and every page of the range has an entry, which is the map's address, in a radix
- * tree of the open. So one walk down the tree finds a map by its index as well as by any byte.
+ * A table is a set of opens, by id. An open owns an index space of pages (base/arena.h). A map owns a
+ * range of it, and every page of the range has an entry, which is the map's address. So one walk down
+ * finds a map by its index as well as by any byte.
  *
- *   table -> ids -> open -> arena -> slots: page index -> map, or link of a free range
- *                                    holes: size -> stack of free ranges of that size
- *                                    end:   everything from here up is free
- *                                    live:  ranges in use, and whether the arena is dead
+ *   table -> ids -> open -> arena -> page index -> map
  *
  * A. Progress
  *
@@ -56,23 +53,9 @@
  *
  *   map->state    phase and place only go forward. A refused map is OUT and FRESH as before, and
  *                 may have been seen by open_close(): so it must not be added again.
- *   arena->end    a value that comes back means the same: a range that ends at it is the last one.
- *                 The range belongs to the thread that swaps, so nobody else can give it back.
- *   stacks        tags, see base/radix.h.
- *   arena->live   every newcomer counts up the upper half: E depends on it.
- *   open->arena   an address cannot come back while somebody under RCU compares with it.
  *   ids           slots are owned by whoever popped or removed them; their generation goes up.
  *
- * E. The first index is 0 again
- *
- * A hole stays as it is until a map of its size comes. So that indexes start at 0 again after
- * everything was unmapped, the thread that takes live from 1 to 0 looks whether the arena is as
- * good as new, and if not takes live to DEAD instead. Nobody can enter a dead arena; whoever meets
- * one takes it out of the open, and the next map makes a new one. Both decisions are one swap:
- * had somebody come, and maybe gone, since the arena was looked at, live would have changed.
- * An arena whose tree has grown is retired as well, so that an open without maps is small again.
- *
- * F. open_close() against map_add()
+ * E. open_close() against map_add()
  *
  *   map_add:     write the entries (the first page's last)        (a1)
  *                is the open closing?                             (a2)
@@ -86,36 +69,16 @@
  * ever having listed it. So a refused map was never findable, hence never claimed, and goes back to
  * the caller as it was: the check must come before a3, or a map that somebody else has claimed
  * meanwhile would have to be refused. An arena that map_add makes after c2 goes with the open.
- *
- * G. Bounds
- *
- * An index stays below MAP_INDEX_LIMIT pages. Holes are neither merged nor split, so a client that
- * keeps some map alive and never asks for the same size twice moves the end up; the limit bounds
- * what that costs (8 bytes per page of index space ever used), until it has unmapped everything.
  */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/ids.h"
 #include "base/radix.h"
 #include "base/rcu.h"
 #include "table.h"
-
-/* Tests put their own here, to poison what is freed. */
-#ifndef TABLE_FREE
-#define TABLE_FREE(ptr) free(ptr)
-#endif
-
-#define container_of_(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-
-/* 256 GiB of grants in one open; all of a domain is 1 GiB by Xen's default. */
-#define MAP_INDEX_LIMIT (1ULL << 26)
-
-/* An arena whose tree is higher than this (some 4096 pages) is not kept when it is empty. */
-#define ARENA_KEEP_HEIGHT 2
-
-static_assert(MAP_INDEX_LIMIT <= RADIX_STACK_KEYS, "every page index can be on a stack");
 
 /* map->state: the phase in the low bits, the place above. */
 #define PHASE_MASK  7ULL
@@ -145,209 +108,17 @@ struct map_box {
 
 static_assert(offsetof(struct map_box, map) % 16 == 0, "what a lookup reads lies together");
 
-struct arena {
-	struct rcu_head rcu;
-	uint64_t live;
-	uint64_t end;
-	struct radix slots;
-	struct radix holes;
-};
-
-/* arena->live: ranges in use in the lower half, newcomers so far in the upper half. */
-#define LIVE_COUNT    UINT32_MAX
-#define LIVE_NEWCOMER (1 + (1ULL << 32))
-
 struct gnt_open {
 	struct rcu_head rcu;
 	uint64_t id;
 	void *user;
 	uint64_t closing;
-	uint64_t arena; /* struct arena *, or 0 */
+	uint64_t arena; /* home of its struct arena */
 };
 
 struct table {
 	struct ids *opens;
 };
-
-/* --- arenas --------------------------------------------------------------------------------- */
-
-static void arena_free(struct arena *a)
-{
-	radix_destroy(&a->slots);
-	radix_destroy(&a->holes);
-	TABLE_FREE(a);
-}
-
-static void arena_free_rcu(struct rcu_head *head)
-{
-	rcu_grace_period_over();
-	arena_free(container_of_(head, struct arena, rcu));
-}
-
-static struct arena *open_arena(struct gnt_open *o)
-{
-	return (struct arena *)(uintptr_t)word_load(&o->arena);
-}
-
-/* Take a dead arena out of its open, unless somebody has done so. */
-static void arena_retire(struct gnt_open *o, struct arena *a)
-{
-	uint64_t old = (uint64_t)(uintptr_t)a;
-
-	if (word_cas(&o->arena, &old, 0))
-		rcu_call(&a->rcu, arena_free_rcu);
-}
-
-/* Return: false if the arena is dead. */
-static bool arena_hold(struct arena *a)
-{
-	uint64_t live = word_load(&a->live);
-
-	do {
-		if ((live & LIVE_COUNT) == LIVE_COUNT)
-			return false;
-	} while (!word_cas(&a->live, &live, live + LIVE_NEWCOMER));
-	return true;
-}
-
-/* Return: the open's first arena, held; or NULL: no memory, or (*@lost) somebody else made one. */
-static struct arena *arena_install(struct gnt_open *o, bool *lost)
-{
-	struct arena *a = calloc(1, sizeof(*a));
-	uint64_t none = 0;
-
-	*lost = false;
-	if (!a)
-		return NULL;
-	a->live = LIVE_NEWCOMER;
-	if (word_cas(&o->arena, &none, (uint64_t)(uintptr_t)a))
-		return a;
-	*lost = true;
-	free(a);
-	return NULL;
-}
-
-/* Return: an arena that cannot die before arena_drop(); NULL: no memory. */
-static struct arena *arena_get(struct gnt_open *o)
-{
-	for (;;) {
-		struct arena *a = open_arena(o);
-		bool lost;
-
-		if (!a) {
-			a = arena_install(o, &lost);
-			if (a || !lost)
-				return a;
-		} else if (arena_hold(a)) {
-			return a;
-		} else {
-			arena_retire(o, a);
-		}
-	}
-}
-
-static bool arena_is_pristine(struct arena *a)
-{
-	return word_load(&a->end) == 0 && radix_height(&a->slots) <= ARENA_KEEP_HEIGHT;
-}
-
-static void arena_drop(struct gnt_open *o, struct arena *a)
-{
-	uint64_t live = word_load(&a->live);
-	bool dies;
-
-	do {
-		dies = (live & LIVE_COUNT) == 1 && !arena_is_pristine(a);
-	} while (!word_cas(&a->live, &live, dies ? live | LIVE_COUNT : live - 1));
-	if (dies)
-		arena_retire(o, a);
-}
-
-/* Make the words that a range needs while it is in use, and when it is given back. */
-static int range_prepare(struct arena *a, uint64_t first, uint64_t count)
-{
-	for (uint64_t key = first; key < first + count; key += radix_run(key)) {
-		if (!radix_make(&a->slots, key))
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-/*
- * Nothing has to be undone on failure: words that were made before the range is taken will be used
- * by the next one.
- */
-static int range_take(struct arena *a, uint64_t count, uint64_t *first)
-{
-	uint64_t *hole = radix_make(&a->holes, count);
-	uint64_t end;
-
-	if (!hole)
-		return -ENOMEM;
-	*first = radix_pop(&a->slots, hole);
-	if (*first != RADIX_STACK_NONE)
-		return 0;
-	end = word_load(&a->end);
-	do {
-		if (end + count > MAP_INDEX_LIMIT || range_prepare(a, end, count) != 0)
-			return -ENOMEM;
-	} while (!word_cas(&a->end, &end, end + count));
-	*first = end;
-	return 0;
-}
-
-static void range_give(struct arena *a, uint64_t first, uint64_t count)
-{
-	uint64_t end = first + count;
-
-	if (!word_cas(&a->end, &end, first))
-		radix_push(&a->slots, radix_find(&a->holes, count), first);
-}
-
-/* Set all entries of a range that is the caller's, in runs of neighbours. */
-static void entries_fill(struct arena *a, uint64_t first, uint64_t count, uint64_t word)
-{
-	uint64_t key = first;
-
-	while (key < first + count) {
-		uint64_t *entry = radix_find(&a->slots, key);
-		uint64_t n = radix_run(key);
-
-		for (; n && key < first + count; n--, key++)
-			word_store(entry++, word);
-	}
-}
-
-static struct map *entry_map(uint64_t word)
-{
-	return radix_is_link(word) ? NULL : (struct map *)(uintptr_t)word;
-}
-
-/*
- * Return: the first map, in whatever place, that has a page at *@key or above and below @end, and in
- * *@key the page behind it; NULL if there is none, or if *@work nodes have been looked at.
- *
- * All of a map's range is stepped over at once. No other map can begin in it that was there before: its
- * entry stands, so its range has not been given back.
- */
-static struct map *arena_next_map(struct arena *a, uint64_t *key, uint64_t end, uint64_t *work)
-{
-	for (; *key < end && *work; --*work) {
-		uint64_t *entry = radix_find(&a->slots, *key);
-		uint64_t n = radix_run(*key);
-
-		for (; entry && n && *key < end; n--, entry++, ++*key) {
-			struct map *m = entry_map(word_load(entry));
-
-			if (m) {
-				*key = m->first + m->count;
-				return m;
-			}
-		}
-		*key += entry ? 0 : n;
-	}
-	return NULL;
-}
 
 /* --- the life of a map ---------------------------------------------------------------------- */
 
@@ -452,7 +223,7 @@ struct map *map_new(uint32_t count)
 {
 	struct map_box *box;
 
-	if (count == 0 || count > MAP_INDEX_LIMIT)
+	if (count == 0 || count > ARENA_LIMIT)
 		return NULL;
 	box = malloc(sizeof(*box) + count * sizeof(box->map.refs[0]));
 	if (!box)
@@ -463,13 +234,13 @@ struct map *map_new(uint32_t count)
 
 static struct map_box *map_box(struct map *m)
 {
-	return container_of_(m, struct map_box, map);
+	return caa_container_of(m, struct map_box, map);
 }
 
 static void map_free_rcu(struct rcu_head *head)
 {
 	rcu_grace_period_over();
-	TABLE_FREE(container_of_(head, struct map_box, rcu));
+	RCU_FREE(caa_container_of(head, struct map_box, rcu));
 }
 
 void map_free(struct map *m)
@@ -484,33 +255,33 @@ static void map_withdraw(struct gnt_open *o, struct map *m)
 {
 	struct arena *a = map_box(m)->arena;
 
-	entries_fill(a, m->first, m->count, 0);
-	range_give(a, m->first, m->count);
-	arena_drop(o, a);
+	arena_fill(a, m->first, m->count, 0);
+	arena_give(a, m->first, m->count);
+	arena_drop(&o->arena, a);
 }
 
-/* See F above: between the entries and LISTED comes the look at closing. */
+/* See E above: between the entries and LISTED comes the look at closing. */
 static bool map_publish(struct gnt_open *o, struct map *m)
 {
 	struct arena *a = map_box(m)->arena;
 	uint64_t word = (uint64_t)(uintptr_t)m;
 
 	word_store(&m->state, state_word(MAP_FRESH, PLACE_ADDING));
-	entries_fill(a, m->first + 1, m->count - 1, word);
-	word_store_sc(radix_find(&a->slots, m->first), word);
+	arena_fill(a, m->first + 1, m->count - 1, word);
+	arena_set_first(a, m->first, word);
 	return !word_load(&o->closing) && place_change(m, PLACE_ADDING, PLACE_LISTED) != MAP_LOST;
 }
 
 int map_add(struct gnt_open *o, struct map *m)
 {
-	struct arena *a = arena_get(o);
+	struct arena *a = arena_get(&o->arena);
 	int err;
 
 	if (!a)
 		return -ENOMEM;
-	err = range_take(a, m->count, &m->first);
+	err = arena_take(a, m->count, &m->first);
 	if (err) {
-		arena_drop(o, a);
+		arena_drop(&o->arena, a);
 		return err;
 	}
 	m->open_id = o->id;
@@ -524,9 +295,8 @@ int map_add(struct gnt_open *o, struct map *m)
 
 struct map *map_find_page(struct gnt_open *o, uint64_t page)
 {
-	struct arena *a = open_arena(o);
-	uint64_t *entry = a ? radix_find(&a->slots, page) : NULL;
-	struct map *m = entry ? entry_map(word_load(entry)) : NULL;
+	struct arena *a = arena_at(&o->arena);
+	struct map *m = a ? (struct map *)(uintptr_t)arena_entry(a, page) : NULL;
 
 	return m && map_is_listed(m) ? m : NULL;
 }
@@ -546,10 +316,26 @@ enum map_end map_unlist(struct gnt_open *o, struct map *m)
 	return place_change(m, PLACE_LEAVING, PLACE_OUT);
 }
 
+/*
+ * Return: the first map, in whatever place, that has a page at *@page or above and below @end, and in
+ * *@page the one behind it; NULL if there is none, or if *@work nodes have been looked at.
+ *
+ * All of a map's range is stepped over at once. No other map can begin in it that was there before: its
+ * entry stands, so its range has not been given back.
+ */
+static struct map *arena_next_map(struct arena *a, uint64_t *page, uint64_t end, uint64_t *work)
+{
+	struct map *m = (struct map *)(uintptr_t)arena_next(a, page, end, work);
+
+	if (m)
+		*page = m->first + m->count;
+	return m;
+}
+
 bool map_next(struct gnt_open *o, uint64_t *page, uint64_t *work, struct map **next)
 {
-	struct arena *a = open_arena(o);
-	uint64_t end = a ? word_load(&a->end) : 0;
+	struct arena *a = arena_at(&o->arena);
+	uint64_t end = a ? arena_end(a) : 0;
 
 	do {
 		*next = a ? arena_next_map(a, page, end, work) : NULL;
@@ -571,13 +357,13 @@ void open_for_each_map(struct gnt_open *o, void (*fn)(struct map *m, void *arg),
 
 static void open_free_rcu(struct rcu_head *head)
 {
-	struct gnt_open *o = container_of_(head, struct gnt_open, rcu);
-	struct arena *a = open_arena(o);
+	struct gnt_open *o = caa_container_of(head, struct gnt_open, rcu);
+	struct arena *a = arena_at(&o->arena);
 
 	rcu_grace_period_over();
 	if (a)
 		arena_free(a);
-	TABLE_FREE(o);
+	RCU_FREE(o);
 }
 
 uint64_t open_new(struct table *t, void *user)
@@ -616,8 +402,8 @@ void *open_user(const struct gnt_open *o)
 /* Unlist or refuse all maps of a closing open. Return: those that are dead, as a list. */
 static struct map_box *open_unlist_all(struct gnt_open *o)
 {
-	struct arena *a = open_arena(o);
-	uint64_t end = a ? word_load(&a->end) : 0;
+	struct arena *a = arena_at(&o->arena);
+	uint64_t end = a ? arena_end(a) : 0;
 	struct map_box *dead = NULL;
 	uint64_t key = 0, work = UINT64_MAX;
 	struct map *m;

@@ -74,7 +74,7 @@ void rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 static void free_head(struct rcu_head *head)
 {
 	rcu_grace_period_over();
-	free(head);
+	RCU_FREE(head);
 }
 
 void rcu_free_later(struct rcu_head *head)

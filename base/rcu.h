@@ -21,6 +21,11 @@
 #define RCU_TSAN 1
 #endif
 
+/* What frees an object after a grace period; tests put their own here, to poison what is freed. */
+#ifndef RCU_FREE
+#define RCU_FREE(ptr) free(ptr)
+#endif
+
 /**
  * rcu_thread_enter() - register the calling thread
  *

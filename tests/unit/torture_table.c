@@ -57,12 +57,13 @@ static void poison_and_free(void *ptr)
 	free(ptr);
 }
 
-#define WORD_YIELD()	yield_sometimes()
-#define TABLE_FREE(ptr) poison_and_free(ptr)
+#define WORD_YIELD()  yield_sometimes()
+#define RCU_FREE(ptr) poison_and_free(ptr)
 
 /* NOLINTBEGIN(bugprone-suspicious-include) */
 #include "base/radix.c"
 #include "base/ids.c"
+#include "base/arena.c"
 #include "base/rcu.h"
 #include "table.c"
 /* NOLINTEND(bugprone-suspicious-include) */
