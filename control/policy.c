@@ -145,7 +145,7 @@ int control_ask_explain(struct control_request *rq, struct control_out *out,
 	if (!has_pid || !has_domid)
 		return control_refuse(rq, -EINVAL, "explain: \"pid\" and \"domid\" are needed");
 	if (who_now(&who, (pid_t)pid))
-		return control_refuse(rq, -ENOENT, "explain: there is no such process");
+		return control_refuse(rq, -ENOENT, "explain: there is no process %d", (int)pid);
 	rcu_read_enter();
 	o = verdict_json(rq->view->gd, &who, (uint16_t)domid);
 	rcu_read_leave();

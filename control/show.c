@@ -6,6 +6,7 @@
  * detached are walked as list does it, one map in a read side of RCU.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,10 +336,12 @@ static int parse(struct control_request *rq, struct show *s)
 		return control_refuse(rq, -EINVAL,
 				      "show: \"open\" is not an id as list tells them, such as "
 				      "\"100000001\"");
-	if ((s->want_index && s->index % ABI_PAGE_SIZE) || !is_there(s))
-		return control_refuse(rq, -ENOENT, "show: there is no such %s",
-				      s->want_index ? "map" : "open");
-	return 0;
+	if (is_there(s) && !(s->want_index && s->index % ABI_PAGE_SIZE))
+		return 0;
+	if (s->want_index)
+		return control_refuse(rq, -ENOENT, "show: there is no map %s:%" PRIx64, id,
+				      s->index);
+	return control_refuse(rq, -ENOENT, "show: there is no open %s", id);
 }
 
 int control_ask_show(struct control_request *rq, struct control_out *out,

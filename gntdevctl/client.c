@@ -330,6 +330,19 @@ int ctl_query(const struct ctl *ctl, json_t *request, ctl_record_fn fn, void *ar
 	return status;
 }
 
+int ctl_query_object(const struct ctl *ctl, const char *what, void (*print)(const json_t *end))
+{
+	json_t *end;
+	int status = ctl_query(ctl, ctl_request(what), NULL, NULL, &end);
+
+	if (end && ctl->json)
+		ctl_print_object(end);
+	else if (end)
+		print(end);
+	json_decref(end);
+	return status;
+}
+
 /*
  * JSON needs no escapes for what is not ASCII, and some of that controls terminals. So what is not
  * plain is written anew, with escapes.

@@ -104,6 +104,15 @@ int ctl_connect(const struct ctl *ctl, struct ctl_client *c);
  */
 int ctl_query(const struct ctl *ctl, json_t *request, ctl_record_fn fn, void *arg, json_t **end);
 
+/**
+ * ctl_query_object() - ask for what is one object; tells what went wrong
+ * @what:  the request's name
+ * @print: takes the object, unless JSON is wanted: that is printed here
+ *
+ * Return: 0, or the exit status.
+ */
+int ctl_query_object(const struct ctl *ctl, const char *what, void (*print)(const json_t *end));
+
 /** ctl_print_record() - a record as a line of JSON, in ASCII. Return: whether standard output takes more */
 bool ctl_print_record(const struct ctl_record *r);
 

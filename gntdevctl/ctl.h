@@ -2,9 +2,9 @@
 /*
  * gntdevctl/ctl.h - gntdevctl: what its subcommands share
  *
- * Each subcommand is one function in a file of its own, which parses its own arguments with argp, asks the
- * daemon (gntdevctl/client.h) and prints. One thread. Whatever the daemon sends was partly chosen by its
- * clients: it is checked, and cleaned before it is printed (gntdevctl/text.h).
+ * Each subcommand (gntdevctl/commands.h) is one function in a file of its own, which says what its command line
+ * is, asks the daemon (gntdevctl/client.h) and prints. One thread. Whatever the daemon sends was partly chosen
+ * by its clients: it is checked, and cleaned before it is printed (gntdevctl/text.h).
  */
 #ifndef GNTDEVCTL_CTL_H
 #define GNTDEVCTL_CTL_H
@@ -47,14 +47,31 @@ extern volatile sig_atomic_t ctl_stop;
 
 void ctl_catch_signals(void);
 
-/* The options of struct ctl, whose parser's input it is: a child of each subcommand's argp. */
+/* The options of struct ctl, whose parser's input it is. */
 extern const struct argp_child ctl_global[];
 
-/** ctl_parse() - argp_parse() for a subcommand; does not return if there is a mistake */
-void ctl_parse(const struct argp *argp, int argc, char **argv, void *input);
+/**
+ * struct ctl_command - the command line of a subcommand
+ * @args:     what stands behind its name, as --help has it; NULL: nothing but options may
+ * @doc:      what it does
+ * @examples: lines for --help
+ * @options:  its own; NULL: none but those that all have
+ * @parse:    takes these and its arguments, with ctl_parse()'s @input as state->input, and leaves the rest
+ *            (ARGP_ERR_UNKNOWN); NULL if there are none
+ * @more:     options that several share, whose parser has the same input; NULL: none
+ */
+struct ctl_command {
+	const char *args;
+	const char *doc;
+	const char *examples;
+	const struct argp_option *options;
+	argp_parser_t parse;
+	const struct argp *more;
+};
 
-/** ctl_no_arguments() - parse the command line of a subcommand that has only the global options */
-void ctl_no_arguments(struct ctl *ctl, int argc, char **argv, const char *doc);
+/** ctl_parse() - read a subcommand's command line; does not return if there is a mistake */
+void ctl_parse(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
+	       void *input);
 
 /** ctl_error() - a line on standard error, cleaned. Return: @status */
 int ctl_error(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -73,20 +90,5 @@ int ctl_socket_path(const struct ctl *ctl, char *path, size_t size);
  * Return: its exit status, 128 if it was killed, -errno if it could not be started.
  */
 int ctl_spawn(const char *const *argv, int in, int out);
-
-/*
- * The subcommands. argv[0] is "gntdevctl NAME". They return an enum ctl_status, and have told why if it is
- * not CTL_DONE.
- */
-int ctl_list(struct ctl *ctl, int argc, char **argv);
-int ctl_show(struct ctl *ctl, int argc, char **argv);
-int ctl_stats(struct ctl *ctl, int argc, char **argv);
-int ctl_metrics(struct ctl *ctl, int argc, char **argv);
-int ctl_top(struct ctl *ctl, int argc, char **argv);
-int ctl_trace(struct ctl *ctl, int argc, char **argv);
-int ctl_errors(struct ctl *ctl, int argc, char **argv);
-int ctl_graph(struct ctl *ctl, int argc, char **argv);
-int ctl_policy(struct ctl *ctl, int argc, char **argv);
-int ctl_doctor(struct ctl *ctl, int argc, char **argv);
 
 #endif /* GNTDEVCTL_CTL_H */

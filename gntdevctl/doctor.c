@@ -2,10 +2,7 @@
 /*
  * gntdevctl/doctor.c - gntdevctl doctor: look for what is wrong, and say what mends it
  */
-#include "gntdevctl/doctor.h"
-
-#include <errno.h>
-#include <stdarg.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +12,10 @@
 
 #include "control/out.h"
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
+#include "gntdevctl/doctor_daemon.h"
+#include "gntdevctl/doctor_preload.h"
+#include "gntdevctl/doctor_system.h"
 #include "gntdevctl/text.h"
 
 enum {
@@ -27,7 +28,6 @@ static const struct argp_option options[] = {
 };
 
 struct doctor_args {
-	struct ctl *ctl;
 	const char *root;
 };
 
@@ -36,14 +36,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct doctor_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->ctl;
-		return 0;
 	case OPT_ROOT:
 		a->root = arg;
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\": there are no arguments besides options", arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -51,22 +45,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 /* --- findings --------------------------------------------------------------------------------- */
-
-static const char *const level_names[] = { "ok", "info", "warning", "fault" };
-
-void doctor_tell(const struct doctor *d, enum finding_level level, const char *check,
-		 const char *mend, const char *why, const char *fmt, ...)
-{
-	struct finding f = { .level = level, .check = check, .why = why, .mend = mend };
-	char what[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
-	f.what = what;
-	d->tell(&f, d->arg);
-}
 
 /* What is printed for each finding, and how many there were of each level. */
 struct report {
@@ -77,8 +55,8 @@ struct report {
 static void print_json(const struct finding *f)
 {
 	json_t *o = json_pack("{s:{s:s, s:s, s:o, s:o, s:o}}", "finding", "check", f->check,
-			      "level", level_names[f->level], "what", control_text(f->what), "why",
-			      control_text(f->why), "mend", control_text(f->mend));
+			      "level", finding_level_name(f->level), "what", control_text(f->what),
+			      "why", control_text(f->why), "mend", control_text(f->mend));
 
 	if (!o)
 		exit(ctl_error(CTL_FAILED, "no memory"));
@@ -96,7 +74,7 @@ static void take_finding(const struct finding *f, void *arg)
 		print_json(f);
 		return;
 	}
-	printf("%-8s %-14s ", level_names[f->level], f->check);
+	printf("%-8s %-14s ", finding_level_name(f->level), f->check);
 	ctl_print_clean(stdout, f->what);
 	putchar('\n');
 	if (*f->why) {
@@ -241,20 +219,21 @@ static int visit(struct doctor *d, struct report *r)
 
 int ctl_doctor(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
+	static const struct ctl_command command = {
 		.doc = "Look for what is wrong with this machine, as far as it concerns the "
-		       "device, and say "
-		       "for each fault what it means and which command mends it. Takes a second.",
-		.children = ctl_global,
+		       "device, and say for each fault what it means and which command mends it. "
+		       "Takes a second.",
+		.examples = "  gntdevctl doctor && echo all is well\n"
+			    "  gntdevctl doctor --json | grep '\"level\":\"fault\"'\n",
+		.options = options,
+		.parse = parse,
 	};
-	struct doctor_args a = { .ctl = ctl, .root = "" };
+	struct doctor_args a = { .root = "" };
 	struct report r = { 0 };
 	struct doctor d = { .ctl = ctl, .tell = take_finding, .arg = &r };
 	int status;
 
-	ctl_parse(&argp, argc, argv, &a);
+	ctl_parse(ctl, &command, argc, argv, &a);
 	r.json = ctl->json;
 	d.root = a.root;
 	status = visit(&d, &r);

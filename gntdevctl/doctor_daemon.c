@@ -2,11 +2,12 @@
 /*
  * gntdevctl/doctor_daemon.c - gntdevctl doctor: what the daemon's answers tell
  */
+#include "gntdevctl/doctor_daemon.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "gntdevctl/client.h"
-#include "gntdevctl/doctor.h"
 #include "gntdevctl/share.h"
 #include "gntdevctl/text.h"
 

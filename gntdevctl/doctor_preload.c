@@ -3,14 +3,15 @@
  * gntdevctl/doctor_preload.c - gntdevctl doctor: is the preload object where gntdev-run looks for it, and for
  * this machine?
  */
+#include "gntdevctl/doctor_preload.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "gntdevctl/doctor.h"
 
 #define OBJECT "libgntdev-mmap.so"
 

@@ -2,14 +2,17 @@
 /*
  * gntdevctl/doctor_system.c - gntdevctl doctor: modules, nodes, file systems, the service
  */
+#include "gntdevctl/doctor_system.h"
+
+#include <limits.h>
 #include <mntent.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "gntdevctl/doctor.h"
 #include "policy/policy.h"
 
 /* A path below the root. Return: whether it is there. */

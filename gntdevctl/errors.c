@@ -9,28 +9,30 @@
 #include <string.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
 #include "gntdevctl/text.h"
 #include "base/option.h"
 
 /* So many the daemon keeps. */
-#define NUMBER_MAX 512
+#define COUNT_MAX 512
 /* How often --follow looks. */
 #define FOLLOW_MS 500
 
 enum {
-	OPT_NUMBER = 'n',
+	OPT_COUNT = 'n',
 	OPT_FOLLOW = 'f',
 };
 
 static const struct argp_option options[] = {
-	{ "number", OPT_NUMBER, "N", 0, "Only the last N", 1 },
+	{ "count", OPT_COUNT, "N", 0, "Only the last N", 1 },
+	{ "number", 0, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, 1 },
 	{ "follow", OPT_FOLLOW, NULL, 0, "Go on with those that come, until SIGINT", 1 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
 struct errors_args {
 	struct ctl *ctl;
-	unsigned long number;
+	unsigned long count;
 	bool follow;
 };
 
@@ -39,17 +41,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct errors_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->ctl;
-		return 0;
-	case OPT_NUMBER:
-		a->number = option_number(state, "number", arg, 1, NUMBER_MAX);
+	case OPT_COUNT:
+		a->count = option_number(state, "count", arg, 1, COUNT_MAX);
 		return 0;
 	case OPT_FOLLOW:
 		a->follow = true;
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\": there are no arguments besides options", arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -147,7 +143,7 @@ static json_t *request(long long after, unsigned long max)
 static int look(struct ctl_client *c, struct errors_args *a, long long *after)
 {
 	json_t *end;
-	int status = ctl_each(c, request(*after, a->number), record, a->ctl, &end);
+	int status = ctl_each(c, request(*after, a->count), record, a->ctl, &end);
 
 	*after = ctl_integer(end, "last", *after);
 	json_decref(end);
@@ -162,7 +158,7 @@ static int look_and_follow(struct ctl_client *c, struct errors_args *a)
 	if (!status && !after && !a->ctl->json)
 		puts("no failures so far");
 	/* Of those that come, all. */
-	a->number = 0;
+	a->count = 0;
 	while (a->follow && !status && !ctl_stop && !fflush(stdout) && !ferror(stdout)) {
 		poll(NULL, 0, FOLLOW_MS);
 		if (!ctl_stop)
@@ -173,19 +169,19 @@ static int look_and_follow(struct ctl_client *c, struct errors_args *a)
 
 int ctl_errors(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
+	static const struct ctl_command command = {
 		.doc = "Show the last failures: what was asked, which grant, what Xen said, the "
-		       "likely "
 		       "cause, and what to do about it. Oldest first.",
-		.children = ctl_global,
+		.examples = "  gntdevctl errors -n 1      what failed last\n"
+			    "  gntdevctl errors -f        go on with those that come\n",
+		.options = options,
+		.parse = parse,
 	};
 	struct errors_args a = { .ctl = ctl };
 	struct ctl_client c;
 	int status;
 
-	ctl_parse(&argp, argc, argv, &a);
+	ctl_parse(ctl, &command, argc, argv, &a);
 	if (a.follow)
 		ctl_catch_signals();
 	status = ctl_connect(ctl, &c);

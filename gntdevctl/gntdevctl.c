@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 #include "base/stdfds.h"
-#include "gntdevctl/ctl.h"
+#include "gntdevctl/commands.h"
 #include "abi/version.h"
 
 const char *argp_program_version = "gntdevctl " VERSION;
 
-static const struct {
+static const struct command {
 	const char *name;
 	const char *what;
 	int (*run)(struct ctl *ctl, int argc, char **argv);
@@ -35,28 +35,48 @@ static const struct {
 	{ "doctor", "look for what is wrong with this machine, and say what mends it", ctl_doctor },
 };
 
-#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define N_COMMANDS   (sizeof(commands) / sizeof(commands[0]))
+#define LONGEST_NAME 16
 
 /**
  * struct command_line - what main() knows of it
  * @argc, @argv: of the subcommand, from its name on
+ * @help: room for the command line that "help COMMAND" stands for
  */
 struct command_line {
 	struct ctl ctl;
 	int argc;
 	char **argv;
+	char *help[3];
 };
+
+/* "help list" is "list --help", "help" is "--help". */
+static void parse_help(struct command_line *line, struct argp_state *state)
+{
+	static char option[] = "--help";
+
+	if (state->next == state->argc || *state->argv[state->next] == '-')
+		argp_state_help(state, state->out_stream, ARGP_HELP_STD_HELP);
+	line->help[0] = state->argv[state->next];
+	line->help[1] = option;
+	line->argc = 2;
+	line->argv = line->help;
+	state->next = state->argc;
+}
 
 static error_t parse_main(int key, char *arg, struct argp_state *state)
 {
 	struct command_line *line = state->input;
 
-	(void)arg;
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &line->ctl;
 		return 0;
 	case ARGP_KEY_ARG:
+		if (!strcmp(arg, "help")) {
+			parse_help(line, state);
+			return 0;
+		}
 		/* The rest is the subcommand's. */
 		line->argc = state->argc - state->next + 1;
 		line->argv = state->argv + state->next - 1;
@@ -70,18 +90,71 @@ static error_t parse_main(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static int run(struct command_line *line)
+/* Return: NULL if there is none of that name. */
+static const struct command *find_command(const char *name)
 {
-	char name[64];
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
+/* How many letters have to be put in, left out or changed to make one of the other. Names are short. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[LONGEST_NAME + 1], n = strlen(b);
+
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; *a; i++, a++) {
+		size_t corner = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t best = corner + (*a != b[j - 1]);
+
+			corner = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[n];
+}
+
+static int no_such_command(const char *name)
+{
+	const struct command *nearest = NULL;
+	size_t best = LONGEST_NAME;
 
 	for (size_t i = 0; i < N_COMMANDS; i++) {
-		if (strcmp(line->argv[0], commands[i].name) != 0)
-			continue;
-		snprintf(name, sizeof(name), "gntdevctl %s", commands[i].name);
-		line->argv[0] = name;
-		return commands[i].run(&line->ctl, line->argc, line->argv);
+		size_t d = distance(name, commands[i].name);
+
+		/* Less than half of it has to be another one. */
+		if (d < best && 2 * d < strlen(commands[i].name)) {
+			best = d;
+			nearest = &commands[i];
+		}
 	}
-	return ctl_error(CTL_USAGE, "\"%s\" is no command; see gntdevctl --help", line->argv[0]);
+	if (nearest)
+		return ctl_error(CTL_USAGE,
+				 "\"%s\" is no command; is \"%s\" meant? See gntdevctl --help",
+				 name, nearest->name);
+	return ctl_error(CTL_USAGE, "\"%s\" is no command; see gntdevctl --help", name);
+}
+
+static int run(struct command_line *line)
+{
+	const struct command *command = find_command(line->argv[0]);
+	char name[64];
+
+	if (!command)
+		return no_such_command(line->argv[0]);
+	snprintf(name, sizeof(name), "gntdevctl %s", command->name);
+	line->argv[0] = name;
+	return command->run(&line->ctl, line->argc, line->argv);
 }
 
 /* What --help says behind the options: the commands, by their table. */
@@ -98,10 +171,11 @@ static char *help_text(void)
 	      f);
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
-	fputs("\nExit status: 0 done; 1 the answer is a bad one (a fault found, a broken policy, "
+	fputs("  help       [COMMAND]: this text, or that of a command\n"
+	      "\nExit status: 0 done; 1 the answer is a bad one (a fault found, a broken policy, "
 	      "denied, no such open or process); 2 wrong usage; 3 no daemon answers; 4 the daemon "
 	      "does "
-	      "not answer to this user; 5 something else failed.",
+	      "not answer to this user; 5 something else failed.\n\nThe manual: man gntdevctl",
 	      f);
 	fclose(f);
 	return text;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
 #include "gntdevctl/list.h"
 #include "gntdevctl/text.h"
 
@@ -243,7 +244,7 @@ void ctl_graph_write(const struct ctl_graph_sums *g, FILE *f)
 /* --- the command ------------------------------------------------------------------------------ */
 
 enum {
-	OPT_SVG = 's',
+	OPT_SVG = 'g',
 };
 
 static const struct argp_option options[] = {
@@ -263,9 +264,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct graph_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &a->filter;
-		return 0;
 	case OPT_SVG:
 		a->svg = true;
 		a->file = arg;
@@ -340,20 +338,21 @@ static int write_json(const struct ctl_graph_sums *g)
 
 int ctl_graph(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
+	static const struct ctl_command command = {
 		.doc = "Draw which processes map which domains' pages: Graphviz' text (with "
-		       "--json: as "
-		       "the member \"dot\" of an object), or an image.",
-		.children = ctl_filters,
+		       "--json: as the member \"dot\" of an object), or an image.",
+		.examples = "  gntdevctl graph --svg=dom0.svg\n"
+			    "  gntdevctl graph --domid 7 | dot -Tpng >who.png\n",
+		.options = options,
+		.parse = parse,
+		.more = &ctl_filters,
 	};
-	struct graph_args a = { .filter = ctl_filter_init(ctl) };
+	struct graph_args a = { .filter = ctl_filter_init() };
 	struct ctl_graph_sums g = { 0 };
 	json_t *end;
 	int status;
 
-	ctl_parse(&argp, argc, argv, &a);
+	ctl_parse(ctl, &command, argc, argv, &a);
 	status = ctl_query(ctl, a.filter.request, ctl_graph_add, &g, &end);
 	json_decref(end);
 	if (!status && a.svg)

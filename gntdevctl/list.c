@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
 #include "gntdevctl/text.h"
 #include "base/option.h"
 
@@ -23,6 +24,7 @@ enum {
 	OPT_DOMID = 'd',
 	OPT_UNIT = 'U',
 	OPT_OPENS = 'o',
+	OPT_NO_LEGEND = 0x200,
 };
 
 static const struct argp_option filter_options[] = {
@@ -44,15 +46,30 @@ static unsigned long parse_user(const struct argp_state *state, const char *arg)
 	return pw ? pw->pw_uid : option_number(state, "user", arg, 0, UINT32_MAX);
 }
 
+/* As systemctl does: what has no suffix of a unit is a service. */
+static json_t *parse_unit(const struct argp_state *state, const char *arg)
+{
+	static const char *const suffixes[] = { ".service", ".scope",  ".slice",    ".socket",
+						".mount",   ".swap",   ".timer",    ".path",
+						".device",  ".target", ".automount" };
+	const char *dot = strrchr(arg, '.');
+	json_t *unit = NULL;
+
+	for (size_t i = 0; dot && !unit && i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
+		if (!strcmp(dot, suffixes[i]))
+			unit = json_string(arg);
+	if (!unit)
+		unit = json_sprintf("%s.service", arg);
+	if (!unit)
+		argp_error(state, "--unit: a unit's name is UTF-8");
+	return unit;
+}
+
 static error_t parse_filter(int key, char *arg, struct argp_state *state)
 {
 	struct ctl_filter *f = state->input;
-	json_t *unit;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = f->ctl;
-		return 0;
 	case OPT_PID:
 		ctl_set(f->request, "pid",
 			json_integer((long)option_number(state, "pid", arg, 1, INT32_MAX)));
@@ -65,49 +82,61 @@ static error_t parse_filter(int key, char *arg, struct argp_state *state)
 			json_integer((long)option_number(state, "domid", arg, 0, UINT16_MAX)));
 		return 0;
 	case OPT_UNIT:
-		unit = json_string(arg);
-		if (!unit)
-			argp_error(state, "--unit: a unit's name is UTF-8");
-		ctl_set(f->request, "unit", unit);
+		ctl_set(f->request, "unit", parse_unit(state, arg));
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-static const struct argp filter_argp = {
-	.options = filter_options,
-	.parser = parse_filter,
-	.children = ctl_global,
-};
+const struct argp ctl_filters = { .options = filter_options, .parser = parse_filter };
 
-const struct argp_child ctl_filters[] = { { &filter_argp, 0, NULL, 0 }, { NULL, 0, NULL, 0 } };
-
-struct ctl_filter ctl_filter_init(struct ctl *ctl)
+struct ctl_filter ctl_filter_init(void)
 {
-	return (struct ctl_filter){ ctl, ctl_request("list") };
+	return (struct ctl_filter){ ctl_request("list") };
+}
+
+static bool filter_any(const struct ctl_filter *f)
+{
+	static const char *const keys[] = { "pid", "uid", "unit", "domid" };
+	bool any = false;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		any |= json_object_get(f->request, keys[i]) != NULL;
+	return any;
 }
 
 /* --- list ------------------------------------------------------------------------------------- */
 
 static const struct argp_option list_options[] = {
 	{ "opens", OPT_OPENS, NULL, 0, "Opens only, without their maps", 1 },
+	{ "no-legend", OPT_NO_LEGEND, NULL, 0, "No headings and no sums", 1 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+/**
+ * struct list_args - the command line
+ * @opens: without maps
+ * @legend: with headings and sums
+ */
+struct list_args {
+	struct ctl_filter filter;
+	bool opens;
+	bool legend;
 };
 
 static error_t parse_list(int key, char *arg, struct argp_state *state)
 {
-	struct ctl_filter *f = state->input;
+	struct list_args *a = state->input;
 
+	(void)arg;
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = f;
-		return 0;
 	case OPT_OPENS:
-		ctl_set(f->request, "maps", json_false());
+		a->opens = true;
+		ctl_set(a->filter.request, "maps", json_false());
 		return 0;
-	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\": there are no arguments besides options", arg);
+	case OPT_NO_LEGEND:
+		a->legend = false;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -192,13 +221,17 @@ static void print_map(const json_t *m)
 
 /**
  * struct lister - the table as far as it is printed
- * @any:      its head is
+ * @legend:   with headings and sums
+ * @any:      there was a row
  * @detached: what comes belongs to no open above it
+ * @opens, @maps, @pages: what the rows of opens say
  */
 struct lister {
 	bool json;
+	bool legend;
 	bool any;
 	bool detached;
+	long long opens, maps, pages;
 };
 
 static void print_head(void)
@@ -215,7 +248,8 @@ static void print_heading(struct lister *l, const json_t *map)
 	if (l->detached || strcmp(ctl_string(map, "state"), "detached") != 0)
 		return;
 	l->detached = true;
-	puts("unmapped or closed by their clients, and in use until the last munmap:");
+	if (l->legend)
+		puts("unmapped or closed by their clients, and in use until the last munmap:");
 }
 
 static bool list_record(const struct ctl_record *r, void *arg)
@@ -224,11 +258,15 @@ static bool list_record(const struct ctl_record *r, void *arg)
 
 	if (l->json)
 		return ctl_print_record(r);
-	if (!l->any)
+	if (!l->any && l->legend)
 		print_head();
 	l->any = true;
-	if (!strcmp(r->name, "open"))
+	if (!strcmp(r->name, "open")) {
+		l->opens++;
+		l->maps += ctl_integer(r->value, "maps", 0);
+		l->pages += ctl_integer(r->value, "pages", 0);
 		print_open(r->value);
+	}
 	if (strcmp(r->name, "map") != 0)
 		return !ferror(stdout);
 	print_heading(l, r->value);
@@ -236,25 +274,43 @@ static bool list_record(const struct ctl_record *r, void *arg)
 	return !ferror(stdout);
 }
 
+/* The daemon counts what it has sent: with maps these, without what their opens say. */
+static void print_sums(const struct lister *l, const struct list_args *a, bool filtered,
+		       const json_t *end)
+{
+	if (!l->any)
+		puts(filtered ? "no open and no map is as asked for"
+			      : "nobody has the device open");
+	if (a->opens)
+		printf("%lld opens, %lld maps, %lld pages\n", l->opens, l->maps, l->pages);
+	else
+		printf("%lld opens, %lld maps, %lld pages\n", ctl_integer(end, "opens", 0),
+		       ctl_integer(end, "maps", 0), ctl_integer(end, "pages", 0));
+}
+
 int ctl_list(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = list_options,
-		.parser = parse_list,
+	static const struct ctl_command command = {
 		.doc = "List the open files of the device, and below each what it maps.",
-		.children = ctl_filters,
+		.examples = "  gntdevctl list --domid 7   who maps pages of domain 7?\n"
+			    "  gntdevctl list -o -u qemu  the opens of user qemu\n",
+		.options = list_options,
+		.parse = parse_list,
+		.more = &ctl_filters,
 	};
-	struct ctl_filter filter = ctl_filter_init(ctl);
+	struct list_args a = { .filter = ctl_filter_init(), .legend = true };
 	struct lister l = { 0 };
+	bool filtered;
 	json_t *end;
 	int status;
 
-	ctl_parse(&argp, argc, argv, &filter);
+	ctl_parse(ctl, &command, argc, argv, &a);
 	l.json = ctl->json;
-	status = ctl_query(ctl, filter.request, list_record, &l, &end);
-	if (end && !ctl->json)
-		printf("%lld opens, %lld maps, %lld pages\n", ctl_integer(end, "opens", 0),
-		       ctl_integer(end, "maps", 0), ctl_integer(end, "pages", 0));
+	l.legend = a.legend;
+	filtered = filter_any(&a.filter);
+	status = ctl_query(ctl, a.filter.request, list_record, &l, &end);
+	if (end && !ctl->json && a.legend)
+		print_sums(&l, &a, filtered, end);
 	json_decref(end);
 	return status;
 }
@@ -262,7 +318,6 @@ int ctl_list(struct ctl *ctl, int argc, char **argv)
 /* --- show ------------------------------------------------------------------------------------- */
 
 struct show_args {
-	struct ctl *ctl;
 	const char *id;
 };
 
@@ -271,9 +326,6 @@ static error_t parse_show(int key, char *arg, struct argp_state *state)
 	struct show_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->ctl;
-		return 0;
 	case ARGP_KEY_ARG:
 		if (a->id)
 			argp_error(state, "one ID is wanted");
@@ -404,19 +456,19 @@ static bool show_record(const struct ctl_record *r, void *arg)
 
 int ctl_show(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.parser = parse_show,
-		.args_doc = "ID",
+	static const struct ctl_command command = {
+		.args = "ID",
 		.doc = "Show one open with all its maps, or one map (OPEN:INDEX), each with its "
-		       "grant "
-		       "references and the processes that hold its window now.",
-		.children = ctl_global,
+		       "grant references and the processes that hold its window now.",
+		.examples = "  gntdevctl show 1           open 1, as list names it\n"
+			    "  gntdevctl show 1:3000      one map of it\n",
+		.parse = parse_show,
 	};
-	struct show_args a = { .ctl = ctl };
+	struct show_args a = { 0 };
 	json_t *request, *end;
 	int status;
 
-	ctl_parse(&argp, argc, argv, &a);
+	ctl_parse(ctl, &command, argc, argv, &a);
 	request = show_request(a.id);
 	if (!request)
 		return ctl_error(

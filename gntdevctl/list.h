@@ -12,14 +12,13 @@
  * @request: of docs/control.md's "list", with its filters
  */
 struct ctl_filter {
-	struct ctl *ctl;
 	json_t *request;
 };
 
-/* Their options: --pid, --user, --domid, --unit and the global ones; a struct ctl_filter is its input. */
-extern const struct argp_child ctl_filters[];
+/* Their options: --pid, --user, --domid, --unit. Its input begins with a struct ctl_filter. */
+extern const struct argp ctl_filters;
 
 /** ctl_filter_init() - no filter yet. Its request is to be given to ctl_ask() or json_decref() */
-struct ctl_filter ctl_filter_init(struct ctl *ctl);
+struct ctl_filter ctl_filter_init(void);
 
 #endif /* GNTDEVCTL_LIST_H */

@@ -12,6 +12,7 @@
 
 #include "control/out.h"
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
 #include "gntdevctl/text.h"
 #include "base/option.h"
 #include "policy/policy.h"
@@ -65,9 +66,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct policy_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->ctl;
-		return 0;
 	case OPT_PID:
 		a->pid = (long)option_number(state, "pid", arg, 1, INT32_MAX);
 		return 0;
@@ -232,19 +230,19 @@ static int explain(const struct policy_args *a)
 
 int ctl_policy(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
-		.args_doc = "check [FILE]\nexplain --pid=PID --domid=DOMID",
+	static const struct ctl_command command = {
+		.args = "check [FILE]\nexplain --pid=PID --domid=DOMID",
 		.doc = "check: read a policy (default " CTL_POLICY
-		       ") and FILE.d/*.conf, and say what is "
-		       "wrong with it. explain: what the daemon's policy says of a process that "
-		       "would "
-		       "open the device, and which rule says so.",
-		.children = ctl_global,
+		       ") and FILE.d/*.conf, and say what is wrong with it. explain: what the "
+		       "daemon's policy says of a process that would open the device, and which "
+		       "rule says so.",
+		.examples = "  gntdevctl policy check && systemctl reload " CTL_UNIT "\n"
+			    "  gntdevctl policy explain --pid 1538 --domid 7\n",
+		.options = options,
+		.parse = parse,
 	};
 	struct policy_args a = { .ctl = ctl, .pid = -1, .domid = -1 };
 
-	ctl_parse(&argp, argc, argv, &a);
+	ctl_parse(ctl, &command, argc, argv, &a);
 	return !strcmp(a.action, "check") ? check(&a) : explain(&a);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
 #include "gntdevctl/share.h"
 #include "gntdevctl/text.h"
 
@@ -204,33 +205,29 @@ static void print_stats(const json_t *s)
 
 int ctl_stats(struct ctl *ctl, int argc, char **argv)
 {
-	json_t *end;
-	int status;
+	static const struct ctl_command command = {
+		.doc = "Show what is held, how much of each limit, failures by kind, and how long "
+		       "each kind of operation took.",
+		.examples = "  gntdevctl stats | head -n 9    what is held\n"
+			    "  gntdevctl stats --json | jq .failures\n",
+	};
 
-	ctl_no_arguments(
-		ctl, argc, argv,
-		"Show what is held, how much of each limit, failures by kind, and how long "
-		"each kind of operation took.");
-	status = ctl_query(ctl, ctl_request("stats"), NULL, NULL, &end);
-	if (end && ctl->json)
-		ctl_print_object(end);
-	else if (end)
-		print_stats(end);
-	json_decref(end);
-	return status;
+	ctl_parse(ctl, &command, argc, argv, NULL);
+	return ctl_query_object(ctl, "stats", print_stats);
+}
+
+static void print_metrics(const json_t *end)
+{
+	fputs(ctl_string(end, "text"), stdout);
 }
 
 int ctl_metrics(struct ctl *ctl, int argc, char **argv)
 {
-	json_t *end;
-	int status;
+	static const struct ctl_command command = {
+		.doc = "Print the daemon's figures in Prometheus' text form.",
+		.examples = "  gntdevctl metrics | grep failures\n",
+	};
 
-	ctl_no_arguments(ctl, argc, argv, "Print the daemon's figures in Prometheus' text form.");
-	status = ctl_query(ctl, ctl_request("metrics"), NULL, NULL, &end);
-	if (end && ctl->json)
-		ctl_print_object(end);
-	else if (end)
-		fputs(ctl_string(end, "text"), stdout);
-	json_decref(end);
-	return status;
+	ctl_parse(ctl, &command, argc, argv, NULL);
+	return ctl_query_object(ctl, "metrics", print_metrics);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
 #include "gntdevctl/top.h"
 #include "base/clock.h"
 #include "base/option.h"
@@ -21,7 +22,7 @@
 #define BATCH_HEIGHT 50
 
 enum {
-	OPT_DELAY = 'd',
+	OPT_DELAY = 'i',
 	OPT_SORT = 's',
 	OPT_BATCH = 'b',
 	OPT_COUNT = 'n',
@@ -69,9 +70,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct top *t = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = t->ctl;
-		return 0;
 	case OPT_DELAY:
 		t->delay = option_number(state, "delay", arg, 1, 86400);
 		return 0;
@@ -83,9 +81,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_COUNT:
 		t->count = option_number(state, "count", arg, 1, ULONG_MAX);
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\": there are no arguments besides options", arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -301,20 +296,19 @@ static int run(struct top *t)
 
 int ctl_top(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
+	static const struct ctl_command command = {
 		.doc = "Show live what is held, how often and how fast each operation is done, and "
-		       "the "
-		       "opens that hold most. Keys: q ends, s sorts by something else. With "
-		       "--batch and "
-		       "--json: one object a line.",
-		.children = ctl_global,
+		       "the opens that hold most. Keys: q ends, s sorts by something else. With "
+		       "--batch and --json: one object a line.",
+		.examples = "  gntdevctl top --sort=maps\n"
+			    "  gntdevctl top -b -n 1      one picture, without a terminal\n",
+		.options = options,
+		.parse = parse,
 	};
 	struct top t = { .ctl = ctl, .delay = 1 };
 	int status;
 
-	ctl_parse(&argp, argc, argv, &t);
+	ctl_parse(ctl, &command, argc, argv, &t);
 	if (ctl->json && !t.batch)
 		return ctl_error(CTL_USAGE, "top --json is for --batch");
 	status = ctl_connect(ctl, &t.c);

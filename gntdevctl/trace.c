@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "gntdevctl/client.h"
+#include "gntdevctl/commands.h"
 #include "gntdevctl/text.h"
 #include "base/clock.h"
 #include "base/option.h"
@@ -15,9 +16,9 @@
 enum {
 	OPT_PID = 'p',
 	OPT_DOMID = 'd',
-	OPT_FAILED = 'f',
-	OPT_COUNT = 'c',
-	OPT_SECONDS = 's',
+	OPT_FAILED = 'Z',
+	OPT_COUNT = 'n',
+	OPT_SECONDS = 't',
 };
 
 static const struct argp_option options[] = {
@@ -45,9 +46,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct trace_args *a = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = a->ctl;
-		return 0;
 	case OPT_PID:
 		ctl_set(a->request, "pid",
 			json_integer((long)option_number(state, "pid", arg, 1, INT32_MAX)));
@@ -64,9 +62,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_SECONDS:
 		a->seconds = option_number(state, "seconds", arg, 1, 1000000);
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_error(state, "\"%s\": there are no arguments besides options", arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -187,21 +182,20 @@ static int follow(struct ctl_client *c, const struct trace_args *a)
 
 int ctl_trace(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse,
+	static const struct ctl_command command = {
 		.doc = "Show what clients do from now on, each open, ioctl, mmap, munmap, release "
-		       "and "
-		       "hypercall when it has ended: time, thread, what(arguments) = result "
-		       "<duration>. "
-		       "Ends with SIGINT.",
-		.children = ctl_global,
+		       "and hypercall when it has ended: time, thread, what(arguments) = result "
+		       "<duration>. Ends with SIGINT.",
+		.examples = "  gntdevctl trace --failed   what fails, as it happens\n"
+			    "  gntdevctl trace -p 1534 -n 100\n",
+		.options = options,
+		.parse = parse,
 	};
 	struct trace_args a = { .ctl = ctl, .request = ctl_request("trace") };
 	struct ctl_client c;
 	int status;
 
-	ctl_parse(&argp, argc, argv, &a);
+	ctl_parse(ctl, &command, argc, argv, &a);
 	ctl_catch_signals();
 	status = ctl_connect(ctl, &c);
 	if (status) {

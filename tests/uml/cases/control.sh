@@ -21,6 +21,12 @@ check_output "and what to look at" 'no daemon listens on /run/cuse-gntdev/xen-gn
 check "doctor finds that: status 1" status_is 1 "$ctl" doctor
 check_output "doctor names the command" 'mend: cuse_gntdev &' "$ctl" doctor
 check "a wrong command: status 2" status_is 2 "$ctl" lisst
+check_output "and the one that may be meant" '"lisst" is no command; is "list" meant\?' "$ctl" lisst
+check_output "and none if none is near" '"xyzzy" is no command; see gntdevctl --help$' "$ctl" xyzzy
+check_output "help: all commands" '^  doctor +look for what is wrong' "$ctl" help
+check_output "help: one" '^Usage: gntdevctl trace ' "$ctl" help trace
+check "help: no such command: status 2" status_is 2 "$ctl" help xyzzy
+check_output "-h" '^  list +opens and their maps' "$ctl" -h
 
 # --- one client that holds a page
 start_daemon --sim-port=5:1
@@ -47,6 +53,10 @@ check_output "list in JSON" "^\{\"map\":\{.*\"id\":\"$id\".*\"state\":\"mapped\"
 check_output "show: the grant" '^  refs       [0-9]+$' cat show.out
 check_output "show: who holds it" "^  held by    $pid pending$" cat show.out
 check "show: what is not there: status 1" status_is 1 "$ctl" show ffff00000001
+check_output "and which" 'there is no open ffff00000001$' "$ctl" show ffff00000001
+check_output "and which map" "there is no map ${id%:*}:7000$" "$ctl" show "${id%:*}:7000"
+check_output "list --opens: the sums" '^1 opens, 1 maps, 1 pages$' "$ctl" list --opens
+check_output "list by another domain: told" '^no open and no map is as asked for$' "$ctl" list --domid 9
 check_output "stats" '^  grants +1 ' "$ctl" stats
 check_output "stats: a histogram" '^    < +[0-9.]+ us +[0-9]+ #' "$ctl" stats
 check_output "stats: workers" '^  workers busy +[0-9] of 2 ' "$ctl" stats

@@ -126,6 +126,8 @@ static void run(int (*command)(struct ctl *ctl, int argc, char **argv), char *li
 		if (*word)
 			argv[argc++] = word;
 	argp_err_exit_status = CTL_USAGE;
+	/* That of a test is Check's. */
+	stdout = fdopen(STDOUT_FILENO, "w");
 	status = command(&ctl, argc, argv);
 	fflush(stdout);
 	exit(status);

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "gntdevctl/ctl.h"
+#include "gntdevctl/commands.h"
 
 /**
  * struct canned - what is answered

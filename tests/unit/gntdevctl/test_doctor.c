@@ -12,7 +12,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "gntdevctl/doctor.h"
+#include "gntdevctl/doctor_daemon.h"
+#include "gntdevctl/doctor_preload.h"
+#include "gntdevctl/doctor_system.h"
 
 /* What was told last, and how often. */
 static struct {

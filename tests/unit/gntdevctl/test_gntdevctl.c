@@ -63,6 +63,90 @@ START_TEST(list_prints_a_table)
 }
 END_TEST
 
+START_TEST(list_without_legend)
+{
+	static const struct canned canned[] = { { "\"do\":\"list\"", LIST }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--no-legend"), CTL_DONE);
+	has(ctl_rig_out, "  100000001:3000  ");
+	ck_assert_int_eq(strncmp(ctl_rig_out, "100000001  ", 11), 0);
+	has_not(ctl_rig_out, "OPEN");
+	has_not(ctl_rig_out, "opens,");
+}
+END_TEST
+
+/* Without its maps the daemon counts none: what the opens say is added up. */
+START_TEST(opens_have_sums)
+{
+	static const struct canned canned[] = {
+		{ "\"maps\":false", OPEN OPEN "{\"end\":{\"opens\":2,\"maps\":0,\"pages\":0}}\n" },
+		{ 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--opens"), CTL_DONE);
+	has(ctl_rig_out, "\n2 opens, 4 maps, 66 pages\n");
+}
+END_TEST
+
+START_TEST(an_empty_list_says_so)
+{
+	static const struct canned canned[] = {
+		{ "", "{\"end\":{\"opens\":0,\"maps\":0,\"pages\":0}}\n" }, { 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, ""), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, "nobody has the device open\n0 opens, 0 maps, 0 pages\n");
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--domid=9"), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out,
+			 "no open and no map is as asked for\n0 opens, 0 maps, 0 pages\n");
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "--domid=9 -j"), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, "");
+}
+END_TEST
+
+/* As with systemctl: a name alone is a service's. */
+START_TEST(a_unit_without_suffix_is_a_service)
+{
+	static const struct canned canned[] = { { "", LIST }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "-U backend-net"), CTL_DONE);
+	has(ctl_rig_requests(), "\"unit\":\"backend-net.service\"");
+	ck_assert_int_eq(ctl_rig_run(ctl_list, "-U qemu@1.2"), CTL_DONE);
+	has(ctl_rig_requests(), "\"unit\":\"qemu@1.2.service\"");
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--unit=session-3.scope"), CTL_DONE);
+	has(ctl_rig_requests(), "\"unit\":\"session-3.scope\"");
+}
+END_TEST
+
+/* Each letter stands for one word, in all subcommands. */
+START_TEST(a_letter_has_one_meaning)
+{
+	static int (*const commands[])(struct ctl * ctl, int argc, char **argv) = {
+		ctl_list,   ctl_show,  ctl_stats,   ctl_top,	ctl_trace,
+		ctl_errors, ctl_graph, ctl_metrics, ctl_policy, ctl_doctor,
+	};
+	char meaning[128][32] = { "" }, letter, word[32];
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		ck_assert_int_eq(ctl_rig_run(commands[i], "-h"), CTL_DONE);
+		has(ctl_rig_out, "\nExamples:\n\n  gntdevctl ");
+		has(ctl_rig_out, "\nThe manual: man gntdevctl\n");
+		for (char *line = strtok(ctl_rig_out, "\n"); line; line = strtok(NULL, "\n")) {
+			if (sscanf(line, "  -%c, --%31[a-z-]", &letter, word) != 2)
+				continue;
+			if (!*meaning[(int)letter])
+				strcpy(meaning[(int)letter], word);
+			ck_assert_str_eq(meaning[(int)letter], word);
+		}
+	}
+	ck_assert_str_eq(meaning['n'], "count");
+}
+END_TEST
+
 START_TEST(list_prints_records)
 {
 	static const struct canned canned[] = { { "\"do\":\"list\"", LIST }, { 0 } };
@@ -344,10 +428,11 @@ END_TEST
 /* One that hangs: connections wait in its queue, until there is no room. */
 START_TEST(nobody_takes_the_connection)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "/tmp/test-ctl-hangs" };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct ctl_client c[2];
 
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/tmp/test-ctl-%d.hangs", (int)getpid());
 	unlink(addr.sun_path);
 	ck_assert(!bind(listener, (struct sockaddr *)&addr, sizeof(addr)) && !listen(listener, 0));
 	ck_assert_int_eq(ctl_open(&c[0], addr.sun_path), 0);
@@ -612,8 +697,8 @@ END_TEST
 START_TEST(a_graph_is_text_or_a_drawing)
 {
 	static const struct canned canned[] = { { "\"do\":\"list\"", LIST }, { 0 } };
+	char path[64], line[128], bin[64], dot[80];
 	struct stat st;
-	char path[64], line[128];
 
 	ctl_rig_start(canned);
 	ck_assert_int_eq(ctl_rig_run(ctl_graph, ""), CTL_DONE);
@@ -623,10 +708,11 @@ START_TEST(a_graph_is_text_or_a_drawing)
 	snprintf(path, sizeof(path), "/tmp/test-ctl-%d.svg", (int)getpid());
 	snprintf(line, sizeof(line), "--svg=%s", path);
 	/* A directory of a dot that copies: what it is given is what comes out. */
-	ck_assert_int_eq(mkdir("/tmp/test-ctl-bin", 0755) && access("/tmp/test-ctl-bin", W_OK), 0);
-	unlink("/tmp/test-ctl-bin/dot");
-	ck_assert_int_eq(symlink("/bin/cat", "/tmp/test-ctl-bin/dot"), 0);
-	setenv("PATH", "/tmp/test-ctl-bin", 1);
+	snprintf(bin, sizeof(bin), "/tmp/test-ctl-%d.bin", (int)getpid());
+	snprintf(dot, sizeof(dot), "%s/dot", bin);
+	ck_assert_int_eq(mkdir(bin, 0755), 0);
+	ck_assert_int_eq(symlink("/bin/cat", dot), 0);
+	setenv("PATH", bin, 1);
 	ck_assert_int_eq(ctl_rig_run(ctl_graph, line), CTL_FAILED);
 	has(ctl_rig_err, "dot has failed");
 	setenv("PATH", "/nonexistent", 1);
@@ -636,8 +722,8 @@ START_TEST(a_graph_is_text_or_a_drawing)
 	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--svg=/nonexistent/x"), CTL_FAILED);
 	has(ctl_rig_err, "/nonexistent/x: No such file");
 	unlink(path);
-	unlink("/tmp/test-ctl-bin/dot");
-	rmdir("/tmp/test-ctl-bin");
+	unlink(dot);
+	rmdir(bin);
 }
 END_TEST
 
@@ -676,6 +762,11 @@ Suite *gntdevctl_suite(void)
 	/* More than CTL_PATIENCE_MS. */
 	tcase_set_timeout(tc, 30);
 	tcase_add_test(tc, list_prints_a_table);
+	tcase_add_test(tc, list_without_legend);
+	tcase_add_test(tc, opens_have_sums);
+	tcase_add_test(tc, an_empty_list_says_so);
+	tcase_add_test(tc, a_unit_without_suffix_is_a_service);
+	tcase_add_test(tc, a_letter_has_one_meaning);
 	tcase_add_test(tc, list_prints_records);
 	tcase_add_test(tc, json_is_ascii);
 	tcase_add_test(tc, list_asks_for_what_is_wanted);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gntdevctl/shared.c - what the subcommands of gntdevctl share
+ * gntdevctl/ctl.c - what the subcommands of gntdevctl share
  */
 #include "gntdevctl/ctl.h"
 
@@ -22,7 +22,8 @@ enum {
 	OPT_SOCKET = 0x100,
 	OPT_RUN_DIR,
 	OPT_NAME,
-	OPT_JSON,
+	OPT_JSON = 'j',
+	OPT_HELP = 'h',
 };
 
 /* --- errors ----------------------------------------------------------------------------------- */
@@ -104,6 +105,7 @@ int ctl_socket_path(const struct ctl *ctl, char *path, size_t size)
 }
 
 static const struct argp_option global_options[] = {
+	{ NULL, OPT_HELP, NULL, 0, "Give this help list", -1 },
 	{ NULL, 0, NULL, 0, "With all commands:", 20 },
 	{ "json", OPT_JSON, NULL, 0, "Print JSON: one record a line, or one object", 20 },
 	{ "socket", OPT_SOCKET, "PATH", 0,
@@ -119,6 +121,9 @@ static error_t parse_global(int key, char *arg, struct argp_state *state)
 	struct ctl *ctl = state->input;
 
 	switch (key) {
+	case OPT_HELP:
+		argp_state_help(state, state->out_stream, ARGP_HELP_STD_HELP);
+		return 0;
 	case OPT_SOCKET:
 		ctl->socket = arg;
 		return 0;
@@ -140,26 +145,63 @@ static const struct argp global_argp = { .options = global_options, .parser = pa
 
 const struct argp_child ctl_global[] = { { &global_argp, 0, NULL, 0 }, { NULL, 0, NULL, 0 } };
 
-void ctl_parse(const struct argp *argp, int argc, char **argv, void *input)
+/**
+ * struct command_line - what parse_command() reads for
+ * @input: of the command's own parser, and of what it shares
+ */
+struct command_line {
+	struct ctl *ctl;
+	const struct ctl_command *command;
+	void *input;
+};
+
+/* The command's own parser, which does not know of the others. */
+static error_t parse_own(int key, char *arg, struct argp_state *state)
 {
-	if (argp_parse(argp, argc, argv, 0, NULL, input))
-		exit(ctl_error(CTL_FAILED, "no memory"));
+	struct command_line *line = state->input;
+	error_t err;
+
+	if (!line->command->parse)
+		return ARGP_ERR_UNKNOWN;
+	state->input = line->input;
+	err = line->command->parse(key, arg, state);
+	state->input = line;
+	return err;
 }
 
-static error_t parse_nothing(int key, char *arg, struct argp_state *state)
+static error_t parse_command(int key, char *arg, struct argp_state *state)
 {
+	struct command_line *line = state->input;
+
 	if (key == ARGP_KEY_INIT) {
-		state->child_inputs[0] = state->input;
+		state->child_inputs[0] = line->ctl;
+		if (line->command->more)
+			state->child_inputs[1] = line->input;
 		return 0;
 	}
-	if (key == ARGP_KEY_ARG)
+	if (key == ARGP_KEY_ARG && !line->command->args)
 		argp_error(state, "\"%s\": there are no arguments besides options", arg);
-	return ARGP_ERR_UNKNOWN;
+	return parse_own(key, arg, state);
 }
 
-void ctl_no_arguments(struct ctl *ctl, int argc, char **argv, const char *doc)
+void ctl_parse(struct ctl *ctl, const struct ctl_command *command, int argc, char **argv,
+	       void *input)
 {
-	const struct argp argp = { .parser = parse_nothing, .doc = doc, .children = ctl_global };
+	struct command_line line = { ctl, command, input };
+	const struct argp_child children[] = { { .argp = &global_argp },
+					       { .argp = command->more },
+					       { .argp = NULL } };
+	char doc[2048];
+	const struct argp argp = {
+		.options = command->options,
+		.parser = parse_command,
+		.args_doc = command->args,
+		.doc = doc,
+		.children = children,
+	};
 
-	ctl_parse(&argp, argc, argv, ctl);
+	snprintf(doc, sizeof(doc), "%s\vExamples:\n\n%s\nThe manual: man gntdevctl", command->doc,
+		 command->examples);
+	if (argp_parse(&argp, argc, argv, 0, NULL, &line))
+		exit(ctl_error(CTL_FAILED, "no memory"));
 }
