@@ -106,17 +106,17 @@ static void parse_granter(struct argp_state *state, struct daemon_config *c, cha
 
 static void parse_port(struct argp_state *state, struct daemon_config *c, char *arg)
 {
-	struct daemon_port *p;
+	struct platform_port *p;
 	char *domid = strchr(arg, ':');
 
-	if (c->n_ports == DAEMON_PORTS_MAX)
-		argp_error(state, "--sim-port: more than %d", DAEMON_PORTS_MAX);
+	if (c->platform.n_ports == PLATFORM_PORTS_MAX)
+		argp_error(state, "--sim-port: more than %d", PLATFORM_PORTS_MAX);
 	if (!domid) {
 		argp_error(state, "--sim-port=%s: PORT:DOMID is wanted, such as 5:1", arg);
 		return;
 	}
 	*domid++ = '\0';
-	p = &c->port[c->n_ports++];
+	p = &c->platform.port[c->platform.n_ports++];
 	p->port = (uint32_t)option_number(state, "sim-port", arg, 1, SIM_PORT_MAX);
 	p->remote = (uint16_t)option_number(state, "sim-port", domid, 0, SIM_DOMID_MAX);
 }
@@ -127,17 +127,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPT_SIM:
-		c->sim = true;
+		c->platform.sim = true;
 		break;
 	case OPT_XEN:
-		c->xen = true;
+		c->platform.xen = true;
 		break;
 	case OPT_CONFIG:
 		c->policy = arg;
 		c->policy_given = true;
 		break;
 	case ARGP_KEY_END:
-		if (c->sim && c->xen)
+		if (c->platform.sim && c->platform.xen)
 			argp_error(state, "--sim and --xen: one of them");
 		break;
 	case OPT_NAME:
@@ -158,15 +158,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			(uint32_t)option_number(state, "gntalloc-limit", arg, 1, 1U << 24);
 		break;
 	case OPT_SIM_MEMORY:
-		c->sim_pages = 256 * option_number(state, "sim-memory", arg, 1, SIM_MEMORY_MIB_MAX);
+		c->platform.sim_pages =
+			256 * option_number(state, "sim-memory", arg, 1, SIM_MEMORY_MIB_MAX);
 		break;
 	case OPT_SIM_PORT:
 		parse_port(state, c, arg);
 		break;
 	case OPT_FAULT:
-		if (c->n_faults == DAEMON_FAULTS_MAX)
-			argp_error(state, "--fault: more than %d", DAEMON_FAULTS_MAX);
-		c->fault[c->n_faults++] = arg;
+		if (c->platform.n_faults == PLATFORM_FAULTS_MAX)
+			argp_error(state, "--fault: more than %d", PLATFORM_FAULTS_MAX);
+		c->platform.fault[c->platform.n_faults++] = arg;
 		break;
 	case OPT_LIMIT:
 		c->limit = (uint32_t)option_number(state, "limit", arg, 1, GNTDEV_LIMIT_MAX);

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,21 +20,21 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "control/control.h"
 #include "base/clock.h"
 #include "base/defer.h"
-#include "device/enforce.h"
-#include "machine/gntalloc.h"
-#include "device/gntdev.h"
-#include "report/hvwatch.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "base/why.h"
+#include "control/control.h"
+#include "device/enforce.h"
+#include "device/gntdev.h"
 #include "device/session.h"
-#include "sim/sim.h"
+#include "hypercall.h"
+#include "machine/gntalloc.h"
+#include "platform.h"
 #include "table.h"
-#include "window/window.h"
 #include "window/socket.h"
-#include "xen/xen.h"
+#include "window/window.h"
 
 /* Longest path of a socket, its NUL included. */
 #define PATH_BYTES 108
@@ -56,10 +55,7 @@ struct daemon {
 	const struct daemon_config *config;
 	struct table *table;
 	struct windows *windows;
-	struct hypervisor *hv;
-	struct sim *sim;
-	bool xen;
-	char mounted[PATH_BYTES];
+	struct platform platform;
 	struct defer *defer;
 	struct gntdev gntdev;
 	struct gntalloc *gntalloc[DAEMON_GRANTERS_MAX];
@@ -79,26 +75,7 @@ void daemon_config_init(struct daemon_config *c)
 	c->workers = 2;
 	c->limit = GNTDEV_LIMIT_DEFAULT;
 	c->gntalloc_limit = GNTALLOC_LIMIT_DEFAULT;
-	c->sim_pages = 1024 * 256UL; /* 1 GiB */
-}
-
-struct why {
-	char *text;
-	size_t size;
-};
-
-static bool because(const struct why *why, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-/* Return: false, for the caller to return. */
-static bool because(const struct why *why, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why->text, why->size, fmt, ap);
-	va_end(ap);
-	return false;
+	c->platform.sim_pages = 1024 * 256UL; /* 1 GiB */
 }
 
 /* RUN_DIR/xen-gntdev@suffix for the device xen/gntdev. */
@@ -136,95 +113,11 @@ static bool start_windows(struct daemon *d, const struct why *why)
 	if (!make_run_dir(d->config->run_dir, why) ||
 	    !path_for(d, d->config->name, ".windows", path, why))
 		return false;
-	if (d->xen) {
-		err = xen_mount(path);
-		if (err)
-			return because(why,
-				       "cannot mount a tmpfs for windows at %s: %s (CAP_SYS_ADMIN "
-				       "is needed)",
-				       path, strerror(-err));
-		memcpy(d->mounted, path, sizeof(d->mounted));
-	}
+	if (!platform_mount(&d->platform, path, why))
+		return false;
 	err = windows_new(path, &d->windows, &text);
 	if (err)
 		return because(why, "window directory %s: %s (%s)", path, text, strerror(-err));
-	return true;
-}
-
-static void log_event(const struct sim_event *ev, void *arg)
-{
-	(void)arg;
-	log_debug("sim: event %" PRIu64 " on port %u of domain %u, to domain %u", ev->sent,
-		  ev->port, ev->domid, ev->remote);
-}
-
-static bool add_ports(struct daemon *d, const struct why *why)
-{
-	for (unsigned int i = 0; i < d->config->n_ports; i++) {
-		const struct daemon_port *p = &d->config->port[i];
-		int err = sim_port_bind(d->sim, 0, p->port, p->remote, NULL, NULL);
-
-		if (err)
-			return because(why, "--sim-port=%u:%u: %s", p->port, p->remote,
-				       strerror(-err));
-	}
-	return true;
-}
-
-static bool add_faults(struct daemon *d, const struct why *why)
-{
-	const char *text;
-
-	for (unsigned int i = 0; i < d->config->n_faults; i++)
-		if (sim_fault_add(d->sim, d->config->fault[i], &text))
-			return because(why, "--fault=%s: %s", d->config->fault[i], text);
-	return true;
-}
-
-/* From here on all its hypercalls are counted and traced. */
-static bool watch_hypervisor(struct daemon *d, const struct why *why)
-{
-	struct hypervisor *hv = hvwatch_new(d->hv);
-
-	if (!hv)
-		return because(why, "out of memory");
-	d->hv = hv;
-	return true;
-}
-
-static bool start_sim(struct daemon *d, const struct why *why)
-{
-	struct sim_config sc = {
-		.dirfd = windows_dirfd(d->windows),
-		.memory_pages = d->config->sim_pages,
-		.event = log_event,
-	};
-	const char *text;
-	int err;
-
-	err = sim_new(&sc, &d->sim, &text);
-	if (err)
-		return because(why, "the simulated hypervisor cannot start: %s (%s)", text,
-			       strerror(-err));
-	d->hv = sim_hypervisor(d->sim);
-	return watch_hypervisor(d, why) && add_ports(d, why) && add_faults(d, why);
-}
-
-/* Real Xen or the simulator: what was asked for, else what the machine is. */
-static bool choose_hypervisor(struct daemon *d, const struct why *why)
-{
-	const struct daemon_config *c = d->config;
-	const char *not = xen_platform();
-
-	d->xen = c->xen || (!c->sim && hv_platform_is_xen());
-	if (d->xen && not )
-		return because(why, "%s%s%s", c->xen ? "--xen: " : "", not,
-			       c->xen ? "" : "; --sim is for the simulated hypervisor");
-	if (d->xen && (c->n_granters || c->n_ports || c->n_faults))
-		return because(why, "--granter, --sim-port and --fault are for the simulated "
-				    "hypervisor, and this machine runs under Xen: give --sim, too");
-	if (!d->xen && !c->sim)
-		log_info("no Xen here: using the simulated hypervisor (--sim)");
 	return true;
 }
 
@@ -263,25 +156,17 @@ static bool start_policy(struct daemon *d, const struct why *why)
 
 static void warn_of_trust(const struct daemon *d, const struct policy *p)
 {
-	if (d->hv->pages == HV_PAGES_FRAMES && policy_pv_any(p))
+	if (d->platform.hv->pages == HV_PAGES_FRAMES && policy_pv_any(p))
 		log_warn("pv_descriptor = any: whoever may open the device can map any page of any "
 			 "domain that has granted one");
 }
 
-static bool start_xen(struct daemon *d, const struct why *why)
-{
-	const char *text;
-	int err = xen_new(windows_dirfd(d->windows), &d->hv, &text);
-
-	if (err)
-		return because(why, "%s: %s", text, strerror(-err));
-	warn_of_trust(d, d->gntdev.policy);
-	return watch_hypervisor(d, why);
-}
-
 static bool start_hypervisor(struct daemon *d, const struct why *why)
 {
-	return d->xen ? start_xen(d, why) : start_sim(d, why);
+	if (!platform_start(&d->platform, &d->config->platform, windows_dirfd(d->windows), why))
+		return false;
+	warn_of_trust(d, d->gntdev.policy);
+	return true;
 }
 
 static bool start_gntdev(struct daemon *d, const struct why *why)
@@ -293,7 +178,7 @@ static bool start_gntdev(struct daemon *d, const struct why *why)
 	if (!d->table || !d->defer || !d->gntdev.quota)
 		return because(why, "out of memory");
 	d->gntdev.dev.name = d->config->name;
-	d->gntdev.hv = d->hv;
+	d->gntdev.hv = d->platform.hv;
 	d->gntdev.windows = d->windows;
 	d->gntdev.defer = d->defer;
 	d->gntdev.limit = d->config->limit;
@@ -353,7 +238,7 @@ static bool make_granter(struct daemon *d, unsigned int i, const struct why *why
 	const struct daemon_granter *g = &d->config->granter[i];
 	struct gntalloc_config gc = {
 		.name = g->name,
-		.sim = d->sim,
+		.sim = d->platform.sim,
 		.windows = d->windows,
 		.domid = g->domid,
 		.limit = d->config->gntalloc_limit,
@@ -444,7 +329,8 @@ static bool start_control(struct daemon *d, const struct why *why)
 static void say_ready(const struct daemon *d)
 {
 	log_info("/dev/%s is ready: hypervisor \"%s\", %u workers, windows through %s",
-		 d->config->name, d->hv->name, d->config->workers, winsock_path(d->gntdev.winsock));
+		 d->config->name, d->platform.hv->name, d->config->workers,
+		 winsock_path(d->gntdev.winsock));
 	for (unsigned int i = 0; i < d->config->n_granters; i++)
 		log_info("/dev/%s grants as domain %u", d->config->granter[i].name,
 			 d->config->granter[i].domid);
@@ -467,9 +353,9 @@ static bool settle_config(struct daemon *d, const struct daemon_config *c, const
 	static struct daemon_config defaults;
 
 	d->config = c;
-	if (!choose_hypervisor(d, why))
+	if (!platform_choose(&d->platform, &c->platform, c->n_granters, why))
 		return false;
-	if (!d->xen && !c->granters_given) {
+	if (!d->platform.xen && !c->granters_given) {
 		defaults = *c;
 		defaults.granter[0] = (struct daemon_granter){ "xen/gntalloc", 1 };
 		defaults.n_granters = 1;
@@ -526,7 +412,7 @@ bool daemon_relieve(struct daemon *d)
 
 const char *daemon_tend(struct daemon *d)
 {
-	return d->hv->ops->tend(d->hv);
+	return d->platform.hv->ops->tend(d->platform.hv);
 }
 
 bool daemon_reload(struct daemon *d)
@@ -562,28 +448,6 @@ static void count_open(struct gnt_open *o, void *arg)
 	open_for_each_map(o, count_map, arg);
 }
 
-static void report_sim(struct daemon *d, const struct held *held)
-{
-	struct sim_counts n;
-
-	sim_counts(d->sim, &n);
-	log_info("held: opens=%" PRIu64 " maps=%" PRIu64 " windows=%" PRIu64 " handles=%" PRIu64
-		 " pins=%" PRIu64 " grants=%" PRIu64 " frames=%" PRIu64 " ports=%" PRIu64,
-		 held->opens, held->maps, windows_count(d->windows), n.handles, n.pins, n.grants,
-		 n.frames, n.port_refs);
-}
-
-static void report_xen(struct daemon *d, const struct held *held)
-{
-	struct hv_counts n;
-
-	d->hv->ops->counts(d->hv, &n);
-	log_info("held: opens=%" PRIu64 " maps=%" PRIu64 " windows=%" PRIu64 " handles=%" PRIu64
-		 " ports=%" PRIu64 " away=%" PRIu64 " quarantined=%" PRIu64,
-		 held->opens, held->maps, windows_count(d->windows), n.handles, n.ports, n.away,
-		 n.quarantined);
-}
-
 void daemon_report(struct daemon *d)
 {
 	struct held held = { 0 };
@@ -591,10 +455,7 @@ void daemon_report(struct daemon *d)
 	rcu_read_enter();
 	table_for_each_open(d->table, count_open, &held);
 	rcu_read_leave();
-	if (d->xen)
-		report_xen(d, &held);
-	else
-		report_sim(d, &held);
+	platform_report(&d->platform, held.opens, held.maps, windows_count(d->windows));
 }
 
 /*
@@ -632,19 +493,6 @@ static void close_everything(struct daemon *d)
 		windows_destroy(d->windows);
 }
 
-/* Return: 0, or -EBUSY if a grant or a port of ours is left. */
-static int check_nothing_left(struct daemon *d)
-{
-	struct hv_counts n;
-
-	d->hv->ops->counts(d->hv, &n);
-	if (!n.handles && !n.ports)
-		return 0;
-	log_err("%" PRIu64 " grants and %" PRIu64 " event channels were still held at the end",
-		n.handles, n.ports);
-	return -EBUSY;
-}
-
 /* Where a worker may still go on: all that must not outlive us ends, and nothing is freed. */
 static int leave_stuck(struct daemon *d)
 {
@@ -668,10 +516,7 @@ static void free_parts(struct daemon *d)
 	for (unsigned int i = 0; i < d->config->n_granters; i++)
 		if (d->gntalloc[i])
 			gntalloc_destroy(d->gntalloc[i]);
-	if (d->hv)
-		d->hv->ops->destroy(d->hv);
-	if (*d->mounted)
-		xen_unmount(d->mounted);
+	platform_stop(&d->platform);
 	if (d->defer)
 		defer_destroy(d->defer);
 	policy_free(d->gntdev.policy);
@@ -683,18 +528,16 @@ static void free_parts(struct daemon *d)
 int daemon_stop(struct daemon *d)
 {
 	bool ended;
-	int err = 0;
+	int err;
 
 	control_stop(d->control);
 	ended = stop_input(d);
 
-	if (d->sim)
-		sim_power_off(d->sim);
+	platform_power_off(&d->platform);
 	if (!ended)
 		return leave_stuck(d);
 	close_everything(d);
-	if (d->hv)
-		err = check_nothing_left(d);
+	err = platform_check_empty(&d->platform);
 	free_parts(d);
 	rcu_thread_leave();
 	/* Made by us, or by systemd, which removes it itself; busy if another daemon uses it. */

@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "platform.h"
+
 #define DAEMON_GRANTERS_MAX 16
-#define DAEMON_PORTS_MAX    64
-#define DAEMON_FAULTS_MAX   64
 /* gntdev, and a gntalloc for each granter */
 #define DAEMON_SESSIONS_MAX (1 + DAEMON_GRANTERS_MAX)
 /* Messages about why it does not start. */
@@ -22,12 +22,6 @@
 struct daemon_granter {
 	const char *name;
 	uint16_t domid;
-};
-
-/* An event channel of the simulated domain 0. */
-struct daemon_port {
-	uint32_t port;
-	uint16_t remote;
 };
 
 /**
@@ -43,17 +37,11 @@ struct daemon_config {
 	unsigned int workers;
 	uint32_t limit;		 /* pages in one MAP_GRANT_REF */
 	uint32_t gntalloc_limit; /* pages granted by one device */
-	uint64_t sim_pages;
-	bool sim;
-	bool xen;
 	bool verbose;
 	bool granters_given;
 	unsigned int n_granters;
-	unsigned int n_ports;
-	unsigned int n_faults;
 	struct daemon_granter granter[DAEMON_GRANTERS_MAX];
-	struct daemon_port port[DAEMON_PORTS_MAX];
-	const char *fault[DAEMON_FAULTS_MAX];
+	struct platform_config platform;
 };
 
 /** daemon_config_init() - set the defaults */
