@@ -126,6 +126,7 @@ static const struct question {
 	{ "trace", control_ask_trace },
 	{ "metrics", control_ask_metrics },
 	{ "explain", control_ask_explain },
+	{ "fault", control_ask_fault },
 };
 
 /* Return: 0 or -errno: rq->why, if it says anything, tells more. */

@@ -19,6 +19,7 @@
 
 struct gntdev;
 struct session;
+struct sim;
 
 #define CONTROL_PROTOCOL 1
 /* Bytes of a request, its newline included. */
@@ -27,6 +28,7 @@ struct session;
 /**
  * struct control_view - what can be asked about
  * @gd:      the device
+ * @sim:     the simulated hypervisor, NULL under Xen
  * @session: its session, NULL if there is none (in tests)
  * @run_dir: the run directory
  * @since:   when the daemon was started, CLOCK_REALTIME, ns
@@ -34,6 +36,7 @@ struct session;
  */
 struct control_view {
 	struct gntdev *gd;
+	struct sim *sim;
 	const struct session *session;
 	const char *run_dir;
 	uint64_t since;
@@ -89,7 +92,7 @@ struct control_request {
 	struct control_view *view;
 	const char *what;
 	json_t *args;
-	char why[160];
+	char why[384];
 };
 
 /**
@@ -113,8 +116,7 @@ int control_refuse(struct control_request *rq, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /*
- * The requests. Return: 0, with all written or *@answer set; -EINVAL if rq->why says so; -ENOENT,
- * -ENOMEM.
+ * The requests. Return: 0, with all written or *@answer set; -errno, for which rq->why may tell more.
  */
 int control_ask_list(struct control_request *rq, struct control_out *out,
 		     struct control_answer **answer);
@@ -129,6 +131,8 @@ int control_ask_errors(struct control_request *rq, struct control_out *out,
 int control_ask_explain(struct control_request *rq, struct control_out *out,
 			struct control_answer **answer);
 int control_ask_trace(struct control_request *rq, struct control_out *out,
+		      struct control_answer **answer);
+int control_ask_fault(struct control_request *rq, struct control_out *out,
 		      struct control_answer **answer);
 
 #endif /* CONTROL_REQUEST_H */

@@ -32,6 +32,7 @@ static const struct command {
 	{ "graph", "who maps whose pages, as Graphviz text or SVG", ctl_graph },
 	{ "metrics", "figures in Prometheus' text form", ctl_metrics },
 	{ "policy", "check a policy file; explain a decision", ctl_policy },
+	{ "fault", "the simulator's faults: add, clear, let go on what waits", ctl_fault },
 	{ "doctor", "look for what is wrong with this machine, and say what mends it", ctl_doctor },
 };
 

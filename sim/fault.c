@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,55 +16,48 @@
 #include "base/clock.h"
 #include "hypercall.h"
 
-#define MS_MAX	  86400000U
 #define ERRNO_MAX 4095U
 
-/* Which keys a fault gave: a bit each, by the key's place in keys[]. */
-enum key {
-	KEY_NTH,
-	KEY_COUNT,
-	KEY_FOR_MS,
-	KEY_STATUS,
-	KEY_ERRNO,
-	KEY_DELAY_MS,
-	KEY_DOM,
-	KEY_REF,
-	KEY_PORT,
-	KEYS,
+/* Which keys a fault gave: a bit each. */
+#define KEY(name, ...) KEY_##name,
+enum key { FAULT_KEYS(KEY) KEYS };
+
+#define BIT(n)	      (1U << (n))
+#define ONE_OPERATION (BIT(KEY_status) | BIT(KEY_dom) | BIT(KEY_ref))
+
+/* Which operations have a key. */
+#define OPS_ANY	  (BIT(FAULT_N_OPS) - 1)
+#define OPS_GRANT (BIT(FAULT_map) | BIT(FAULT_unmap) | BIT(FAULT_copy))
+#define OPS_SEND  BIT(FAULT_send)
+
+enum value {
+	VALUE_NUMBER,
+	VALUE_STATUS,
+	VALUE_ERRNO,
 };
 
-#define BIT(key)      (1U << (key))
-#define ONE_OPERATION (BIT(KEY_STATUS) | BIT(KEY_DOM) | BIT(KEY_REF))
-#define ANY_OP \
-	(BIT(FAULT_MAP) | BIT(FAULT_UNMAP) | BIT(FAULT_COPY) | BIT(FAULT_SEND) | BIT(FAULT_WINDOW))
-#define GRANT_OP (BIT(FAULT_MAP) | BIT(FAULT_UNMAP) | BIT(FAULT_COPY))
+enum part {
+	PART_WHICH,
+	PART_EFFECT,
+};
 
-/* Keys whose value is a number: from and up to what, and for which operations. */
+#define KEY_ROW(name, value, min, max, ops, part) \
+	[KEY_##name] = { #name, VALUE_##value, min, max, OPS_##ops, PART_##part },
+
 static const struct {
 	const char *name;
+	enum value value;
 	uint32_t min, max;
 	unsigned int ops;
-} keys[KEYS] = {
-	[KEY_NTH] = { "nth", 1, UINT32_MAX, ANY_OP },
-	[KEY_COUNT] = { "count", 1, UINT32_MAX, ANY_OP },
-	[KEY_FOR_MS] = { "for_ms", 1, MS_MAX, ANY_OP },
-	[KEY_STATUS] = { "status", 0, 0, GRANT_OP },
-	[KEY_ERRNO] = { "errno", 0, 0, ANY_OP },
-	[KEY_DELAY_MS] = { "delay_ms", 1, MS_MAX, ANY_OP },
-	[KEY_DOM] = { "dom", 0, UINT16_MAX, GRANT_OP },
-	[KEY_REF] = { "ref", 0, UINT32_MAX, GRANT_OP },
-	[KEY_PORT] = { "port", 0, UINT32_MAX, BIT(FAULT_SEND) },
-};
+	enum part part;
+} keys[KEYS] = { FAULT_KEYS(KEY_ROW) };
 
-static const char *const op_names[] = {
-	[FAULT_MAP] = "map",   [FAULT_UNMAP] = "unmap",	  [FAULT_COPY] = "copy",
-	[FAULT_SEND] = "send", [FAULT_WINDOW] = "window",
-};
-
-#define OPS (sizeof(op_names) / sizeof(op_names[0]))
+#define OP_NAME(name) [FAULT_##name] = #name,
+static const char *const op_names[FAULT_N_OPS] = { FAULT_OPS(OP_NAME) };
 
 /**
  * struct fault - one that still waits, or goes on
+ * @spec:    as it was described
  * @given:   keys it has
  * @value:   of each key; status and errno as positive numbers
  * @skip:    matches to let pass first
@@ -72,6 +66,7 @@ static const char *const op_names[] = {
  */
 struct fault {
 	struct fault *next;
+	char *spec;
 	enum fault_op op;
 	unsigned int given;
 	uint32_t value[KEYS];
@@ -92,14 +87,46 @@ struct parser {
 	const char **why;
 };
 
-static int complain(const struct parser *p, const char *at, const char *what)
-{
-	static _Thread_local char message[256];
+static int complain(const struct parser *p, const char *at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
-	snprintf(message, sizeof(message), "fault \"%.100s\", character %zu: %s", p->spec,
-		 (size_t)(at - p->spec) + 1, what);
+static int complain(const struct parser *p, const char *at, const char *fmt, ...)
+{
+	static _Thread_local char message[384];
+	va_list ap;
+	int n;
+
+	n = snprintf(message, sizeof(message), "fault \"%.100s\", character %zu: ", p->spec,
+		     (size_t)(at - p->spec) + 1);
+	va_start(ap, fmt);
+	vsnprintf(message + n, sizeof(message) - (size_t)n, fmt, ap);
+	va_end(ap);
 	*p->why = message;
 	return -EINVAL;
+}
+
+/* "a, b, c": names of keys. @of: only those of this part; -1: all. */
+static const char *key_list(int of)
+{
+	static _Thread_local char list[128];
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < KEYS && len < sizeof(list); i++)
+		if (of < 0 || keys[i].part == (enum part)of)
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+						len ? ", " : "", keys[i].name);
+	return list;
+}
+
+static const char *op_list(void)
+{
+	static _Thread_local char list[64];
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < FAULT_N_OPS && len < sizeof(list); i++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "",
+					op_names[i]);
+	return list;
 }
 
 /* Read up to one of the characters in @stop, or the end. Return: its length. */
@@ -171,12 +198,12 @@ static int parse_value(struct parser *p, enum key key, uint32_t *value)
 	const char *start;
 	size_t len = word(p, ",", &start);
 
-	switch (key) {
-	case KEY_STATUS:
+	switch (keys[key].value) {
+	case VALUE_STATUS:
 		if (!status_value(start, len, value))
 			return complain(p, start, "no such grant status");
 		return 0;
-	case KEY_ERRNO:
+	case VALUE_ERRNO:
 		if (!errno_value(start, len, value))
 			return complain(p, start, "no such errno");
 		return 0;
@@ -199,9 +226,7 @@ static int parse_key(struct parser *p, struct fault *f)
 		if (is(start, len, keys[key].name))
 			break;
 	if (key == KEYS)
-		return complain(p, start,
-				"no such key: nth, count, for_ms, status, errno, delay_ms, dom, "
-				"ref, port");
+		return complain(p, start, "no such key: %s", key_list(-1));
 	if (!(keys[key].ops & BIT(f->op)))
 		return complain(p, start, "this operation has no such thing");
 	if (f->given & BIT(key))
@@ -218,7 +243,7 @@ static int parse_op(struct parser *p, struct fault *f)
 	const char *start;
 	size_t len = word(p, ":", &start);
 
-	for (unsigned int op = 0; op < OPS; op++) {
+	for (unsigned int op = 0; op < FAULT_N_OPS; op++) {
 		if (!is(start, len, op_names[op]))
 			continue;
 		f->op = op;
@@ -226,7 +251,17 @@ static int parse_op(struct parser *p, struct fault *f)
 			return complain(p, p->at - 1, "\":\" expected");
 		return 0;
 	}
-	return complain(p, start, "no such operation: map, unmap, copy, send, window");
+	return complain(p, start, "no such operation: %s", op_list());
+}
+
+static unsigned int effects(const struct fault *f)
+{
+	unsigned int given = 0;
+
+	for (unsigned int i = 0; i < KEYS; i++)
+		if (keys[i].part == PART_EFFECT)
+			given |= f->given & BIT(i);
+	return given;
 }
 
 static int parse(struct parser *p, struct fault *f)
@@ -241,15 +276,16 @@ static int parse(struct parser *p, struct fault *f)
 	}
 	if (err)
 		return err;
-	if (!(f->given & (BIT(KEY_STATUS) | BIT(KEY_ERRNO) | BIT(KEY_DELAY_MS))))
-		return complain(p, p->at, "nothing happens without status, errno or delay_ms");
-	if ((f->given & BIT(KEY_ERRNO)) && (f->given & ONE_OPERATION))
+	if (!effects(f))
+		return complain(p, p->at, "nothing happens without one of %s",
+				key_list(PART_EFFECT));
+	if ((f->given & BIT(KEY_errno)) && (f->given & ONE_OPERATION))
 		return complain(p, p->at,
 				"errno fails the whole call: no status, dom or ref with it");
-	f->skip = (f->given & BIT(KEY_NTH)) ? f->value[KEY_NTH] - 1 : 0;
-	f->left = (f->given & BIT(KEY_FOR_MS)) ? UINT32_MAX : 1;
-	if (f->given & BIT(KEY_COUNT))
-		f->left = f->value[KEY_COUNT];
+	f->skip = (f->given & BIT(KEY_nth)) ? f->value[KEY_nth] - 1 : 0;
+	f->left = (f->given & BIT(KEY_for_ms)) ? UINT32_MAX : 1;
+	if (f->given & BIT(KEY_count))
+		f->left = f->value[KEY_count];
 	return 0;
 }
 
@@ -257,38 +293,75 @@ static int parse(struct parser *p, struct fault *f)
 
 void faults_init(struct faults *fs)
 {
+	pthread_condattr_t attr;
+
 	*fs = (struct faults){ 0 };
 	pthread_mutex_init(&fs->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&fs->go_on, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 void faults_fini(struct faults *fs)
 {
 	faults_clear(fs);
+	pthread_cond_destroy(&fs->go_on);
 	pthread_mutex_destroy(&fs->lock);
+}
+
+static void fault_free(struct fault *f)
+{
+	if (f)
+		free(f->spec);
+	free(f);
+}
+
+/* Return: a fault as described, or NULL and *@err, *@why. */
+static struct fault *fault_new(const char *spec, const char **why, int *err)
+{
+	struct parser p = { .spec = spec, .at = spec, .why = why };
+	struct fault *f = calloc(1, sizeof(*f));
+
+	if (f)
+		f->spec = strdup(spec);
+	if (!f || !f->spec) {
+		*why = "no memory for a fault";
+		*err = -ENOMEM;
+	} else if (strlen(spec) > FAULT_SPEC_MAX) {
+		*err = complain(&p, spec, "longer than %d characters", FAULT_SPEC_MAX);
+	} else {
+		*err = parse(&p, f);
+	}
+	if (!*err)
+		return f;
+	fault_free(f);
+	return NULL;
 }
 
 int faults_add(struct faults *fs, const char *spec, const char **why)
 {
-	struct parser p = { .spec = spec, .at = spec, .why = why };
-	struct fault *f = calloc(1, sizeof(*f)), **last;
+	struct fault *f, **last;
 	int err;
 
-	if (!f) {
-		*why = "no memory for a fault";
-		return -ENOMEM;
-	}
-	err = parse(&p, f);
-	if (err) {
-		free(f);
+	f = fault_new(spec, why, &err);
+	if (!f)
 		return err;
-	}
 	pthread_mutex_lock(&fs->lock);
-	for (last = &fs->list; *last; last = &(*last)->next)
-		;
-	*last = f;
-	__atomic_add_fetch(&fs->armed, 1, __ATOMIC_RELEASE);
+	if (fs->armed < FAULT_MAX) {
+		for (last = &fs->list; *last; last = &(*last)->next)
+			;
+		*last = f;
+		__atomic_add_fetch(&fs->armed, 1, __ATOMIC_RELEASE);
+	} else {
+		err = -ENOSPC;
+	}
 	pthread_mutex_unlock(&fs->lock);
-	return 0;
+	if (!err)
+		return 0;
+	fault_free(f);
+	*why = "too many faults wait already";
+	return err;
 }
 
 /* Under the lock: take the fault at @link out. */
@@ -297,7 +370,7 @@ static void drop(struct faults *fs, struct fault **link)
 	struct fault *f = *link;
 
 	*link = f->next;
-	free(f);
+	fault_free(f);
 	__atomic_sub_fetch(&fs->armed, 1, __ATOMIC_RELAXED);
 }
 
@@ -343,22 +416,22 @@ struct event {
 /* Send and window are hypercalls of one operation, and are asked about as calls only. */
 static bool befalls_calls(const struct fault *f)
 {
-	return (f->given & BIT(KEY_ERRNO)) || !(BIT(f->op) & GRANT_OP);
+	return (f->given & BIT(KEY_errno)) || !(BIT(f->op) & OPS_GRANT);
 }
 
 static bool matches_target(const struct fault *f, const struct fault_target *t)
 {
-	return (!(f->given & BIT(KEY_DOM)) || f->value[KEY_DOM] == t->domid) &&
-	       (!(f->given & BIT(KEY_REF)) || f->value[KEY_REF] == t->ref);
+	return (!(f->given & BIT(KEY_dom)) || f->value[KEY_dom] == t->domid) &&
+	       (!(f->given & BIT(KEY_ref)) || f->value[KEY_ref] == t->ref);
 }
 
 static bool matches(const struct fault *f, const struct event *ev)
 {
 	if (f->op != ev->op || befalls_calls(f) != ev->call)
 		return false;
-	if ((f->given & BIT(KEY_PORT)) && f->value[KEY_PORT] != ev->port)
+	if ((f->given & BIT(KEY_port)) && f->value[KEY_port] != ev->port)
 		return false;
-	if (!(f->given & (BIT(KEY_DOM) | BIT(KEY_REF))))
+	if (!(f->given & (BIT(KEY_dom) | BIT(KEY_ref))))
 		return true;
 	for (size_t i = 0; i < ev->n; i++)
 		if (matches_target(f, &ev->target[i]))
@@ -373,45 +446,101 @@ static bool strike(struct fault *f, uint64_t now)
 		f->skip--;
 		return false;
 	}
-	if (!f->until && (f->given & BIT(KEY_FOR_MS)))
-		f->until = now + f->value[KEY_FOR_MS];
+	if (!f->until && (f->given & BIT(KEY_for_ms)))
+		f->until = now + f->value[KEY_for_ms];
 	if (f->left != UINT32_MAX)
 		f->left--;
 	return true;
 }
 
-static void sleep_ms(uint32_t ms)
+/*
+ * Under the lock, which is left meanwhile: wait for so long, or until faults_release() or faults_end(). Those
+ * before it do not count, and none after it is missed: the fault has struck under the same lock.
+ */
+static void wait_ms(struct faults *fs, uint64_t ms)
 {
-	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+	const unsigned int released = fs->released;
+	struct timespec until;
 
-	while (nanosleep(&ts, &ts) && errno == EINTR)
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(ms / 1000);
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	fs->waiting++;
+	while (fs->released == released && !fs->ended &&
+	       pthread_cond_timedwait(&fs->go_on, &fs->lock, &until) != ETIMEDOUT)
 		;
+	fs->waiting--;
+}
+
+unsigned int faults_waiting(struct faults *fs)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&fs->lock);
+	n = fs->waiting;
+	pthread_mutex_unlock(&fs->lock);
+	return n;
+}
+
+unsigned int faults_release(struct faults *fs)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&fs->lock);
+	n = fs->waiting;
+	fs->released++;
+	pthread_cond_broadcast(&fs->go_on);
+	pthread_mutex_unlock(&fs->lock);
+	return n;
+}
+
+void faults_end(struct faults *fs)
+{
+	pthread_mutex_lock(&fs->lock);
+	fs->ended = true;
+	pthread_cond_broadcast(&fs->go_on);
+	pthread_mutex_unlock(&fs->lock);
+}
+
+void faults_for_each(struct faults *fs, void (*fn)(const char *spec, void *arg), void *arg)
+{
+	uint64_t now = clock_ms();
+
+	pthread_mutex_lock(&fs->lock);
+	for (const struct fault *f = fs->list; f; f = f->next)
+		if (!over(f, now))
+			fn(f->spec, arg);
+	pthread_mutex_unlock(&fs->lock);
 }
 
 /* Return: the errno or status, as a positive number, that the event is to fail with; 0 for none. */
 static uint32_t befall(struct faults *fs, const struct event *ev)
 {
-	uint32_t failure = 0, delay = 0;
+	uint32_t failure = 0;
 	struct fault **link, *f;
-	uint64_t now = clock_ms();
+	uint64_t now = clock_ms(), delay = 0;
 
 	pthread_mutex_lock(&fs->lock);
 	link = &fs->list;
 	while ((f = *link)) {
 		if (matches(f, ev) && !over(f, now) && strike(f, now)) {
 			/* Zero where the key was not given. */
-			delay += f->value[KEY_DELAY_MS];
+			delay += f->value[KEY_delay_ms];
 			if (!failure)
-				failure = f->value[ev->call ? KEY_ERRNO : KEY_STATUS];
+				failure = f->value[ev->call ? KEY_errno : KEY_status];
 		}
 		if (over(f, now))
 			drop(fs, link);
 		else
 			link = &f->next;
 	}
-	pthread_mutex_unlock(&fs->lock);
 	if (delay)
-		sleep_ms(delay);
+		wait_ms(fs, delay);
+	pthread_mutex_unlock(&fs->lock);
 	return failure;
 }
 

@@ -20,33 +20,70 @@
  * delays happen, and the failure is that of the first added. Numbers are decimal, or hexadecimal
  * after 0x.
  *
+ * What they are is told by the two tables below, which the reader of descriptions and its messages follow;
+ * make lint sees to it that the man page and docs/developer.md name each of them.
+ *
  * Any thread may call anything but init and fini. An operation costs one load while no fault waits.
  */
 #ifndef SIM_FAULT_H
 #define SIM_FAULT_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum fault_op {
-	FAULT_MAP,
-	FAULT_UNMAP,
-	FAULT_COPY,
-	FAULT_SEND,
-	FAULT_WINDOW,
-};
+/* What a fault can befall: X(name). */
+#define FAULT_OPS(X) \
+	X(map)       \
+	X(unmap)     \
+	X(copy)      \
+	X(send)      \
+	X(window)
+
+/*
+ * What can be said of one: X(name, what its value is, from, to, operations that have it, its part).
+ *
+ * Parts are WHICH operations a fault befalls, and the EFFECT, one of which is needed. Values are a NUMBER, a
+ * STATUS or an ERRNO. Operations: ANY, GRANT (map, unmap, copy), SEND.
+ */
+#define FAULT_KEYS(X)                                     \
+	X(nth, NUMBER, 1, UINT32_MAX, ANY, WHICH)         \
+	X(count, NUMBER, 1, UINT32_MAX, ANY, WHICH)       \
+	X(for_ms, NUMBER, 1, FAULT_MS_MAX, ANY, WHICH)    \
+	X(status, STATUS, 0, 0, GRANT, EFFECT)            \
+	X(errno, ERRNO, 0, 0, ANY, EFFECT)                \
+	X(delay_ms, NUMBER, 1, FAULT_MS_MAX, ANY, EFFECT) \
+	X(dom, NUMBER, 0, UINT16_MAX, GRANT, WHICH)       \
+	X(ref, NUMBER, 0, UINT32_MAX, GRANT, WHICH)       \
+	X(port, NUMBER, 0, UINT32_MAX, SEND, WHICH)
+
+#define FAULT_MS_MAX 86400000U
+/* How many there can be at once, and how long a description. */
+#define FAULT_MAX      256
+#define FAULT_SPEC_MAX 255
+
+#define FAULT_OP(name) FAULT_##name,
+enum fault_op { FAULT_OPS(FAULT_OP) FAULT_N_OPS };
 
 struct fault;
 
 /**
  * struct faults - the faults of a machine
- * @armed: how many are in the list
+ * @armed:    how many are in the list
+ * @go_on:    broadcast when @released or @ended changes
+ * @released: how often those that wait have been told to go on
+ * @waiting:  operations that wait now
+ * @ended:    nobody waits any more
  */
 struct faults {
 	pthread_mutex_t lock;
+	pthread_cond_t go_on;
 	struct fault *list;
 	unsigned int armed;
+	unsigned int released;
+	unsigned int waiting;
+	bool ended;
 };
 
 /* What an operation is about: a granted page. */
@@ -62,12 +99,16 @@ void faults_fini(struct faults *fs);
 int faults_add(struct faults *fs, const char *spec, const char **why);
 void faults_clear(struct faults *fs);
 unsigned int faults_pending(struct faults *fs);
+unsigned int faults_waiting(struct faults *fs);
+unsigned int faults_release(struct faults *fs);
+void faults_end(struct faults *fs);
+void faults_for_each(struct faults *fs, void (*fn)(const char *spec, void *arg), void *arg);
 
 /**
  * faults_call() - before a hypercall
- * @port: of a FAULT_SEND
+ * @port: of a FAULT_send
  *
- * Sleeps if a fault says so. Return: 0, or the -errno that the hypercall is to fail with.
+ * Waits if a fault says so. Return: 0, or the -errno that the hypercall is to fail with.
  */
 int faults_call(struct faults *fs, enum fault_op op, uint32_t port);
 
@@ -75,7 +116,7 @@ int faults_call(struct faults *fs, enum fault_op op, uint32_t port);
  * faults_operation() - before one operation of a hypercall
  * @target, @n: what it is about; a fault matches if it matches one of these
  *
- * Sleeps if a fault says so. Return: GNTST_okay, or the status that the operation is to fail with.
+ * Waits if a fault says so. Return: GNTST_okay, or the status that the operation is to fail with.
  */
 int16_t faults_operation(struct faults *fs, enum fault_op op, const struct fault_target *target,
 			 size_t n);

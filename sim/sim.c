@@ -84,7 +84,7 @@ static int16_t map_locked(struct sim *sim, struct domain *d, struct hv_grant *g,
 static int16_t map_one(struct sim *sim, struct hv_grant *g, bool readonly)
 {
 	struct fault_target target = { .ref = g->ref, .domid = g->domid };
-	int16_t status = faults_operation(&sim->faults, FAULT_MAP, &target, 1);
+	int16_t status = faults_operation(&sim->faults, FAULT_map, &target, 1);
 	uint32_t handle = MAPTRACK_NONE;
 	struct domain *d;
 
@@ -107,7 +107,7 @@ static int16_t map_one(struct sim *sim, struct hv_grant *g, bool readonly)
 static int sim_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at)
 {
 	struct sim *sim = sim_of(hv);
-	int err = faults_call(&sim->faults, FAULT_MAP, 0);
+	int err = faults_call(&sim->faults, FAULT_map, 0);
 
 	if (err)
 		return err;
@@ -120,7 +120,7 @@ static int sim_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const st
 static int16_t unmap_one(struct sim *sim, const struct hv_grant *g)
 {
 	struct fault_target target = { .ref = g->ref, .domid = g->domid };
-	int16_t status = faults_operation(&sim->faults, FAULT_UNMAP, &target, 1);
+	int16_t status = faults_operation(&sim->faults, FAULT_unmap, &target, 1);
 	struct domain *d;
 	bool readonly;
 
@@ -141,7 +141,7 @@ static int16_t unmap_one(struct sim *sim, const struct hv_grant *g)
 static int sim_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n)
 {
 	struct sim *sim = sim_of(hv);
-	int err = faults_call(&sim->faults, FAULT_UNMAP, 0);
+	int err = faults_call(&sim->faults, FAULT_unmap, 0);
 	int failed = 0;
 
 	if (err)
@@ -285,7 +285,7 @@ static int16_t copy_one(struct sim *sim, const struct hv_copy *c)
 		dst.ref = &c->dst;
 		target[n++] = (struct fault_target){ .ref = c->dst.ref, .domid = c->dst.domid };
 	}
-	status = faults_operation(&sim->faults, FAULT_COPY, target, n);
+	status = faults_operation(&sim->faults, FAULT_copy, target, n);
 	/* Xen looks at nothing if there is nothing to copy. */
 	if (status != GNTST_okay || !c->len)
 		return status;
@@ -298,7 +298,7 @@ static int16_t copy_one(struct sim *sim, const struct hv_copy *c)
 static int sim_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 {
 	struct sim *sim = sim_of(hv);
-	int err = faults_call(&sim->faults, FAULT_COPY, 0);
+	int err = faults_call(&sim->faults, FAULT_copy, 0);
 
 	if (err)
 		return err;
@@ -321,7 +321,7 @@ static int sim_window_open(struct hypervisor *hv, int dirfd, const char *name,
 			   const struct hv_grant *g, size_t n, const struct hv_place *at)
 {
 	struct sim *sim = sim_of(hv);
-	int err = faults_call(&sim->faults, FAULT_WINDOW, 0);
+	int err = faults_call(&sim->faults, FAULT_window, 0);
 
 	/* Every window shows the whole machine; the client is told which pages to map. */
 	(void)g;
@@ -584,7 +584,7 @@ void sim_port_put(struct sim *sim, uint16_t domid, uint32_t port)
 int sim_port_send(struct sim *sim, uint16_t domid, uint32_t port)
 {
 	struct sim_event ev;
-	int err = faults_call(&sim->faults, FAULT_SEND, port);
+	int err = faults_call(&sim->faults, FAULT_send, port);
 
 	if (!err)
 		err = port_send(&sim->domains, domid, port, &ev);
@@ -606,6 +606,26 @@ void sim_fault_clear(struct sim *sim)
 unsigned int sim_fault_pending(struct sim *sim)
 {
 	return faults_pending(&sim->faults);
+}
+
+unsigned int sim_fault_waiting(struct sim *sim)
+{
+	return faults_waiting(&sim->faults);
+}
+
+unsigned int sim_fault_release(struct sim *sim)
+{
+	return faults_release(&sim->faults);
+}
+
+void sim_fault_end(struct sim *sim)
+{
+	faults_end(&sim->faults);
+}
+
+void sim_fault_for_each(struct sim *sim, void (*fn)(const char *spec, void *arg), void *arg)
+{
+	faults_for_each(&sim->faults, fn, arg);
 }
 
 void sim_counts(struct sim *sim, struct sim_counts *counts)

@@ -234,7 +234,7 @@ int sim_port_send(struct sim *sim, uint16_t domid, uint32_t port);
  * @spec: OP:KEY=VALUE,... as sim/fault.h tells, such as "map:nth=3,status=eagain,count=5"
  * @why:  out: on failure, what is wrong and where; valid until the thread's next call
  *
- * Return: 0; -EINVAL; -ENOMEM.
+ * Return: 0; -EINVAL; -ENOSPC: FAULT_MAX of them wait already; -ENOMEM.
  */
 int sim_fault_add(struct sim *sim, const char *spec, const char **why);
 
@@ -243,6 +243,18 @@ void sim_fault_clear(struct sim *sim);
 
 /** sim_fault_pending() - faults that have not yet happened as often as they are to */
 unsigned int sim_fault_pending(struct sim *sim);
+
+/** sim_fault_waiting() - operations that wait now because a fault says so */
+unsigned int sim_fault_waiting(struct sim *sim);
+
+/** sim_fault_release() - let them go on now; the faults stay. Return: how many waited */
+unsigned int sim_fault_release(struct sim *sim);
+
+/** sim_fault_end() - as the daemon ends: no operation waits any more; other faults still happen */
+void sim_fault_end(struct sim *sim);
+
+/** sim_fault_for_each() - as they were described, those that are pending. @fn must not call these functions */
+void sim_fault_for_each(struct sim *sim, void (*fn)(const char *spec, void *arg), void *arg);
 
 /**
  * struct sim_counts - what is held right now, exact when nothing is under way

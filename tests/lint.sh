@@ -155,7 +155,7 @@ named()
 # rows FILE TABLE: the names in a table of X(name, ...)
 rows()
 {
-	sed -n "/^#define $2(X)/,/[^\\\\]\$/s/^\tX(\([a-z_]*\),.*/\1/p" "$1"
+	sed -n "/^#define $2(X)/,/[^\\\\]\$/s/^\tX(\([a-z_]*\)[,)].*/\1/p" "$1"
 }
 
 limits()
@@ -166,6 +166,17 @@ limits()
 	[ ${#names[@]} -gt 0 ] || echo "policy/limit.h: no limits are found in it"
 	named man/cuse-gntdev.conf.5.scd '*%s*' "${names[@]}"
 	named systemd/cuse-gntdev.conf '	%s ' "${names[@]}"
+}
+
+faults()
+{
+	local keys ops
+
+	mapfile -t keys < <(rows sim/fault.h FAULT_KEYS)
+	mapfile -t ops < <(rows sim/fault.h FAULT_OPS)
+	[ ${#keys[@]} -gt 0 ] && [ ${#ops[@]} -gt 0 ] || echo "sim/fault.h: no faults are found in it"
+	named man/cuse_gntdev.8.scd '*%s*' "${keys[@]}" "${ops[@]}"
+	named docs/developer.md '`%s' "${keys[@]}" "${ops[@]}"
 }
 
 # A report, not a rule.
@@ -219,6 +230,7 @@ rule "packages to build with are named alike" build_dependencies
 rule "one version" versions
 rule "each option has its place in the man page" options
 rule "each limit of the policy has its place in man page and example" limits
+rule "each fault has its place in man page and docs" faults
 if [ "${1-}" = all ]; then
 	rule clang-tidy tidy
 	rule cppcheck check_source

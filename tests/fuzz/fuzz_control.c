@@ -210,6 +210,7 @@ static void set_up(void)
 	demand(!windows_new(path, &gd.windows, &why));
 	sc.dirfd = windows_dirfd(gd.windows);
 	demand(!sim_new(&sc, &sim, &why));
+	view.sim = sim;
 	/* Nobody looks at them by name. */
 	rmdir(path);
 	rmdir(dir);

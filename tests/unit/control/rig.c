@@ -32,8 +32,9 @@ void control_prepare(void)
 	control_cfg.path = path;
 	control_cfg.metrics = metrics_path;
 	control_cfg.group = NULL;
-	control_cfg.view =
-		(struct control_view){ .gd = &rig.gd, .run_dir = run_dir, .since = 1234567890 };
+	control_cfg.view = (struct control_view){
+		.gd = &rig.gd, .sim = rig.sim, .run_dir = run_dir, .since = 1234567890
+	};
 }
 
 void control_up(void)

@@ -255,6 +255,67 @@ START_TEST(explain_tells_which_rule_decides)
 }
 END_TEST
 
+/* --- faults ------------------------------------------------------------------------------------- */
+
+START_TEST(faults_while_it_runs)
+{
+	static const char ask[] = "{\"v\":1,\"do\":\"fault\"}\n";
+	json_t *all = control_once(ask);
+
+	ck_assert_int_eq(control_count(all, "fault"), 0);
+	ck_assert_int_eq(control_number_at(all, "end.waiting"), 0);
+	json_decref(all);
+	all = control_once("{\"v\":1,\"do\":\"fault\",\"add\":\"map:nth=2,status=eagain\"}\n");
+	ck_assert_int_eq(control_count(all, "fault"), 1);
+	ck_assert_str_eq(text_at(control_record(all, "fault", 0), "spec"),
+			 "map:nth=2,status=eagain");
+	json_decref(all);
+	ck_assert_uint_eq(sim_fault_pending(rig.sim), 1);
+	all = control_once("{\"v\":1,\"do\":\"fault\",\"release\":true}\n");
+	ck_assert_int_eq(control_number_at(all, "end.released"), 0);
+	ck_assert_int_eq(control_count(all, "fault"), 1);
+	json_decref(all);
+	all = control_once("{\"v\":1,\"do\":\"fault\",\"clear\":true}\n");
+	ck_assert_int_eq(control_count(all, "fault"), 0);
+	json_decref(all);
+	ck_assert_uint_eq(sim_fault_pending(rig.sim), 0);
+}
+END_TEST
+
+START_TEST(faults_that_are_refused)
+{
+	json_t *all = control_once("{\"v\":1,\"do\":\"fault\",\"add\":\"map:nth=x\"}\n");
+
+	ck_assert_ptr_nonnull(strstr(control_error(all, "EINVAL"),
+				     "fault \"map:nth=x\", character 9: not a number"));
+	json_decref(all);
+	all = control_once("{\"v\":1,\"do\":\"fault\",\"clear\":true,\"release\":true}\n");
+	control_error(all, "EINVAL");
+	json_decref(all);
+	for (int i = 0; i < 256; i++)
+		ck_assert_int_eq(
+			sim_fault_add(rig.sim, "map:nth=9,status=eagain", &(const char *){ NULL }),
+			0);
+	all = control_once("{\"v\":1,\"do\":\"fault\",\"add\":\"map:status=eagain\"}\n");
+	control_error(all, "ENOSPC");
+	json_decref(all);
+	sim_fault_clear(rig.sim);
+}
+END_TEST
+
+/* A view without a simulator is one of a real Xen. */
+START_TEST(a_real_xen_has_no_faults)
+{
+	json_t *all;
+
+	control_cfg.view.sim = NULL;
+	control_up();
+	all = control_once("{\"v\":1,\"do\":\"fault\",\"clear\":true}\n");
+	control_error(all, "EOPNOTSUPP");
+	json_decref(all);
+}
+END_TEST
+
 /* --- trace -------------------------------------------------------------------------------------- */
 
 /* The stats of another connection tell when the subscription has begun. */
@@ -457,6 +518,12 @@ Suite *figures_suite(void)
 	tcase_add_loop_test(tc, what_is_no_get_is_refused, 0,
 			    sizeof(http_refused) / sizeof(http_refused[0]));
 	tcase_add_test(tc, an_endless_http_request_is_refused);
+	tcase_add_test(tc, faults_while_it_runs);
+	tcase_add_test(tc, faults_that_are_refused);
+	suite_add_tcase(s, tc);
+	tc = tcase_create("real xen");
+	tcase_add_checked_fixture(tc, control_prepare, control_teardown);
+	tcase_add_test(tc, a_real_xen_has_no_faults);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -4,10 +4,12 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "sim/fault.h"
 #include "tests/unit/sim/rig.h"
 #include "tests/unit/suite.h"
 
@@ -258,16 +260,112 @@ START_TEST(delays)
 }
 END_TEST
 
+/* --- waiting ------------------------------------------------------------------------------------ */
+
+static uint32_t waited_ref;
+
+static void *map_and_wait(void *arg)
+{
+	*(int16_t *)arg = map_ref(GRANTER, waited_ref, &writable);
+	return NULL;
+}
+
+/* A minute at most. */
+static void wait_for_waiting(unsigned int n)
+{
+	for (int i = 0; i < 60000 && sim_fault_waiting(sim) != n; i++)
+		usleep(1000);
+	ck_assert_uint_eq(sim_fault_waiting(sim), n);
+}
+
+/* Two operations that wait for a day: they go on when they are told, and fail as they were to. */
+START_TEST(released)
+{
+	pthread_t thread[2];
+	int16_t status[2];
+
+	waited_ref = grant(frame[0], false);
+	fault("map:delay_ms=86400000,status=eagain");
+	fault("map:nth=2,delay_ms=86400000");
+	ck_assert_uint_eq(sim_fault_release(sim), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert(!pthread_create(&thread[i], NULL, map_and_wait, &status[i]));
+		wait_for_waiting((unsigned int)i + 1);
+	}
+	/* What waits already is nothing that is still to happen. */
+	ck_assert_uint_eq(sim_fault_pending(sim), 0);
+	sim_fault_clear(sim);
+	ck_assert_uint_eq(sim_fault_waiting(sim), 2);
+	ck_assert_uint_eq(sim_fault_release(sim), 2);
+	for (int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	ck_assert_int_eq(status[0], GNTST_eagain);
+	ck_assert_int_eq(status[1], GNTST_okay);
+	ck_assert_uint_eq(sim_fault_waiting(sim), 0);
+}
+END_TEST
+
+/* As the daemon ends: nothing waits any more, what fails still does. */
+START_TEST(ended)
+{
+	pthread_t thread;
+	int16_t status;
+
+	waited_ref = grant(frame[0], false);
+	fault("map:delay_ms=86400000");
+	fault("map:nth=2,count=2,delay_ms=86400000,status=eagain");
+	ck_assert(!pthread_create(&thread, NULL, map_and_wait, &status));
+	wait_for_waiting(1);
+	sim_fault_end(sim);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(status, GNTST_okay);
+	ck_assert_int_eq(map_ref(GRANTER, waited_ref, &writable), GNTST_eagain);
+}
+END_TEST
+
+static void count_spec(const char *spec, void *arg)
+{
+	ck_assert_str_eq(spec, "map:status=eagain");
+	++*(unsigned int *)arg;
+}
+
+START_TEST(no_more_than_there_may_be)
+{
+	char long_one[FAULT_SPEC_MAX + 32] = "map:status=eagain,nth=";
+	unsigned int n = 0;
+	const char *why;
+
+	for (int i = 0; i < FAULT_MAX; i++)
+		fault("map:status=eagain");
+	ck_assert_int_eq(sim_fault_add(sim, "map:status=eagain", &why), -ENOSPC);
+	ck_assert_str_eq(why, "too many faults wait already");
+	sim_fault_for_each(sim, count_spec, &n);
+	ck_assert_uint_eq(n, FAULT_MAX);
+	sim_fault_clear(sim);
+	memset(long_one + strlen(long_one), '1', FAULT_SPEC_MAX);
+	long_one[FAULT_SPEC_MAX + 1] = '\0';
+	ck_assert_int_eq(sim_fault_add(sim, long_one, &why), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(why, "longer than 255 characters"));
+}
+END_TEST
+
 Suite *fault_suite(void);
 
 Suite *fault_suite(void)
 {
 	const TTest *const tests[] = {
-		bad_descriptions, status_by_name_and_number,
-		nth_and_count,	  for_a_time,
-		filters,	  whole_calls,
-		unmap_fails,	  send_and_window,
+		bad_descriptions,
+		status_by_name_and_number,
+		nth_and_count,
+		for_a_time,
+		filters,
+		whole_calls,
+		unmap_fails,
+		send_and_window,
 		delays,
+		released,
+		ended,
+		no_more_than_there_may_be,
 	};
 
 	return suite_of("sim_fault", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
