@@ -172,9 +172,14 @@ $(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o
 		| $(call PACKAGES,fuzz)
 	$(call Q,LD)$(CC) $(ASAN) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -pthread
 
-build/libgntdev-mmap.so: preload/preload.c Makefile | $(call PACKAGES,build)
-	$(call Q,LD)$(CC) $(COMPILE) $(HARDEN:-fPIE=-fPIC) -fvisibility=hidden \
-		-shared -Wl,-z,relro,-z,now,-z,defs $(LDFLAGS) -o $@ $<
+PRELOAD := $(wildcard preload/*.c)
+
+$(PRELOAD:%.c=build/pic/%.o): build/pic/%.o: %.c Makefile | $(call PACKAGES,build)
+	$(call Q,CC)$(CC) $(COMPILE) $(HARDEN:-fPIE=-fPIC) -fvisibility=hidden -c -o $@ $<
+
+build/libgntdev-mmap.so: $(PRELOAD:%.c=build/pic/%.o)
+	$(call Q,LD)$(CC) $(CFLAGS) $(HARDEN:-fPIE=-fPIC) -shared -Wl,-z,relro,-z,now,-z,defs $(LDFLAGS) -o $@ \
+		$(filter %.o,$^)
 
 # For User-Mode Linux on the host, see there.
 build/uml-xstate.so: tests/uml/host/xstate.c Makefile | $(call PACKAGES,build)
@@ -216,7 +221,7 @@ build/xen/tools/guest: XEN_TOOL = -lxenstore -lxengnttab -lxenevtchn
 build/xen/tools/%: tests/xen/guest/%.c Makefile | $(call PACKAGES,build)
 	$(call Q,LD)$(CC) $(COMPILE) $(LDFLAGS) -o $@ $< $(XEN_TOOL)
 
--include $(wildcard build/xen/*/*.d)
+-include $(wildcard build/xen/*/*.d build/pic/*/*.d)
 -include $(wildcard build/*.d) $(foreach v,build build/asan build/tsan build/fuzz,\
 	$(wildcard $v/o/*.d $v/o/*/*.d $v/o/*/*/*.d $v/o/*/*/*/*.d))
 

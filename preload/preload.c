@@ -4,7 +4,8 @@
  *
  * A CUSE device has no mmap: the kernel answers ENODEV. Put in front of the C library by
  * LD_PRELOAD (gntdev-run does it), this object asks the daemon then for a window, as abi/winproto.h
- * tells, and maps that. All other calls pass through.
+ * tells, and maps that. All other calls pass through, also those of programs that have nothing to do
+ * with the device: preload/device.c tells it from other files.
  *
  * What a caller of mmap may rely on, and how it is kept:
  *
@@ -14,17 +15,21 @@
  *   so here.
  * - Nothing is changed before the daemon has agreed: under MAP_FIXED the old mapping is replaced
  *   when the window is in our hands.
- * - mmap works in signal handlers, in constructors, after fork and in a vfork child. So this has no
- *   state, no lock, no constructor, allocates nothing and calls nothing but system calls. For the
- *   same reason nothing is remembered of a descriptor: it may be another file next time.
+ * - A map can be mapped once. So what can fail for want of something of the client's is had before the
+ *   daemon is asked: addresses (RLIMIT_AS), memory for frame numbers, descriptors. Such a failure
+ *   leaves the map as it was. (The kernel has counted mappings when it says ENODEV. A window of
+ *   several pieces, which only the simulator makes, needs more of them.)
+ * - mmap works in signal handlers, in constructors, after fork and in a vfork child (preload/preload.h).
+ *   Nothing is remembered of a descriptor: it may be another file next time.
  * - mmap is not interruptible and no cancellation point. So all signals are blocked during the
  *   exchange, also those by which the C library cancels threads: a handler that leaves by
  *   longjmp(3), or a cancellation, would leave descriptors and half a mapping behind. The driver
  *   cannot be interrupted there either. SIGKILL works, and loses nothing: the daemon sees the
  *   descriptors close. The exchange uses syscall(2), never a wrapper that is a cancellation point.
  * - errno is what the daemon says, which is what the driver would; ENODEV, as without this object,
- *   if it cannot be asked or talks nonsense; EMFILE, ENFILE or ENOMEM if there are no two free
- *   descriptors for the time of the call. A call that succeeds leaves errno alone.
+ *   if it cannot be asked or talks nonsense; EACCES or ENOENT if the way to its socket is closed to
+ *   this process, or leads nowhere; EMFILE, ENFILE or ENOMEM if there are no two free descriptors for
+ *   the time of the call. A call that succeeds leaves errno alone.
  *
  * What a window is in the client: a shared mapping, also where a private one was asked for without
  * PROT_WRITE. Its descriptor is read-only then, so that a later mprotect(PROT_WRITE) gets EACCES as
@@ -54,19 +59,16 @@
 /* With it the header would turn our mmap into a second mmap64. There is one off_t on LP64. */
 #undef _FILE_OFFSET_BITS
 
-#include <errno.h>
+#include "preload/preload.h"
+
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "abi/winproto.h"
 #include "abi/xen.h"
@@ -77,18 +79,10 @@
 #error "32-bit programs get ENOTTY from the device, as from the driver: no preload object for them"
 #endif
 
-/* The unit tests put a function of theirs here, to make any system call fail. */
-#ifndef PRELOAD_SYSCALL
-#define PRELOAD_SYSCALL syscall
-#endif
-
-#define EXPORT __attribute__((visibility("default")))
-
 /* The caller names the address and gets no other. */
 #define FIXED (MAP_FIXED | MAP_FIXED_NOREPLACE)
 
-#define PAGE_BYTES 4096UL
-#define MAX_ERRNO  4095
+#define MAX_ERRNO 4095
 
 /* Frame numbers kept on the stack: most windows have no more. */
 #define FEW_FRAMES 16
@@ -98,19 +92,6 @@ static_assert(sizeof(xen_pfn_t) == 8 && sizeof(privcmd_mmapbatch_v2_t) == 32,
 static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) ==
 		      sizeof(((struct window_token *)0)->socket),
 	      "a path from the token fits an address");
-
-/* A system call with the kernel's own convention: 0 or more, or -errno. Integers go as long. */
-#define RAW(name, ...) result(PRELOAD_SYSCALL(SYS_##name, __VA_ARGS__))
-
-/* Stops, tracers and freezers interrupt some calls although every signal is blocked. */
-#define RAW_RETRY(name, ...)                           \
-	({                                             \
-		long ret_;                             \
-		do                                     \
-			ret_ = RAW(name, __VA_ARGS__); \
-		while (ret_ == -EINTR);                \
-		ret_;                                  \
-	})
 
 /*
  * One mmap(2) of a device: what was asked for, and how far it has come.
@@ -125,6 +106,7 @@ struct mapping {
 
 	char *base;    /* where it is, once something is there */
 	bool reserved; /* all of it is ours to map over, and to be unmapped on failure */
+	bool tell;     /* the daemon wants to know where it will be */
 	uint64_t done; /* bytes mapped, or whose frames are known */
 	uint32_t pieces;
 	uint32_t seen; /* pieces of these */
@@ -133,7 +115,7 @@ struct mapping {
 	uint16_t domid;	  /* WINDOW_FRAMES: whose frames; the rest is for that kind, too: */
 	xen_pfn_t *frame; /* one for each page */
 	int *refused;	  /* for each: 0, or what privcmd said of it */
-	uint64_t size;	  /* bytes mapped to hold these two, 0 if they are on the stack */
+	uint64_t size;	  /* bytes mapped to hold these two, 0 if the stack has room for them */
 };
 
 /* Any one message of the daemon. */
@@ -141,11 +123,6 @@ union message {
 	struct window_reply reply;
 	unsigned char bytes[WINDOW_REPLY_MAX];
 };
-
-static long result(long ret)
-{
-	return ret == -1 ? -(long)errno : ret;
-}
 
 static long get_token(int fd, struct window_token *token)
 {
@@ -162,10 +139,9 @@ static long get_token(int fd, struct window_token *token)
 	return 0;
 }
 
-/* Take an address range at the place asked for; under MAP_FIXED this is where the old one goes. */
-static long reserve(struct mapping *m)
+/* Take an address range; @place are those flags of mmap(2) that tell where. */
+static long reserve(struct mapping *m, int place)
 {
-	const int place = m->flags & (FIXED | MAP_32BIT);
 	long ret;
 
 	ret = RAW(mmap, m->addr, m->length, (long)PROT_NONE,
@@ -177,22 +153,69 @@ static long reserve(struct mapping *m)
 	return 0;
 }
 
+/* The same, of what is free: what the mapping is to replace stays there until it is known. */
+static long take_place(struct mapping *m)
+{
+	long ret;
+
+	if (!(m->flags & FIXED))
+		return reserve(m, m->flags & MAP_32BIT);
+	ret = reserve(m, MAP_FIXED_NOREPLACE);
+	return ret == -EEXIST && !(m->flags & MAP_FIXED_NOREPLACE) ? 0 : ret;
+}
+
+/* Memory for the frame numbers of a large window. Not on the heap: that has locks and state. */
+static long hold_frames(struct mapping *m)
+{
+	const uint64_t n = m->length / PAGE_BYTES;
+	const uint64_t size = n * (sizeof(*m->frame) + sizeof(*m->refused));
+	long ret;
+
+	if (n <= FEW_FRAMES || n > INT_MAX)
+		return 0;
+	ret = RAW(mmap, 0L, size, (long)(PROT_READ | PROT_WRITE),
+		  (long)(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE), -1L, 0L);
+	if (ret < 0)
+		return ret;
+	m->size = size;
+	m->frame = (xen_pfn_t *)ret;
+	m->refused = (int *)(ret + (long)(n * sizeof(*m->frame)));
+	return 0;
+}
+
+/* What can fail here and not at the daemon. */
+static long prepare(struct mapping *m)
+{
+	long ret = take_place(m);
+
+	return ret ? ret : hold_frames(m);
+}
+
+static long open_socket(void)
+{
+	const long sock = RAW(socket, (long)AF_UNIX, (long)(SOCK_SEQPACKET | SOCK_CLOEXEC), 0L);
+
+	if (sock >= 0 || sock == -EMFILE || sock == -ENFILE || sock == -ENOMEM ||
+	    sock == -EAFNOSUPPORT)
+		return sock;
+	return -ENODEV;
+}
+
 static long connect_daemon(const struct window_token *token)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	long sock;
+	const long sock = open_socket();
+	long ret;
 
-	memcpy(sun.sun_path, token->socket, sizeof(sun.sun_path));
-	sock = RAW(socket, (long)AF_UNIX, (long)(SOCK_SEQPACKET | SOCK_CLOEXEC), 0L);
-	if (sock == -EMFILE || sock == -ENFILE || sock == -ENOMEM)
-		return sock;
 	if (sock < 0)
-		return -ENODEV;
-	if (RAW_RETRY(connect, sock, &sun, sizeof(sun)) < 0) {
-		RAW(close, sock);
-		return -ENODEV;
-	}
-	return sock;
+		return sock;
+	memcpy(sun.sun_path, token->socket, sizeof(sun.sun_path));
+	ret = RAW_RETRY(connect, sock, &sun, sizeof(sun));
+	if (ret >= 0)
+		return sock;
+	RAW(close, sock);
+	/* It is not the daemon that fails, but the way there. */
+	return ret == -EACCES || ret == -ENOENT ? ret : -ENODEV;
 }
 
 static void fill_request(struct window_request *rq, const struct mapping *m)
@@ -204,7 +227,9 @@ static void fill_request(struct window_request *rq, const struct mapping *m)
 		.flags = m->flags,
 		.offset = m->offset,
 		.length = m->length,
-		.vaddr = (uintptr_t)(m->flags & FIXED ? m->addr : m->base),
+		.vaddr = (uintptr_t)(m->flags & FIXED ? m->addr
+				     : m->tell	      ? m->base
+						      : NULL),
 	};
 }
 
@@ -321,26 +346,45 @@ static bool piece_fits(const struct mapping *m, const struct window_piece *p)
 	return p->offset <= INT64_MAX - p->length;
 }
 
-static long map_piece(struct mapping *m, const struct window_piece *p, int window)
+static long map_at(const struct mapping *m, char *at, const struct window_piece *p, int flags,
+		   int window)
 {
-	int flags = m->flags;
-	char *at = m->addr;
+	return RAW(mmap, at, p->length, (long)m->prot, (long)flags, (long)window, p->offset);
+}
+
+/*
+ * Map from the window, @done bytes behind the beginning. The kernel counts mappings and locked memory
+ * before it takes away what a new mapping replaces: at a limit, it has to be taken away before.
+ */
+static long map_window(struct mapping *m, uint64_t done, const struct window_piece *p, int flags,
+		       int window)
+{
+	char *at = m->reserved ? m->base + done : m->addr;
 	long ret;
 
-	if (m->reserved) {
-		at = m->base + m->done;
+	if (m->reserved)
 		flags = (flags & ~FIXED) | MAP_FIXED;
+	ret = map_at(m, at, p, flags, window);
+	if ((ret == -ENOMEM || ret == -EAGAIN) && m->reserved && p->length == m->length) {
+		RAW(munmap, m->base, m->length);
+		m->reserved = false;
+		ret = map_at(m, at, p, (flags & ~FIXED) | MAP_FIXED_NOREPLACE, window);
 	}
-	if (!(m->prot & PROT_WRITE))
-		flags = (flags & ~MAP_TYPE) | MAP_SHARED;
-	/* As the driver: no page fault later. */
-	flags |= MAP_POPULATE;
-	ret = RAW(mmap, at, p->length, (long)m->prot, (long)flags, (long)window, p->offset);
 	if (ret < 0)
 		return ret;
 	if (!m->reserved)
 		m->base = (char *)ret;
 	return 0;
+}
+
+static long map_piece(struct mapping *m, const struct window_piece *p, int window)
+{
+	int flags = m->flags;
+
+	if (!(m->prot & PROT_WRITE))
+		flags = (flags & ~MAP_TYPE) | MAP_SHARED;
+	/* As the driver: no page fault later. */
+	return map_window(m, m->done, p, flags | MAP_POPULATE, window);
 }
 
 /* WINDOW_FRAMES: all pieces have to be known before anything is mapped. */
@@ -421,39 +465,15 @@ static long fill_window(const struct mapping *m, int window)
 /* WINDOW_FRAMES, when all frames are known. */
 static long map_frames(struct mapping *m, int window)
 {
-	int flags = (m->flags & ~(MAP_TYPE | MAP_POPULATE | MAP_LOCKED)) | MAP_SHARED;
-	char *at = m->addr;
+	const int flags = (m->flags & ~(MAP_TYPE | MAP_POPULATE | MAP_LOCKED)) | MAP_SHARED;
+	const struct window_piece all = { .offset = 0, .length = m->length };
 	long ret;
 
-	if (m->reserved) {
-		at = m->base;
-		flags = (flags & ~FIXED) | MAP_FIXED;
-	}
-	ret = RAW(mmap, at, m->length, (long)m->prot, (long)flags, (long)window, 0L);
-	if (ret < 0)
+	ret = map_window(m, 0, &all, flags, window);
+	if (ret)
 		return ret;
-	m->base = (char *)ret;
 	m->reserved = true;
 	return fill_window(m, window);
-}
-
-/* Memory for the frame numbers of a large window. Not on the heap: that has locks and state. */
-static long hold_frames(struct mapping *m)
-{
-	const uint64_t n = m->length / PAGE_BYTES;
-	const uint64_t size = n * (sizeof(*m->frame) + sizeof(*m->refused));
-	long ret;
-
-	if (n <= FEW_FRAMES)
-		return 0;
-	ret = RAW(mmap, 0L, size, (long)(PROT_READ | PROT_WRITE),
-		  (long)(MAP_PRIVATE | MAP_ANONYMOUS), -1L, 0L);
-	if (ret < 0)
-		return ret;
-	m->size = size;
-	m->frame = (xen_pfn_t *)ret;
-	m->refused = (int *)(ret + (long)(n * sizeof(*m->frame)));
-	return 0;
 }
 
 static long receive_frames(struct mapping *m, long sock, union message *msg, int *window)
@@ -462,17 +482,13 @@ static long receive_frames(struct mapping *m, long sock, union message *msg, int
 	int refused[FEW_FRAMES] = { 0 };
 	long ret;
 
-	m->frame = frame;
-	m->refused = refused;
-	ret = hold_frames(m);
-	if (!ret)
-		ret = take_pieces(m, sock, msg, window);
+	if (!m->size) {
+		m->frame = frame;
+		m->refused = refused;
+	}
+	ret = take_pieces(m, sock, msg, window);
 	if (!ret)
 		ret = map_frames(m, *window);
-	if (m->size)
-		RAW(munmap, m->frame, m->size);
-	m->frame = NULL;
-	m->refused = NULL;
 	return ret;
 }
 
@@ -480,9 +496,9 @@ static long receive_file(struct mapping *m, long sock, union message *msg, int *
 {
 	long ret = 0;
 
-	/* One piece can be mapped in one step wherever the kernel likes; several need a place. */
+	/* One piece replaces what is there in one step; several need a place. */
 	if (m->pieces > 1 && !m->reserved)
-		ret = reserve(m);
+		ret = reserve(m, MAP_FIXED);
 	return ret ? ret : take_pieces(m, sock, msg, window);
 }
 
@@ -512,17 +528,19 @@ static long receive_window(struct mapping *m, long sock)
  */
 static long ask_by_ioctl(const struct mapping *m)
 {
-	struct window_mmap wm = { .pid = (uint32_t)RAW(getpid, 0L) };
+	struct window_mmap wm = { .pid = 0 };
 	int pair[2];
 	long ret;
 
-	if (m->length / PAGE_BYTES > WINDOW_MMAP_PAGES)
+	/* Others than root have no such way. */
+	if (m->length / PAGE_BYTES > WINDOW_MMAP_PAGES || RAW(geteuid, 0L) != 0)
 		return -EOPNOTSUPP;
 	ret = RAW(socketpair, (long)AF_UNIX, (long)(SOCK_SEQPACKET | SOCK_CLOEXEC), 0L, pair);
 	if (ret == -EMFILE || ret == -ENFILE || ret == -ENOMEM)
 		return ret;
 	if (ret < 0)
 		return -EOPNOTSUPP;
+	wm.pid = (uint32_t)RAW(getpid, 0L);
 	wm.sock = pair[1];
 	fill_request(&wm.rq, m);
 	ret = RAW(ioctl, (long)m->fd, (long)WINDOW_MMAP, &wm);
@@ -533,42 +551,71 @@ static long ask_by_ioctl(const struct mapping *m)
 	return -EOPNOTSUPP;
 }
 
+/* The room of one descriptor is kept until the daemon sends the window's: its coming cannot fail. */
+static long send_with_room(long sock, const struct mapping *m, const struct window_token *token)
+{
+	const long room = RAW(fcntl, sock, (long)F_DUPFD_CLOEXEC, 0L);
+	long ret;
+
+	if (room < 0)
+		return room;
+	ret = send_request(sock, m, token);
+	RAW(close, room);
+	return ret;
+}
+
+/* The other way. @token: magic is 0 if there is none yet. Return: a socket to receive from; -errno. */
+static long ask_by_socket(struct mapping *m, struct window_token *token)
+{
+	long sock, ret = 0;
+
+	if (!token->magic)
+		ret = get_token(m->fd, token);
+	if (ret)
+		return ret;
+	m->tell = token->flags & WINDOW_TELL_VADDR;
+	sock = connect_daemon(token);
+	if (sock < 0)
+		return sock;
+	ret = send_with_room(sock, m, token);
+	if (!ret)
+		return sock;
+	RAW(close, sock);
+	return ret;
+}
+
+/* Whether the device is one that has windows; what only it can tell, and what it refuses anyway. */
+static long check_device(const struct mapping *m, enum device device, struct window_token *token)
+{
+	long ret = 0;
+
+	if (device == DEVICE_UNSURE || (m->flags & MAP_GROWSDOWN))
+		ret = get_token(m->fd, token);
+	if (!ret && (m->flags & MAP_GROWSDOWN))
+		ret = -EINVAL;
+	return ret;
+}
+
 /*
  * The connection is closed last: its end tells the daemon that the window is in the hands of the
  * mapping alone, or of nobody.
  */
-static long exchange(struct mapping *m)
+static long exchange(struct mapping *m, enum device device)
 {
-	struct window_token token;
+	struct window_token token = { .magic = 0 };
 	long sock, ret;
 
-	if (!(m->flags & MAP_GROWSDOWN)) {
-		sock = ask_by_ioctl(m);
-		if (sock >= 0) {
-			ret = receive_window(m, sock);
-			RAW(close, sock);
-			return ret;
-		}
-		if (sock != -EOPNOTSUPP)
-			return sock;
-	}
-	ret = get_token(m->fd, &token);
+	ret = check_device(m, device, &token);
+	if (!ret)
+		ret = prepare(m);
 	if (ret)
 		return ret;
-	if (m->flags & MAP_GROWSDOWN)
-		return -EINVAL;
-	/* Costs a system call and a half, so only for a daemon that has to know. */
-	if ((token.flags & WINDOW_TELL_VADDR) && !(m->flags & FIXED)) {
-		ret = reserve(m);
-		if (ret)
-			return ret;
-	}
-	sock = connect_daemon(&token);
+	sock = ask_by_ioctl(m);
+	if (sock == -EOPNOTSUPP)
+		sock = ask_by_socket(m, &token);
 	if (sock < 0)
 		return sock;
-	ret = send_request(sock, m, &token);
-	if (!ret)
-		ret = receive_window(m, sock);
+	ret = receive_window(m, sock);
 	RAW(close, sock);
 	return ret;
 }
@@ -581,16 +628,18 @@ static long exchange(struct mapping *m)
  */
 static __attribute__((noinline)) long map_device(struct mapping *m)
 {
+	const enum device device = device_of(m->fd);
 	const uint64_t all = ~UINT64_C(0);
 	uint64_t mask;
-	struct stat st;
 	long ret;
 
-	if (RAW(fstat, (long)m->fd, &st) || !S_ISCHR(st.st_mode))
+	if (device == DEVICE_NONE)
 		return -ENODEV;
 	if (RAW(rt_sigprocmask, (long)SIG_SETMASK, &all, &mask, sizeof(mask)))
 		return -ENODEV;
-	ret = exchange(m);
+	ret = exchange(m, device);
+	if (m->size)
+		RAW(munmap, m->frame, m->size);
 	if (ret && m->reserved)
 		RAW(munmap, m->base, m->length);
 	else if (!ret && m->kind == WINDOW_FILE) /* privcmd does so itself */

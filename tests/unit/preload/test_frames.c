@@ -88,7 +88,7 @@ START_TEST(a_window_of_one_run)
 	p = map(3 * PAGE - 100, RW, MAP_SHARED);
 	ck_assert_int_eq(errno, 0);
 	assert_pages(p, one_piece_pages, 3);
-	assert_filled(p, 3, MAP_SHARED);
+	assert_filled(p, 3, MAP_SHARED | MAP_FIXED);
 	ck_assert_int_eq(privcmd.prot, RW);
 	assert_written_through(p + PAGE, 6);
 	ck_assert_int_eq(descriptors(), fds);
@@ -98,7 +98,7 @@ START_TEST(a_window_of_one_run)
 }
 END_TEST
 
-/* Privcmd finds a place for itself: nothing is reserved, nothing is unmapped. */
+/* In the place that was reserved; nothing is unmapped. */
 START_TEST(frames_out_of_order)
 {
 	char *p;
@@ -106,10 +106,10 @@ START_TEST(frames_out_of_order)
 	daemon_.said[0] = three_runs;
 	p = map(3 * PAGE, RW, MAP_SHARED);
 	assert_pages(p, three_pieces_pages, 3);
-	assert_filled(p, 3, MAP_SHARED);
-	ck_assert_ptr_null(calls.reserved);
-	/* The device, and privcmd. */
-	ck_assert_int_eq(count_calls(SYS_mmap), 2);
+	assert_filled(p, 3, MAP_SHARED | MAP_FIXED);
+	ck_assert_ptr_eq(calls.reserved, p);
+	/* The device, the place, and privcmd. */
+	ck_assert_int_eq(count_calls(SYS_mmap), 3);
 	ck_assert_int_eq(count_calls(SYS_munmap), 0);
 	munmap(p, 3 * PAGE);
 }
@@ -126,7 +126,7 @@ START_TEST(frames_in_any_number)
 	daemon_.talk = talk_frames;
 	p = map(sizes[_i] * PAGE, PROT_READ, MAP_SHARED);
 	assert_talked(p, sizes[_i]);
-	assert_filled(p, sizes[_i], MAP_SHARED);
+	assert_filled(p, sizes[_i], MAP_SHARED | MAP_FIXED);
 	ck_assert_int_eq(count_calls(PRIVCMD_FILL), 1);
 	ck_assert_int_eq(count_calls(SYS_munmap), sizes[_i] > FEW_FRAMES);
 	ck_assert_int_eq(descriptors(), fds);
@@ -168,7 +168,7 @@ START_TEST(frames_at_fixed_addresses)
 	munmap(at, pages * PAGE);
 	ck_assert_ptr_eq(try_map(at, pages * PAGE, RW, MAP_SHARED | MAP_FIXED_NOREPLACE), at);
 	assert_talked(at, pages);
-	assert_filled(at, pages, MAP_SHARED | MAP_FIXED_NOREPLACE);
+	assert_filled(at, pages, MAP_SHARED | MAP_FIXED);
 	munmap(old, (pages + 2) * PAGE);
 }
 END_TEST
@@ -202,7 +202,7 @@ START_TEST(privcmd_is_not_asked_to_populate)
 
 	daemon_.said[0] = one_run;
 	p = map(3 * PAGE, RW, MAP_SHARED_VALIDATE | MAP_POPULATE | MAP_LOCKED | MAP_NORESERVE);
-	assert_filled(p, 3, MAP_SHARED | MAP_NORESERVE);
+	assert_filled(p, 3, MAP_SHARED | MAP_NORESERVE | MAP_FIXED);
 	assert_pages(p, one_piece_pages, 3);
 	munmap(p, 3 * PAGE);
 }
@@ -215,7 +215,7 @@ START_TEST(frames_that_are_only_read)
 	send_read_only();
 	daemon_.said[0] = three_runs;
 	p = map(3 * PAGE, PROT_READ, _i ? MAP_PRIVATE : MAP_SHARED);
-	assert_filled(p, 3, MAP_SHARED);
+	assert_filled(p, 3, MAP_SHARED | MAP_FIXED);
 	ck_assert_int_eq(privcmd.prot, PROT_READ);
 	assert_live(p + 2 * PAGE, 7);
 	munmap(p, 3 * PAGE);
@@ -307,7 +307,8 @@ START_TEST(a_large_window_that_ends_early)
 {
 	daemon_.talk = talk_half;
 	assert_refused(ENODEV, NULL, 600 * PAGE, RW, MAP_SHARED);
-	ck_assert_int_eq(count_calls(SYS_munmap), 1);
+	/* The memory for frame numbers, and the place. */
+	ck_assert_int_eq(count_calls(SYS_munmap), 2);
 }
 END_TEST
 
@@ -320,7 +321,8 @@ START_TEST(too_many_frames)
 	daemon_.said[0].piece[0].length = length;
 	assert_refused(ENODEV, NULL, length, RW, MAP_SHARED);
 	ck_assert_int_eq(daemon_.asked, 1);
-	ck_assert_int_eq(count_calls(SYS_mmap), 1);
+	/* The device, and the place. */
+	ck_assert_int_eq(count_calls(SYS_mmap), 2);
 }
 END_TEST
 

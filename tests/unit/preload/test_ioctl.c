@@ -28,9 +28,10 @@ static void assert_mapped(char *p, int connected)
 START_TEST(one_round_trip)
 {
 	static const long expected[] = {
-		SYS_mmap,     SYS_fstat,   SYS_rt_sigprocmask, SYS_getpid, SYS_socketpair,
-		ASK_BY_IOCTL, SYS_close,   SYS_recvmsg,	       SYS_mmap,   SYS_close,
-		SYS_close,    SYS_madvise, SYS_rt_sigprocmask,
+		SYS_mmap,     SYS_fstat,   SYS_readlinkat, SYS_rt_sigprocmask,
+		SYS_mmap,     SYS_geteuid, SYS_socketpair, SYS_getpid,
+		ASK_BY_IOCTL, SYS_close,   SYS_recvmsg,	   SYS_mmap,
+		SYS_close,    SYS_close,   SYS_madvise,	   SYS_rt_sigprocmask,
 	};
 	const int n = sizeof(expected) / sizeof(expected[0]);
 	const int fds = descriptors();
@@ -148,12 +149,21 @@ START_TEST(stacks_are_not_asked_for)
 END_TEST
 
 /* Nobody has to be told where it will be: the daemon sees this client's mappings. */
-START_TEST(no_address_is_reserved)
+START_TEST(no_address_is_told)
 {
 	token.flags = WINDOW_TELL_VADDR;
 	assert_mapped(map(3 * PAGE, RW, MAP_SHARED), 0);
 	ck_assert_uint_eq(daemon_.rq.vaddr, 0);
-	ck_assert_ptr_null(calls.reserved);
+}
+END_TEST
+
+/* It would be refused: so the daemon is not asked, and no socket made. */
+START_TEST(others_than_root_connect)
+{
+	user = 65534;
+	assert_mapped(map(3 * PAGE, RW, MAP_SHARED), 1);
+	ck_assert_int_eq(count_calls(SYS_socketpair), 0);
+	ck_assert_int_eq(count_calls(ASK_BY_IOCTL), 0);
 }
 END_TEST
 
@@ -173,7 +183,8 @@ Suite *ioctl_suite(void)
 	tcase_add_test(tc, no_descriptor_is_left);
 	tcase_add_test(tc, large_windows_connect);
 	tcase_add_test(tc, stacks_are_not_asked_for);
-	tcase_add_test(tc, no_address_is_reserved);
+	tcase_add_test(tc, no_address_is_told);
+	tcase_add_test(tc, others_than_root_connect);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -109,13 +109,13 @@ START_TEST(other_devices_keep_their_enodev)
 END_TEST
 
 /*
- * Before anything but the window and the token is asked for: mmap, fstat, mask; getpid, socketpair,
- * ioctl, two closes; ioctl, mask.
+ * Before anything but the window and the token is asked for: mmap, fstat, readlink, mask; mmap, geteuid,
+ * socketpair, getpid, ioctl, two closes; ioctl, munmap, mask.
  */
 static void assert_token_refused(void)
 {
 	assert_refused(ENODEV, NULL, PAGE, RW, MAP_SHARED);
-	ck_assert_int_eq(calls.n, 10);
+	ck_assert_int_eq(calls.n, 14);
 }
 
 START_TEST(wrong_tokens_are_refused)
@@ -143,14 +143,89 @@ START_TEST(wrong_tokens_are_refused)
 }
 END_TEST
 
+static void assert_enodev_without_descriptor(void)
+{
+	limit_descriptors(3);
+	ck_assert_ptr_eq(try_map(NULL, PAGE, RW, MAP_SHARED), MAP_FAILED);
+	ck_assert_int_eq(errno, ENODEV);
+	limit_descriptors(1024);
+}
+
+/* A program under a filter, or without a descriptor: it may not see that anything was asked. */
+START_TEST(files_of_others_cost_little)
+{
+	/* /dev/null, as anybody opens it. */
+	device_major = 1;
+	assert_refused(ENODEV, NULL, PAGE, RW, MAP_SHARED);
+	ck_assert_int_eq(calls.n, 2);
+	ck_assert_int_eq(calls.nr[1], SYS_fstat);
+	/* A device with a number like ours. */
+	device_major = 511;
+	device_link = "../../devices/virtual/xen/xen!gntdev";
+	assert_enodev_without_descriptor();
+	ck_assert_int_eq(calls.n, 3);
+	ck_assert_int_eq(calls.nr[2], SYS_readlinkat);
+	ck_assert_int_eq(daemon_.asked, 0);
+}
+END_TEST
+
+/* Only the device can tell, and it is asked before anything else is done. _i: there is no sysfs. */
+START_TEST(other_cuse_devices_are_only_asked)
+{
+	token_error = ENOTTY;
+	device_link = _i ? NULL : "../../devices/virtual/cuse/dsp";
+	assert_enodev_without_descriptor();
+	/* mmap, fstat, readlink, mask; ioctl; mask. */
+	ck_assert_int_eq(calls.n, 6);
+	ck_assert_int_eq(calls.nr[4], SYS_ioctl);
+	token_error = 0;
+	munmap(map(3 * PAGE, RW, MAP_SHARED), 3 * PAGE);
+}
+END_TEST
+
+START_TEST(names_of_devices)
+{
+	static const char *const link[] = {
+		"../../devices/virtual/cuse/xen!gntalloc",
+		"../../devices/virtual/cuse/xen!gntdev2",
+		"../../devices/virtual/cuse/xxen!gntdev",
+	};
+
+	for (int i = 0; i < 3; i++) {
+		device_link = link[i];
+		munmap(map(3 * PAGE, RW, MAP_SHARED), 3 * PAGE);
+		/* Whether the device was asked who it is before it was asked for a window. */
+		ck_assert_int_eq(calls.nr[4], i ? SYS_ioctl : SYS_mmap);
+	}
+}
+END_TEST
+
 START_TEST(an_absent_daemon_is_enodev)
 {
-	token.socket[strlen(token.socket) - 1] ^= 1;
-	assert_refused(ENODEV, NULL, PAGE, RW, MAP_SHARED);
-	token.socket[strlen(token.socket) - 1] ^= 1;
 	/* A socket that nobody listens on any more. */
 	shutdown(daemon_.listener, SHUT_RDWR);
 	assert_refused(ENODEV, NULL, PAGE, RW, MAP_SHARED);
+}
+END_TEST
+
+/* What keeps this process from the socket has an errno of its own. */
+START_TEST(a_socket_out_of_reach)
+{
+	user = 65534;
+	token.socket[strlen(token.socket) - 1] ^= 1;
+	assert_refused(ENOENT, NULL, PAGE, RW, MAP_SHARED);
+	token.socket[strlen(token.socket) - 1] ^= 1;
+	map(3 * PAGE, RW, MAP_SHARED);
+	for (calls.fail_at = 1; calls.nr[calls.fail_at - 1] != SYS_connect; calls.fail_at++)
+		;
+	munmap(privcmd.at, 3 * PAGE);
+	calls.error = EACCES;
+	assert_refused(EACCES, NULL, 3 * PAGE, RW, MAP_SHARED);
+	calls.fail_at--;
+	ck_assert_int_eq(calls.nr[calls.fail_at - 1], SYS_socket);
+	calls.error = EAFNOSUPPORT;
+	assert_refused(EAFNOSUPPORT, NULL, 3 * PAGE, RW, MAP_SHARED);
+	ck_assert_int_eq(daemon_.asked, 1);
 }
 END_TEST
 
@@ -479,28 +554,56 @@ START_TEST(each_call_may_fail)
 }
 END_TEST
 
-/* Set the limit to what is open now: the descriptor that follows cannot be received. */
+/* The limit falls when it is too late: the descriptor that follows cannot be received. */
 static void no_more_descriptors(void)
 {
-	const int next = dup(device);
-
-	close(next);
-	limit_descriptors(next);
+	limit_descriptors(3);
 }
 
+/* But for that the daemon is not asked before all of them are there: the map stays as it was. */
 START_TEST(no_descriptor_is_left)
 {
 	const int fds = descriptors();
 
-	daemon_.before = no_more_descriptors;
+	munmap(map(3 * PAGE, RW, MAP_SHARED), 3 * PAGE);
+	for (calls.fail_at = 1; calls.nr[calls.fail_at - 1] != SYS_fcntl; calls.fail_at++)
+		;
+	calls.error = EMFILE;
 	assert_no_descriptor();
-	/* Not even one for the connection. */
+	calls.fail_at = 0;
 	limit_descriptors(3);
 	assert_no_descriptor();
 	ck_assert_int_eq(daemon_.asked, 1);
 	limit_descriptors(1024);
+	daemon_.before = no_more_descriptors;
+	assert_no_descriptor();
+	ck_assert_int_eq(daemon_.asked, 2);
+	limit_descriptors(1024);
 	ck_assert_int_eq(descriptors(), fds);
 	ck_assert_int_eq(windows(), 0);
+}
+END_TEST
+
+/* Nor is it asked before there is a place: _i is whether the caller names one. */
+START_TEST(no_address_space_is_left)
+{
+	const rlim_t page = PAGE;
+	const int flags = MAP_SHARED | (_i ? MAP_FIXED : 0);
+	void *at = _i ? (void *)0x123456789000 : NULL;
+	struct rlimit was;
+	char *p;
+
+	descriptors();
+	getrlimit(RLIMIT_AS, &was);
+	setrlimit(RLIMIT_AS, &(struct rlimit){ .rlim_cur = page, .rlim_max = was.rlim_max });
+	p = try_map(at, 3 * PAGE, RW, flags);
+	setrlimit(RLIMIT_AS, &was);
+	ck_assert_ptr_eq(p, MAP_FAILED);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_int_eq(daemon_.asked, 0);
+	p = try_map(at, 3 * PAGE, RW, flags);
+	assert_pages(p, one_piece_pages, 3);
+	munmap(p, 3 * PAGE);
 }
 END_TEST
 
@@ -676,8 +779,13 @@ Suite *preload_suite(void)
 	tcase_add_test(tc, what_is_no_device_is_not_asked);
 	tcase_add_test(tc, other_devices_keep_their_enodev);
 	tcase_add_test(tc, wrong_tokens_are_refused);
+	tcase_add_test(tc, files_of_others_cost_little);
+	tcase_add_loop_test(tc, other_cuse_devices_are_only_asked, 0, 2);
+	tcase_add_test(tc, names_of_devices);
 	tcase_add_test(tc, an_absent_daemon_is_enodev);
+	tcase_add_test(tc, a_socket_out_of_reach);
 	tcase_add_test(tc, no_descriptor_is_left);
+	tcase_add_loop_test(tc, no_address_space_is_left, 0, 2);
 	tcase_add_loop_test(tc, the_address_is_told_when_wanted, 0, 2);
 
 	add_windows(add_case(s, "window", set_up));

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * preload/preload.h - what the parts of libgntdev-mmap.so share
+ *
+ *   preload/preload.c  mmap: a window for who maps the device
+ *   preload/device.c   whether a file is the device
+ *
+ * The object runs in programs that know nothing of it, in signal handlers, in constructors, after fork
+ * and in a vfork child: it has no lock, no constructor, allocates nothing, and calls nothing but system
+ * calls, none of them by a wrapper that is a cancellation point. man/gntdev-mmap.7.scd lists them.
+ */
+#ifndef PRELOAD_PRELOAD_H
+#define PRELOAD_PRELOAD_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The unit tests put a function of theirs here, to make any system call fail. */
+#ifndef PRELOAD_SYSCALL
+#define PRELOAD_SYSCALL syscall
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+
+#define PAGE_BYTES 4096UL
+
+/* A system call with the kernel's own convention: 0 or more, or -errno. Integers go as long. */
+#define RAW(name, ...) raw_result(PRELOAD_SYSCALL(SYS_##name, __VA_ARGS__))
+
+/* Stops, tracers and freezers interrupt some calls although every signal is blocked. */
+#define RAW_RETRY(name, ...)                           \
+	({                                             \
+		long ret_;                             \
+		do                                     \
+			ret_ = RAW(name, __VA_ARGS__); \
+		while (ret_ == -EINTR);                \
+		ret_;                                  \
+	})
+
+static inline long raw_result(long ret)
+{
+	return ret == -1 ? -(long)errno : ret;
+}
+
+/* --- preload/device.c ------------------------------------------------------------------------- */
+
+/**
+ * enum device - what a file is
+ * @DEVICE_NONE:   not a device of CUSE's
+ * @DEVICE_UNSURE: may be one that cuse_gntdev serves: only an ioctl can tell
+ * @DEVICE_OURS:   a CUSE device by the name of one that cuse_gntdev serves
+ */
+enum device {
+	DEVICE_NONE,
+	DEVICE_UNSURE,
+	DEVICE_OURS,
+};
+
+/**
+ * device_of() - tell what a file is, without a descriptor, and without asking the device
+ * @fd: of any kind
+ *
+ * One system call for what is no device or has a number that no CUSE device gets, two for others. Any
+ * thread, any state.
+ */
+enum device device_of(int fd);
+
+#endif /* PRELOAD_PRELOAD_H */
