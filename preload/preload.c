@@ -39,10 +39,8 @@
  * step. If Xen refuses a frame, mmap fails with EINVAL, as the driver's, and nothing stays mapped;
  * any other failure is reported as privcmd does, ENOMEM as a rule. As with the driver in a PV dom0 a
  * child does not inherit the mapping, and it cannot grow. Unlike the driver's it cannot be split: to
- * unmap, mprotect or replace a part of it is EINVAL (since CVE-2026-31787; in Linux 6.1 from .170).
- * And mprotect of all of it reports success and changes nothing, but for PROT_WRITE that is refused:
- * Xen lets nobody but privcmd write such page table entries, and the kernel logs a warning.
- * MAP_POPULATE and MAP_LOCKED are kept from privcmd: its pages are there from the start and for
+ * unmap or replace a part of it is EINVAL (since CVE-2026-31787; in Linux 6.1 from .170). Nor can its
+ * protection be changed, or it be moved: preload/mapped.c. MAP_POPULATE and MAP_LOCKED are kept from privcmd: its pages are there from the start and for
  * good, and a fault on one could only be SIGBUS.
  *
  * The daemon has the client's trust (it is the device), yet what it sends is checked in full: a
@@ -473,6 +471,7 @@ static long map_frames(struct mapping *m, int window)
 	if (ret)
 		return ret;
 	m->reserved = true;
+	mapped_frames(m->base, m->length);
 	return fill_window(m, window);
 }
 

@@ -4,6 +4,7 @@
  *
  *   preload/preload.c  mmap: a window for who maps the device
  *   preload/device.c   whether a file is the device
+ *   preload/mapped.c   what the kernel says of mappings; mprotect and mremap of windows in a PV dom0
  *
  * The object runs in programs that know nothing of it, in signal handlers, in constructors, after fork
  * and in a vfork child: it has no lock, no constructor, allocates nothing, and calls nothing but system
@@ -68,5 +69,16 @@ enum device {
  * thread, any state.
  */
 enum device device_of(int fd);
+
+/* --- preload/mapped.c ------------------------------------------------------------------------- */
+
+/**
+ * mapped_frames() - take note of a window of frames (WINDOW_FRAMES)
+ * @at:     where it was mapped
+ * @length: bytes
+ *
+ * From now on mprotect and mremap look whether it is there. Any thread.
+ */
+void mapped_frames(const void *at, size_t length);
 
 #endif /* PRELOAD_PRELOAD_H */

@@ -34,10 +34,17 @@ static long faked_syscall(long nr, ...);
 #define PRELOAD_SYSCALL(...) faked_syscall(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L)
 #define mmap		     preload_mmap
 #define mmap64		     preload_mmap64
+#define mprotect	     preload_mprotect
+#define pkey_mprotect	     preload_pkey_mprotect
+#define mremap		     preload_mremap
 #include "preload/preload.c" /* NOLINT(bugprone-suspicious-include) */
 #include "preload/device.c"  /* NOLINT(bugprone-suspicious-include) */
+#include "preload/mapped.c"  /* NOLINT(bugprone-suspicious-include) */
 #undef mmap
 #undef mmap64
+#undef mprotect
+#undef pkey_mprotect
+#undef mremap
 
 #define PAGE	   4096L
 #define FILE_PAGES 1024L

@@ -1,10 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
 # Every row of the driver's specification, on the kernel's device and on ours, laid side by side.
-# What rows provoke on purpose: references that are not granted, copies from foreign pages; and the
-# kernel warns of a client that moves a mapping of privcmd (mremap), which a window is in a PV dom0.
+# What rows provoke on purpose: references that are not granted, copies from foreign pages.
 complain '\(XEN\).*(d[0-9v]+ Error mfn|grant_table\.c|gnttab)'
-[ "$GUEST_TYPE" = PVH ] || complain 'WARNING: .*xen/multicalls\.c|Call Trace:'
 
 # walk NAME PROGRAM...: to the file NAME
 walk()
