@@ -319,7 +319,7 @@ static bool start_control(struct daemon *d, const struct why *why)
 	cc.metrics = d->metrics_path;
 	cc.view = (struct control_view){
 		.gd = &d->gntdev,
-		.sim = d->sim,
+		.sim = d->platform.sim,
 		.session = d->served[0].session,
 		.run_dir = d->config->run_dir,
 		.since = clock_realtime_ns(),
@@ -532,8 +532,8 @@ int daemon_stop(struct daemon *d)
 	int err;
 
 	control_stop(d->control);
-	if (d->sim)
-		sim_fault_end(d->sim);
+	if (d->platform.sim)
+		sim_fault_end(d->platform.sim);
 	ended = stop_input(d);
 
 	platform_power_off(&d->platform);
