@@ -158,7 +158,7 @@ $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/o/%.o
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread
 
 $(FUZZ:%=$1/tests/fuzz/replay_%): $1/tests/fuzz/replay_%: $1/o/tests/fuzz/fuzz_%.o $1/o/tests/fuzz/replay.o \
-		$1/modules.a
+		$1/tests/unit/support.a $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -pthread
 endef
 
@@ -168,8 +168,8 @@ $(eval $(call variant,build/tsan,$(TSAN),-pie))
 $(eval $(call variant,build/fuzz,$(FUZZED),-pie))
 
 build/fuzz/%: CC = clang
-$(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o build/fuzz/modules.a \
-		| $(call PACKAGES,fuzz)
+$(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o \
+		build/fuzz/tests/unit/support.a build/fuzz/modules.a | $(call PACKAGES,fuzz)
 	$(call Q,LD)$(CC) $(ASAN) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -pthread
 
 PRELOAD := $(wildcard preload/*.c)

@@ -19,6 +19,7 @@
 bool double_aborted, double_no_access, double_hands_off;
 pid_t double_tid;
 unsigned int double_requests, double_answers;
+void (*double_between_trips)(void);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
@@ -180,6 +181,8 @@ struct double_result double_ioctl_full(struct device *dev, uint64_t fh, uint32_t
 		dr.rq.tid = double_no_access ? INT_MAX : double_tid ? double_tid : gettid();
 	while (one_trip(dev, x, dr, &r, in)) {
 		ck_assert_uint_lt(r.trips, 10);
+		if (double_between_trips)
+			double_between_trips();
 		if (total(x->iov, x->n_in) > BYTES_MAX ||
 		    total(x->iov + x->n_in, x->n_out) > BYTES_MAX) {
 			x->result = -ENOMEM;

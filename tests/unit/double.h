@@ -45,6 +45,9 @@ extern pid_t double_tid;
 /* Set to have the session say that the caller's memory is not to be touched. */
 extern bool double_hands_off;
 
+/* Set to be called after each round trip that is to be followed by another, before the kernel copies. */
+extern void (*double_between_trips)(void);
+
 /* All requests ever sent, and all answers: equal whenever nothing is pending. */
 extern unsigned int double_requests, double_answers;
 
