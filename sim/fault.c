@@ -34,6 +34,7 @@ enum value {
 	VALUE_NUMBER,
 	VALUE_STATUS,
 	VALUE_ERRNO,
+	VALUE_FLAG,
 };
 
 enum part {
@@ -231,10 +232,12 @@ static int parse_key(struct parser *p, struct fault *f)
 		return complain(p, start, "this operation has no such thing");
 	if (f->given & BIT(key))
 		return complain(p, start, "given twice");
+	f->given |= BIT(key);
+	if (keys[key].value == VALUE_FLAG)
+		return *p->at == '=' ? complain(p, p->at, "it has no value") : 0;
 	if (*p->at != '=')
 		return complain(p, p->at, "\"=\" expected");
 	p->at++;
-	f->given |= BIT(key);
 	return parse_value(p, key, &f->value[key]);
 }
 
@@ -453,26 +456,24 @@ static bool strike(struct fault *f, uint64_t now)
 	return true;
 }
 
+#define FOREVER UINT64_MAX
+
 /*
  * Under the lock, which is left meanwhile: wait for so long, or until faults_release() or faults_end(). Those
  * before it do not count, and none after it is missed: the fault has struck under the same lock.
  */
 static void wait_ms(struct faults *fs, uint64_t ms)
 {
+	const uint64_t until = clock_ns() + ms * 1000000;
+	const struct timespec ts = { .tv_sec = (time_t)(until / 1000000000),
+				     .tv_nsec = (long)(until % 1000000000) };
 	const unsigned int released = fs->released;
-	struct timespec until;
+	int err = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	fs->waiting++;
-	while (fs->released == released && !fs->ended &&
-	       pthread_cond_timedwait(&fs->go_on, &fs->lock, &until) != ETIMEDOUT)
-		;
+	while (fs->released == released && !fs->ended && !err)
+		err = ms == FOREVER ? pthread_cond_wait(&fs->go_on, &fs->lock)
+				    : pthread_cond_timedwait(&fs->go_on, &fs->lock, &ts);
 	fs->waiting--;
 }
 
@@ -520,7 +521,7 @@ void faults_for_each(struct faults *fs, void (*fn)(const char *spec, void *arg),
 /* Return: the errno or status, as a positive number, that the event is to fail with; 0 for none. */
 static uint32_t befall(struct faults *fs, const struct event *ev)
 {
-	uint32_t failure = 0;
+	uint32_t failure = 0, hold = 0;
 	struct fault **link, *f;
 	uint64_t now = clock_ms(), delay = 0;
 
@@ -530,6 +531,7 @@ static uint32_t befall(struct faults *fs, const struct event *ev)
 		if (matches(f, ev) && !over(f, now) && strike(f, now)) {
 			/* Zero where the key was not given. */
 			delay += f->value[KEY_delay_ms];
+			hold |= f->given & BIT(KEY_hold);
 			if (!failure)
 				failure = f->value[ev->call ? KEY_errno : KEY_status];
 		}
@@ -538,8 +540,8 @@ static uint32_t befall(struct faults *fs, const struct event *ev)
 		else
 			link = &f->next;
 	}
-	if (delay)
-		wait_ms(fs, delay);
+	if (delay || hold)
+		wait_ms(fs, hold ? FOREVER : delay);
 	pthread_mutex_unlock(&fs->lock);
 	return failure;
 }

@@ -13,10 +13,11 @@
  *   errno=E      the hypercall itself fails, with no operation done: a name or a number. N then
  *                counts calls, not operations
  *   delay_ms=N   take that long before doing it, or before failing
+ *   hold         the same, until faults_release() or faults_end()
  *   dom=N, ref=N operations on this domain, this reference only (not with errno; map, unmap, copy)
  *   port=N       events from this port only (send)
  *
- * One of status, errno and delay_ms is needed. Where several faults befall one operation, all
+ * One of status, errno, delay_ms and hold is needed. Where several faults befall one operation, all
  * delays happen, and the failure is that of the first added. Numbers are decimal, or hexadecimal
  * after 0x.
  *
@@ -45,7 +46,7 @@
  * What can be said of one: X(name, what its value is, from, to, operations that have it, its part).
  *
  * Parts are WHICH operations a fault befalls, and the EFFECT, one of which is needed. Values are a NUMBER, a
- * STATUS or an ERRNO. Operations: ANY, GRANT (map, unmap, copy), SEND.
+ * STATUS or an ERRNO; a FLAG has none. Operations: ANY, GRANT (map, unmap, copy), SEND.
  */
 #define FAULT_KEYS(X)                                     \
 	X(nth, NUMBER, 1, UINT32_MAX, ANY, WHICH)         \
@@ -54,6 +55,7 @@
 	X(status, STATUS, 0, 0, GRANT, EFFECT)            \
 	X(errno, ERRNO, 0, 0, ANY, EFFECT)                \
 	X(delay_ms, NUMBER, 1, FAULT_MS_MAX, ANY, EFFECT) \
+	X(hold, FLAG, 0, 0, ANY, EFFECT)                  \
 	X(dom, NUMBER, 0, UINT16_MAX, GRANT, WHICH)       \
 	X(ref, NUMBER, 0, UINT32_MAX, GRANT, WHICH)       \
 	X(port, NUMBER, 0, UINT32_MAX, SEND, WHICH)

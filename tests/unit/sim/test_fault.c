@@ -68,6 +68,10 @@ START_TEST(bad_descriptions)
 		{ "window:ref=1,errno=EINVAL", "character 8: this operation has no such thing" },
 		{ "map:dom=65536,status=eagain", "character 9: number out of range" },
 		{ "map:delay_ms=0", "character 14: number out of range" },
+		{ "map:hold=1", "character 9: it has no value" },
+		{ "map:hold,hold", "character 10: given twice" },
+		{ "map:holds", "character 5: no such key: nth, count, for_ms, status, errno, "
+			       "delay_ms, hold, dom, ref, port" },
 		{ "map:for_ms=99999999999,status=1", "character 12: not a number" },
 	};
 
@@ -305,6 +309,28 @@ START_TEST(released)
 }
 END_TEST
 
+/* Nothing but release lets it go on: not the end of another fault's delay, not that it is forgotten. */
+START_TEST(held)
+{
+	pthread_t thread;
+	int16_t status;
+
+	waited_ref = grant(frame[0], false);
+	fault("map:hold,status=bad_page");
+	fault("map:delay_ms=1");
+	ck_assert(!pthread_create(&thread, NULL, map_and_wait, &status));
+	wait_for_waiting(1);
+	sim_fault_clear(sim);
+	usleep(20000);
+	ck_assert_uint_eq(sim_fault_waiting(sim), 1);
+	/* Others are not held up. */
+	ck_assert_int_eq(map_ref(GRANTER, waited_ref, &writable), GNTST_okay);
+	ck_assert_uint_eq(sim_fault_release(sim), 1);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(status, GNTST_bad_page);
+}
+END_TEST
+
 /* As the daemon ends: nothing waits any more, what fails still does. */
 START_TEST(ended)
 {
@@ -312,7 +338,7 @@ START_TEST(ended)
 	int16_t status;
 
 	waited_ref = grant(frame[0], false);
-	fault("map:delay_ms=86400000");
+	fault("map:hold");
 	fault("map:nth=2,count=2,delay_ms=86400000,status=eagain");
 	ck_assert(!pthread_create(&thread, NULL, map_and_wait, &status));
 	wait_for_waiting(1);
@@ -366,6 +392,7 @@ Suite *fault_suite(void)
 		released,
 		ended,
 		no_more_than_there_may_be,
+		held,
 	};
 
 	return suite_of("sim_fault", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
