@@ -24,6 +24,25 @@ check_output "a copy that is under way is answered" '^copy: errno 0, the buffer 
 check "the daemon ends well then" wait "$DAEMON"
 unset "daemon_node[$DAEMON]"
 
+# Of faults that would wait for ever or for a day: the end, and release.
+start_daemon --fault=copy:nth=1,hold --fault=copy:nth=1,delay_ms=86400000
+client "$BUILD/tests/uml/pending" copy >copy.out &
+copier=$!
+waits() { "$BUILD/gntdevctl" fault | grep -q '^1 operations wait$'; }
+check "a copy is held" wait_for 5 waits
+check_output "fault release lets it go on" '^1 operations that waited go on$' "$BUILD/gntdevctl" fault release
+wait "$copier"
+check_output "and it is done then" '^copy: errno 0, the buffer is changed$' cat copy.out
+check "another fault while it runs" "$BUILD/gntdevctl" fault add copy:hold
+client "$BUILD/tests/uml/pending" copy >copy.out &
+copier=$!
+check "a second copy is held" wait_for 5 waits
+kill -TERM "$DAEMON"
+wait "$copier"
+check_output "the end of the daemon lets it go on" '^copy: errno 0, the buffer is changed$' cat copy.out
+check "the daemon ends well with an operation held" wait "$DAEMON"
+unset "daemon_node[$DAEMON]"
+
 start_daemon
 mkfifo go
 client "$BUILD/tests/uml/pending" hold <go >hold.out &
