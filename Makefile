@@ -252,8 +252,8 @@ lint: $(call PACKAGES,build unit lint)
 	@tests/stage.sh run lint tests/lint.sh all || true
 	@tests/stage.sh sum lint
 
-run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN)
-	@tests/unit/run.sh $(TORTURE_SECONDS) $^
+run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) tests/unit/preload/programs.sh build/gntdev-run build/libgntdev-mmap.so
+	@tests/unit/run.sh $(TORTURE_SECONDS) $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) tests/unit/preload/programs.sh
 
 run-cuse: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
 	@tests/uml/run.sh -t 600 -n cases tests/uml/cases.sh $(ONE)
@@ -267,7 +267,7 @@ XEN_COMBOS = debian12-pv debian12-pvh debian13-pv debian13-pvh
 XEN_RUN    = $(if $(filter run-xen check-xen,$(MAKECMDGOALS)),$(or $(ONE),$(XEN_COMBOS)),$(XEN_COMBOS))
 XEN_NEEDS  = $(sort $(foreach c,$(XEN_RUN),$(firstword $(subst -, ,$c))))
 
-run-xen: $(CUSE_BIN) build/asan/cuse_gntdev $(XEN_TOOLS) $(call PACKAGES,xen) \
+run-xen: $(CUSE_BIN) build/asan/cuse_gntdev build/asan/tests/uml/cycles $(XEN_TOOLS) $(call PACKAGES,xen) \
 		$(foreach t,$(XEN_NEEDS),.cache/xen/$t/stamp $(XEN_CLIENTS:%=build/xen/$t/%))
 	@tests/xen/check.sh "$(XEN_RUN)" $(CASES)
 

@@ -133,7 +133,9 @@ static bool look_through(long maps, const struct change *c)
 		/* A line so long is no window's. */
 		if (have == sizeof(buf))
 			have = 0;
-		memmove(buf, line, have);
+		/* Not memmove(): hardened, it would be a function that musl does not have. */
+		for (size_t i = 0; i < have; i++)
+			buf[i] = line[i];
 	}
 	return false;
 }
