@@ -6,21 +6,52 @@
 #
 # A stage prints TAP lines: "ok ...", "not ok ...", "ok ... # SKIP why". Its counts go to
 # build/results/STAGE. A stage that ends with an error and named no failure, or that ran nothing and
-# does not say so ("1..0 # why"), or that left no counts, is one failure.
+# does not say so ("1..0 # why"), or that left no counts, is one failure. So is one that has not ended at
+# $CHECK_END, if that is not set after the time that pace.sh gives: all that it has started is ended then.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 results=build/results
+export CHECK_END=${CHECK_END-$(tests/pace.sh end)}
+
+# limited SECONDS FILE COMMAND...: what it prints goes to FILE, too. It is a group of processes, which ends with this
+# shell: so it has to be told of signals, and to have back those that the shell takes from what is in the background.
+limited()
+{
+	local job status tee
+
+	exec 4> >(exec tee "$2")
+	tee=$!
+	timeout -k 30 "$1" env --default-signal=INT,QUIT "${@:3}" </dev/null >&4 2>&1 4>&- &
+	job=$!
+	exec 4>&-
+	trap 'kill $job; wait $job; exit 130' INT TERM HUP
+	wait $job
+	status=$?
+	trap - INT TERM HUP
+	# Something that was left running may still have its end of the pipe.
+	timeout 10 tail -s 0.1 --pid=$tee -f /dev/null
+	return $status
+}
 
 run()
 {
-	local stage=$1 log=$results/$1.log status passed failed skipped
+	local stage=$1 log=$results/$1.log left status passed failed skipped
 
 	shift
 	mkdir -p $results
 	rm -f "$results/$stage"
 	echo "# $stage"
-	"$@" 2>&1 | tee "$log"
-	status=${PIPESTATUS[0]}
+	left=$((CHECK_END - $(cut -d . -f 1 /proc/uptime)))
+	if [ $left -gt 0 ]; then
+		limited $left "$log" "$@"
+		status=$?
+	else
+		: >"$log"
+		status=124
+	fi
+	if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+		echo "not ok $stage - not at its end when the time for all was over" | tee -a "$log"
+	fi
 	skipped=$(grep -c '^ok .*# SKIP' "$log")
 	passed=$(($(grep -c '^ok ' "$log") - skipped))
 	failed=$(grep -c '^not ok ' "$log")
@@ -52,5 +83,5 @@ sum()
 
 case ${1-} in
 run | sum) "$@" ;;
-*) sed -n '4,9s/^# //p' "$0" >&2; exit 2 ;;
+*) sed -n '4,10s/^# //p' "$0" >&2; exit 2 ;;
 esac

@@ -12,6 +12,7 @@ socket=cuse-gntdev.socket
 options=/etc/default/cuse-gntdev
 # Stands for the driver's module, see run.sh.
 driver=nls_utf8
+pace=$(cat /test/pace)
 status=0
 
 check()
@@ -32,9 +33,10 @@ need()
 	check "$@" || end
 }
 
+# As in tests/uml/lib.sh.
 wait_for()
 {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + 3 * pace * $1))
 
 	shift
 	until "$@" >/dev/null 2>&1; do
@@ -184,7 +186,7 @@ settled() { udevadm settle && has_mode "$1" "root:xen-gnt 660"; }
 restart_quickly()
 {
 	mkdir -p /run/systemd/system/$service.d
-	printf '[Service]\nWatchdogSec=2s\nTimeoutStopSec=5s\n' > /run/systemd/system/$service.d/test.conf
+	printf '[Service]\nWatchdogSec=%ds\nTimeoutStopSec=%ds\n' $((2 * pace)) $((5 * pace)) > /run/systemd/system/$service.d/test.conf
 	systemctl daemon-reload
 }
 
@@ -226,7 +228,7 @@ service_tests()
 	check "a broken one is refused, and said in the status" reload_is_refused
 	check "another one allows again" reload_allows
 	check "the control thread comes after the workers" has_thread_of_nice 5
-	check "the watchdog is content for three of its times" stays_up 6
+	check "the watchdog is content for three of its times" stays_up $((6 * pace))
 	check "it survives being killed" restarts_after KILL
 	check "a client works after that" gntdev-run /test/client
 	check "it is restarted when it hangs" restarts_after STOP

@@ -9,8 +9,8 @@ TOP=$(cd "$(dirname "$0")/../.." && pwd)
 export TOP CASE CASE_DIR
 . "$TOP/tests/judge.sh"
 cases=$TOP/tests/uml/cases
-# A case that hangs costs this much, not the whole run.
-limit=${CASE_SECONDS:-240}
+# A case that hangs costs this much, not the whole run. (tests/pace.sh)
+limit=$((${CASE_SECONDS:-240} * ${PACE:-1}))
 
 run_case()
 {
@@ -31,7 +31,7 @@ run_case()
 	wait $pid
 	status=$?
 	kill -KILL -- -$pid 2>/dev/null && echo "# case $CASE left processes behind"
-	judge "$status" "$out" $((SECONDS - start))
+	judge "$status" "$out" $((SECONDS - start)) "$limit"
 }
 
 [ $# -gt 0 ] || set -- "$cases"/*.sh

@@ -66,10 +66,11 @@ check_output()
 	fi
 }
 
-# wait_for SECONDS COMMAND...: until COMMAND succeeds, asked every 10 ms
+# wait_for SECONDS COMMAND...: until COMMAND succeeds, asked every 10 ms. SECONDS are what it may take where nothing else
+# runs; it is given three times that, and as much more as the machine is slower ($PACE, see tests/pace.sh).
 wait_for()
 {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * 3000000 * ${PACE:-1}))
 
 	shift
 	until "$@" >/dev/null 2>&1; do

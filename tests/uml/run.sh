@@ -15,8 +15,9 @@
 # the systemd it finds there. That prints what is to be streamed between lines "@@begin" and "@@end"
 # on the console, and leaves status and dmesg in /test.
 #
-# The run fails too when the time is over (-t, 120 s), when the kernel reports a fault of its own
-# (Oops, BUG, WARNING, a stuck task) or when a sanitizer reports one.
+# The run fails too when the time is over (-t, 120 s; more on a slow or busy machine, see tests/pace.sh), when the
+# kernel reports a fault of its own (Oops, BUG, WARNING, a stuck task) or when a sanitizer reports one. How many
+# times as long things take here is $PACE in the guest, in /test/pace with -r.
 set -u
 usage() { sed -n '4,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
@@ -40,25 +41,52 @@ mkdir -p "$dir"
 # Two boots with one directory would spoil each other's results.
 exec 9>"$dir/lock"
 flock -n 9 || { echo "run.sh: $dir is in use by another run" >&2; exit 2; }
-rm -f "$dir"/{log,dmesg,status,job}
+rm -f "$dir"/{log,dmesg,status,job,alarm}
+pace=$("$top/tests/pace.sh")
 
 if [ -n "$root" ]; then
 	results=$root/test
+	echo "$pace" >"$results/pace"
 	boot=(rootflags="$root" rw init=/sbin/init systemd.unit=gntdev-test.service
 		systemd.show_status=0 systemd.mask=getty.target)
 else
 	results=$dir
 	boot=(rootflags=/ ro init="$here/init.sh" UML_DIR="$dir" UML_TOP="$top")
 	{
-		printf 'export UML_DIR=%q PATH=%q\ncd %q\n' "$dir" "$PATH" "$PWD"
+		printf 'export UML_DIR=%q PACE=%q PATH=%q\ncd %q\n' "$dir" "$pace" "$PATH" "$PWD"
 		printf '%q ' "$@"
 	} > "$dir/job"
 fi
 
-# UML's memory is a file: in /dev/shm if that is large enough (in containers it often is not).
-free=$(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1)
-[ "${free:-0}" -gt "$mib" ] || export TMPDIR=/tmp
-uml_dir=$(mktemp -d)
+# UML's memory is a file that programs are run from: set $uml_dir to a directory where that can be, or $why to what is
+# wrong with each. /dev/shm is the best, but in containers it is often small, and often cannot have programs.
+find_place()
+{
+	local place free
+
+	why=
+	for place in /dev/shm "${TMPDIR:-/tmp}" /tmp /var/tmp "$top/build/uml"; do
+		free=$(df --output=avail -m "$place" 2>/dev/null | tail -n 1)
+		if ! uml_dir=$(mktemp -d "$place/uml-XXXXXX" 2>/dev/null); then
+			why+=", $place cannot be written to"
+			continue
+		elif [ "$free" -le "$mib" ]; then
+			why+=", $place has $free MiB free"
+		elif ! cp "$(type -P true)" "$uml_dir/true" || ! "$uml_dir/true"; then
+			why+=", $place cannot have programs"
+		else
+			return 0
+		fi 2>/dev/null
+		rm -rf "$uml_dir"
+	done
+	return 1
+}
+
+if ! find_place; then
+	echo "not ok uml-$name - no place for $mib MiB of memory: ${why#, }; set TMPDIR to one"
+	exit 1
+fi
+export TMPDIR=$uml_dir
 
 # On one processor: the host would otherwise move the guest's process between processors at each of
 # its system calls, which makes a CUSE round trip 2 to 4 times slower.
@@ -69,7 +97,7 @@ setsid taskset -c "$processor" env LD_PRELOAD="$top/build/uml-xstate.so" linux.u
 	root=/dev/root rootfstype=hostfs "${boot[@]}" con=null con0=fd:0,fd:1 loglevel=4 \
 	</dev/null >"$dir/log" 2>&1 9>&- &
 uml=$!
-sleep "$seconds" 9>&- &
+"$top/tests/pace.sh" wait "$seconds" >"$dir/alarm" 9>&- &
 alarm=$!
 
 end()
@@ -87,22 +115,27 @@ tail -n +1 -s 0.1 -F --pid="$uml" "$dir/log" 2>/dev/null 9>&- |
 stream=$!
 
 wait -n "$uml" "$alarm"
-if ! kill -0 "$alarm" 2>/dev/null; then
-	echo "run.sh: no end after $seconds s" >>"$dir/log"
-	kill -KILL -- "-$uml" 2>/dev/null
-fi
+kill "$alarm" 2>/dev/null
+kill -KILL -- "-$uml" 2>/dev/null
 wait "$uml" "$stream" 2>/dev/null
 
 status=$(cat "$results/status" 2>/dev/null)
+late=$(cat "$dir/alarm")
+# The case that has begun and not ended, if it is cases that run.
+during=$(tr -d '\r' <"$dir/log" | sed -n 's/^# case /, in case /p' | tail -n 1 | grep -v :)
 kernel='Oops|BUG:|WARNING:|Kernel panic|blocked for more than'
 {
 	grep -aE "$kernel" "$results/dmesg"
-	grep -aE 'Kernel panic|run\.sh: no end' "$dir/log"
+	grep -a 'Kernel panic' "$dir/log"
 	grep -ahrE '(Address|Leak|Thread)Sanitizer:|runtime error:' "$dir" "$results"
 } 2>/dev/null | sort -u >"$dir.faults"
 if [ -s "$dir.faults" ]; then
 	sed 's/^/# /' "$dir.faults"
 	echo "not ok uml-$name - fault reported, see $dir/log and dmesg"
+	status=1
+fi
+if [ -n "$late" ]; then
+	echo "not ok uml-$name - no end after $late$during, see $dir/log"
 	status=1
 elif [ -z "$status" ]; then
 	tail -n 20 "$dir/log" | sed 's/^/# /'

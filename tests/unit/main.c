@@ -86,6 +86,16 @@ static void print_name(TestResult *result, const char *what)
 		fprintf(tap, "[%d]", repeated);
 }
 
+/* As comments but for the first line. */
+static void print_lines(const char *text)
+{
+	for (; *text; text++) {
+		putc(*text, tap);
+		if (*text == '\n')
+			fputs("#   ", tap);
+	}
+}
+
 /* @line: "ok N - FILE:CASE:TEST: MESSAGE", "1..N", or the rest of a MESSAGE of several lines. */
 static void tell(char *line)
 {
@@ -93,17 +103,18 @@ static void tell(char *line)
 	double s = seconds_since_last();
 	TestResult **results, *result;
 
-	if (strncmp(line, "ok ", 3) && strncmp(line, "not ok ", 7)) {
-		fprintf(tap, "%s%s\n", strncmp(line, "1..", 3) ? "#   " : "", line);
+	if (!strncmp(line, "1..", 3))
+		fprintf(tap, "%s\n", line);
+	if (!what || (strncmp(line, "ok ", 3) && strncmp(line, "not ok ", 7)))
 		return;
-	}
 	results = srunner_results(suite_runner);
 	result = results[srunner_ntests_run(suite_runner) - 1];
 	*what = '\0';
 	fprintf(tap, "%s - ", line);
 	print_name(result, what + 3);
 	if (tr_rtype(result) != CK_PASS) {
-		fprintf(tap, " - %s:%d: %s", tr_lfile(result), tr_lno(result), tr_msg(result));
+		fprintf(tap, " - %s:%d: ", tr_lfile(result), tr_lno(result));
+		print_lines(tr_msg(result));
 		if (strstr(tr_msg(result), "timeout"))
 			fprintf(tap, ", after %.0f s", s);
 	}
@@ -121,9 +132,6 @@ static ssize_t tap_write(void *cookie, const char *buffer, size_t size)
 	static size_t have;
 
 	(void)cookie;
-	/* A test's own. */
-	if (getpid() != runner)
-		return write(STDERR_FILENO, buffer, size);
 	for (size_t i = 0; i < size; i++) {
 		if (buffer[i] != '\n') {
 			if (have < sizeof(line) - 1)
@@ -142,6 +150,7 @@ static ssize_t tap_write(void *cookie, const char *buffer, size_t size)
 static void begin_test(void)
 {
 	if (getppid() == runner) {
+		stdout = tap;
 		dup2(log_fd, STDOUT_FILENO);
 		dup2(log_fd, STDERR_FILENO);
 	}

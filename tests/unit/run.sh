@@ -7,33 +7,47 @@ set -u
 seconds=$1
 shift
 status=0
-export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT-60}
 export ASAN_OPTIONS=detect_leaks=1:${ASAN_OPTIONS-}
 export UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS-}
+
+# Set $pace, and with it check's time limits; asked again now and then.
+look_at_pace()
+{
+	((SECONDS >= ${next_look:-0})) || return
+	pace=$(tests/pace.sh)
+	export CK_TIMEOUT_MULTIPLIER=$pace
+	next_look=$((SECONDS + 10))
+}
 
 # A suite that ends with an error but named no failed test has died outside its tests.
 suite()
 {
-	local out result
+	local name=${1##*/tests/unit/} last out result
 
 	out=$("$1" 2>&1)
 	result=$?
 	printf '%s\n' "$out"
 	[ $result -eq 0 ] && return 0
-	grep -q '^not ok' <<<"$out" || echo "not ok $(basename "$1") - ended with status $result"
+	if ! grep -q '^not ok' <<<"$out"; then
+		last=$(grep '^ok' <<<"$out" | tail -n 1)
+		echo "not ok $name - ended with status $result after ${last:-no test at all}"
+	fi
 	return 1
 }
 
 # setarch -R: older ThreadSanitizers refuse the address layouts of newer kernels.
 torture()
 {
-	local result name=${1#build/}
+	local result name=${1#build/} limit=$(((seconds * 3 + 60) * pace))
 
-	setarch -R timeout $((seconds * 3 + 60)) "$1" "$seconds"
-	result=$?
+	setarch -R timeout $limit "$1" "$seconds" 2>&1 | sed 's/^/# /'
+	result=${PIPESTATUS[0]}
 	if [ $result -eq 0 ]; then
 		echo "ok $name"
 		return 0
+	elif [ $result -eq 124 ]; then
+		echo "not ok $name - no end after $limit s"
+		return 1
 	fi
 	echo "not ok $name - ended with status $result"
 	return 1
@@ -55,6 +69,7 @@ replay()
 }
 
 for program in "$@"; do
+	look_at_pace
 	case $program in
 	*/torture_*) torture "$program" ;;
 	*/replay_*) replay "$program" ;;

@@ -8,8 +8,8 @@ set -u
 export CASE CASE_DIR
 . "$TOP/tests/judge.sh"
 cases=$TOP/tests/xen/cases
-# A case that hangs costs this much, not the whole run.
-limit=${XEN_TEST_SECONDS:-300}
+# A case that hangs costs this much, not the whole run. (tests/pace.sh)
+limit=$((${XEN_TEST_SECONDS:-300} * ${PACE:-1}))
 
 run_case()
 {
@@ -35,7 +35,7 @@ run_case()
 	# What has left the session may keep it from ending.
 	(usleep 500000 && kill $tee) 2>/dev/null
 	wait $tee
-	judge "$status" "$out" $((SECONDS - start))
+	judge "$status" "$out" $((SECONDS - start)) "$limit"
 }
 
 [ $# -gt 0 ] || set -- "$cases"/*.sh

@@ -19,6 +19,5 @@ xen='domain_crash|Xen BUG|Xen call trace|Assertion|FATAL|Panic on CPU|grant_tabl
 			print name (name ? ": " : "") $0
 		}'
 	grep -aHE "$kernel" "$dir"/results/*/guest-*.log | sed "s|^$dir/results/||"
-	grep -ahF 'run.sh: no end' "$dir/log"
 	grep -ahrE '(Address|Leak|Thread)Sanitizer:|runtime error:' "$dir/tap" "$dir/results"
 } 2>/dev/null | awk '!seen[$0]++' | head -n 40

@@ -12,8 +12,9 @@
 # serial line (Xen and dom0's console), tap, results/ (what SCRIPT left in /tmp/results, and dmesg).
 # Variables of the environment whose name starts with XEN_TEST_ are SCRIPT's too.
 #
-# The run fails too when the time is over (-t, 300 s), when the kernel or Xen reports a fault of its
-# own, or when a sanitizer does. See "complain" in lib.sh for faults that are provoked.
+# The run fails too when the time is over (-t, 300 s; more on a slow or busy machine, see tests/pace.sh), when the
+# kernel or Xen reports a fault of its own, or when a sanitizer does. See "complain" in lib.sh for faults that are
+# provoked.
 set -u
 usage() { sed -n '4s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
@@ -52,7 +53,7 @@ mkdir -p "$dir"
 exec 9>"$dir/lock"
 flock -n 9 || { echo "run.sh: $dir is in use by another run" >&2; exit 2; }
 "$top/tests/xen/fetch.sh" "$target" || exit 1
-rm -rf "$dir"/{log,tap,faults,results,results.tar}
+rm -rf "$dir"/{log,tap,faults,results,results.tar,alarm}
 mkdir -p "$dir/results"
 touch "$dir/tap"
 
@@ -137,7 +138,7 @@ make_job()
 	esac
 	shift
 	{
-		printf 'export %s=%q\n' TOP /project COMBO "$combo" TARGET "$target" HOME / \
+		printf 'export %s=%q\n' TOP /project PACE "$("$top/tests/pace.sh")" COMBO "$combo" TARGET "$target" HOME / \
 			PATH /bin:/usr/bin LC_ALL C TERM dumb
 		export -p | grep -E '^declare -x XEN_TEST_'
 		printf 'mkdir -p /tmp/work && cd /tmp/work\nexec bash '
@@ -195,7 +196,7 @@ setsid "${qemu[@]}" -M q35 -cpu "qemu64,+svm,+npt,$cpu" -m 2048 -smp 1 -display 
 	-append "com1=115200 console=com1 dom0_mem=$memory dom0-iommu=none bootscrub=0 spec-ctrl=no $xen_args" \
 	</dev/null >"$dir/qemu" 2>&1 9>&- &
 machine=$!
-sleep "$seconds" 9>&- &
+"$top/tests/pace.sh" wait "$seconds" >"$dir/alarm" 9>&- &
 alarm=$!
 
 end()
@@ -213,16 +214,23 @@ tail -n +1 -s 0.1 -F --pid="$machine" "$dir/tap" 2>/dev/null 9>&- |
 stream=$!
 
 wait -n "$machine" "$alarm" "$stream"
-kill -0 "$alarm" 2>/dev/null || echo "run.sh: no end after $seconds s" >>"$dir/log"
+kill "$alarm" 2>/dev/null
 kill -KILL -- "-$machine" 2>/dev/null
 wait "$machine" "$stream" 2>/dev/null
 tar -C "$dir/results" -xf "$dir/results.tar" 2>/dev/null && rm -f "$dir/results.tar"
 
 status=$(sed -n 's/.*@@end //p' "$dir/tap" | tail -n 1)
+late=$(cat "$dir/alarm")
+# The case that has begun and not ended, if it is cases that run.
+during=$(tr -d '\r' <"$dir/log" | sed -n 's/.*@@case/, in case/p' | tail -n 1 | grep 'case .')
 "$top/tests/xen/faults.sh" "$dir" >"$dir/faults"
 if [ -s "$dir/faults" ]; then
 	sed 's/^/# /' "$dir/faults"
 	echo "not ok $combo fault reported, see $dir/log"
+	status=1
+fi
+if [ -n "$late" ]; then
+	echo "not ok $combo no end after $late$during, see $dir/log"
 	status=1
 elif [ -z "$status" ]; then
 	tail -n 20 "$dir/log" | tr -d '\r' | sed 's/^/# /'
