@@ -28,6 +28,7 @@
 #include "control/control.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
+#include "device/node.h"
 #include "device/session.h"
 #include "hypercall.h"
 #include "machine/gntalloc.h"
@@ -40,7 +41,7 @@
 #define PATH_BYTES 108
 
 /* How long workers may take to finish what they have, and those after the first that does not. */
-#define STOP_MS	     5000
+#define STOP_MS	     4000
 #define STOP_MORE_MS 100
 
 /* One device: its node, its socket. */
@@ -275,10 +276,10 @@ static bool same_socket(const char *a, const char *b)
 /* Before anything is made: whatever is in the way of a name is said first. */
 static bool check_names(const struct daemon_config *c, const struct why *why)
 {
-	if (session_check_name(c->name, why->text, why->size))
+	if (node_check_name(c->name, why->text, why->size))
 		return false;
 	for (unsigned int i = 0; i < c->n_granters; i++) {
-		if (session_check_name(c->granter[i].name, why->text, why->size))
+		if (node_check_name(c->granter[i].name, why->text, why->size))
 			return false;
 		for (unsigned int k = 0; k <= i; k++) {
 			const char *other = k < i ? c->granter[k].name : c->name;
@@ -406,7 +407,7 @@ bool daemon_relieve(struct daemon *d)
 
 	for (unsigned int i = 0; i < d->n_served; i++) {
 		winsock_relieve(d->served[i].winsock);
-		good &= session_relieve(d->served[i].session);
+		good &= session_serves(d->served[i].session);
 	}
 	return good;
 }
@@ -459,25 +460,28 @@ void daemon_report(struct daemon *d)
 	platform_report(&d->platform, held.opens, held.maps, windows_count(d->windows));
 }
 
-/*
- * Nothing new comes in; what workers and socket threads have in hand is finished.
- *
- * Return: whether it is: all workers have ended.
- */
-static bool stop_input(struct daemon *d)
+/* The time that is left for what workers have: one time for all of them. */
+static unsigned int stop_ms(enum session_end end)
 {
-	bool all = true;
+	return end == SESSION_STUCK ? STOP_MORE_MS : STOP_MS;
+}
+
+/* Nothing new comes in; what workers and socket threads have in hand is finished. Return: how that went. */
+static enum session_end stop_input(struct daemon *d)
+{
+	enum session_end all = SESSION_ENDED, end;
 
 	__atomic_store_n(&d->gntdev.ending, true, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < d->n_served; i++) {
-		/* One time for all of them. */
+		end = SESSION_ENDED;
 		if (d->served[i].session)
-			all &= session_stop(d->served[i].session, all ? STOP_MS : STOP_MORE_MS);
+			end = session_stop(d->served[i].session, stop_ms(all));
+		all = end > all ? end : all;
 		winsock_stop(d->served[i].winsock);
 	}
 	if (d->defer)
 		defer_stop(d->defer);
-	return gntdev_copies_wait(&d->gntdev, all ? STOP_MS : STOP_MORE_MS) && all;
+	return gntdev_copies_wait(&d->gntdev, stop_ms(all)) ? all : SESSION_STUCK;
 }
 
 static void close_everything(struct daemon *d)
@@ -494,19 +498,29 @@ static void close_everything(struct daemon *d)
 		windows_destroy(d->windows);
 }
 
-/* Where a worker may still go on: all that must not outlive us ends, and nothing is freed. */
-static int leave_stuck(struct daemon *d)
+/*
+ * leave() - where a worker has not ended: all that must not outlive us ends, and nothing is freed
+ *
+ * Return: as daemon_stop(); what a worker still does may not be in it.
+ */
+static int leave(struct daemon *d, enum session_end end)
 {
-	log_err("a client holds up a worker, by memory that it does not let us have: ending "
-		"without "
-		"waiting for it");
+	int err;
+
+	if (end == SESSION_STUCK)
+		log_err("a client holds up a worker, by memory that it does not let us have: "
+			"ending "
+			"without waiting for it");
 	if (d->table)
 		gntdev_close_all(&d->gntdev);
 	if (d->windows)
 		windows_end(d->windows);
 	for (unsigned int i = 0; i < d->n_served; i++)
 		unlink(d->served[i].socket);
-	return -EBUSY;
+	err = platform_check_empty(&d->platform);
+	platform_leave(&d->platform);
+	rmdir(d->config->run_dir);
+	return end == SESSION_STUCK ? -EBUSY : err;
 }
 
 static void free_parts(struct daemon *d)
@@ -528,17 +542,17 @@ static void free_parts(struct daemon *d)
 
 int daemon_stop(struct daemon *d)
 {
-	bool ended;
+	enum session_end end;
 	int err;
 
 	control_stop(d->control);
 	if (d->platform.sim)
 		sim_fault_end(d->platform.sim);
-	ended = stop_input(d);
+	end = stop_input(d);
 
 	platform_power_off(&d->platform);
-	if (!ended)
-		return leave_stuck(d);
+	if (end != SESSION_ENDED)
+		return leave(d, end);
 	close_everything(d);
 	err = platform_check_empty(&d->platform);
 	free_parts(d);

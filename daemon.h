@@ -68,9 +68,9 @@ struct daemon *daemon_start(const struct daemon_config *c, char *why, size_t siz
 nfds_t daemon_pollfds(const struct daemon *d, struct pollfd *p);
 
 /**
- * daemon_relieve() - see that no client holds up the others, see session_relieve()
+ * daemon_relieve() - see that no client holds up the others at the window sockets, see winsock_relieve()
  *
- * Return: false if a device is dead to all its clients.
+ * Return: whether clients are served, see session_serves().
  */
 bool daemon_relieve(struct daemon *d);
 

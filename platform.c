@@ -168,10 +168,15 @@ int platform_check_empty(const struct platform *p)
 	return -EBUSY;
 }
 
+void platform_leave(const struct platform *p)
+{
+	if (*p->mounted)
+		xen_unmount(p->mounted);
+}
+
 void platform_stop(struct platform *p)
 {
 	if (p->hv)
 		p->hv->ops->destroy(p->hv);
-	if (*p->mounted)
-		xen_unmount(p->mounted);
+	platform_leave(p);
 }

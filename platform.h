@@ -82,6 +82,9 @@ void platform_power_off(struct platform *p);
 /** platform_check_empty() - Return: 0, or -EBUSY and a line in the log if a grant or a port of ours is left */
 int platform_check_empty(const struct platform *p);
 
+/** platform_leave() - instead of platform_stop(), where a thread may still use it: nothing but the mount goes */
+void platform_leave(const struct platform *p);
+
 /** platform_stop() - free all, also after a start that failed */
 void platform_stop(struct platform *p);
 

@@ -32,3 +32,24 @@ void request_retry(struct request *rq, const struct iovec *in, size_t n_in, cons
 	answer_once(rq);
 	rq->ops->retry(rq, in, n_in, out, n_out);
 }
+
+void request_wait_begin(struct request *rq)
+{
+	if (rq->ops->wait_begin)
+		rq->ops->wait_begin(rq);
+}
+
+bool request_wait_end(struct request *rq)
+{
+	return !rq->ops->wait_end || rq->ops->wait_end(rq);
+}
+
+bool request_killed(struct request *rq)
+{
+	return rq->ops->killed && rq->ops->killed(rq);
+}
+
+bool request_again(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg)
+{
+	return rq->ops->again(rq, fn, arg);
+}

@@ -36,6 +36,13 @@ struct request_ops {
 	/* Copy the request to the heap so that it can be answered after the handler has
 	 * returned; the original may not be used any more. NULL: no memory (not answered). */
 	struct request *(*keep)(struct request *rq);
+	/* See request_wait_begin(), request_wait_end() and request_killed(); all NULL where nobody is
+	 * killed. */
+	void (*wait_begin)(struct request *rq);
+	bool (*wait_end)(struct request *rq);
+	bool (*killed)(struct request *rq);
+	/* See request_again(); of use after keep. */
+	bool (*again)(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg);
 };
 
 /**
@@ -49,7 +56,6 @@ struct request_ops {
  * @tid:     the calling thread in our pid namespace; 0 if it is not visible there
  * @uid:     its file system user id
  * @compat:  a 32-bit caller
- * @hands_off: do not touch the caller's memory, have the kernel copy
  * @answered: one answer has gone out
  */
 struct request {
@@ -63,7 +69,6 @@ struct request {
 	pid_t tid;
 	uid_t uid;
 	bool compat;
-	bool hands_off;
 	bool answered;
 };
 
@@ -72,11 +77,13 @@ struct request {
  * @tid: the thread in our pid namespace, 0 if it is not visible there; while its open is not answered
  *       it cannot have been reused, except by a thread that was killed meanwhile
  * @uid, @gid: its file system ids
+ * @user: out: whom the open counts against, @uid if device.open does not set it; or NULL
  */
 struct opener {
 	pid_t tid;
 	uid_t uid;
 	gid_t gid;
+	uid_t *user;
 };
 
 /**
@@ -86,7 +93,8 @@ struct opener {
  * @ioctl: must see to exactly one answer
  * @release: the last descriptor of an open has gone
  *
- * All are called on worker threads, which are registered with RCU, not under RCU.
+ * All are called on worker threads, which are registered with RCU, not under RCU. A request may take
+ * its time: see device/workers.h. But @open may not, as it counts against nobody yet.
  */
 struct device {
 	const char *name;
@@ -108,5 +116,43 @@ void request_done(struct request *rq, int result, const void *out, size_t len);
  */
 void request_retry(struct request *rq, const struct iovec *in, size_t n_in, const struct iovec *out,
 		   size_t n_out);
+
+/*
+ * What a client controls can make us wait for as long as it likes: its memory, which it may serve
+ * itself (userfaultfd, a file of its own by FUSE), and the lock on its address space, which its /proc files
+ * take. So this is done by nobody but the thread that has the request, which is counted against its client
+ * (device/turns.h), and between the two calls below. If the caller is killed meanwhile it is
+ * answered from outside, so that it can end, and with it what the thread waits for.
+ *
+ * Nothing may be done for the request in between that others could see.
+ */
+
+/** request_wait_begin() - what follows may take as long as the client likes */
+void request_wait_begin(struct request *rq);
+
+/**
+ * request_wait_end() - and is over
+ *
+ * Return: false if the request has been answered: the handler ends without doing anything. It calls
+ * request_done() as always, which then answers nobody.
+ */
+bool request_wait_end(struct request *rq);
+
+/**
+ * request_killed() - whether nobody wants the answer any more
+ *
+ * For long work to ask now and then. Costs nothing as long as the caller gets no signals.
+ */
+bool request_killed(struct request *rq);
+
+/**
+ * request_again() - have a request that was kept go on
+ * @rq: from request_ops.keep; it has no thread now
+ * @fn: called on a thread that counts against the client, as for a new request. With @stopping, when the daemon
+ *      goes down: it may wait for nothing then, and answers
+ *
+ * Any thread. Return: false if the daemon is going down: the caller must end the matter itself.
+ */
+bool request_again(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg);
 
 #endif /* CLIENT_REQUEST_H */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,4 +230,18 @@ int who_in_group(const struct who *w, gid_t gid)
 		if (w->groups[i] == gid)
 			return 1;
 	return w->visible && w->all_groups ? 0 : -1;
+}
+
+/* Field 31 of proc(5)'s stat: the signals that wait for just this thread; SIGKILL is sent to each. */
+bool who_killed(pid_t tid)
+{
+	char stat[1024];
+	const char *at;
+
+	if (tid <= 0 || !read_proc(tid, "stat", stat, sizeof(stat)))
+		return false;
+	at = strrchr(stat, ')');
+	for (int field = 2; at && field < 31; field++)
+		at = strchr(at + 1, ' ');
+	return at && strtoull(at + 1, NULL, 10) & (1ULL << (SIGKILL - 1));
 }

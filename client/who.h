@@ -71,4 +71,12 @@ int who_in_group(const struct who *w, gid_t gid);
  */
 void who_comm(pid_t pid, char *comm);
 
+/**
+ * who_killed() - whether a thread is about to end, by SIGKILL or whatever else ends its process
+ * @tid: one that waits for an answer of ours
+ *
+ * Waits for nothing. Return: false also if that is not known.
+ */
+bool who_killed(pid_t tid);
+
 #endif /* CLIENT_WHO_H */

@@ -30,8 +30,10 @@
  * EFAULT. The README names this under limits.
  *
  * The caller's memory can take its time: it may be served by the caller itself (userfaultfd, a file
- * of its own by FUSE). So nothing here may be called under RCU or with a lock, and a session that
- * finds its workers held up has the kernel copy for a while, in the callers' own contexts.
+ * of its own by FUSE). So nothing here may be called under RCU or with a lock; the thread is counted
+ * against the client (device/turns.h). If the caller is killed while we read, its session answers, so that it can
+ * end, and with it the wait. Its number may then be another's, and what was read is thrown away. While we
+ * write nobody else answers: a write that has begun is known to be the caller's only as long as that waits.
  */
 #include "device/caller.h"
 
@@ -50,9 +52,10 @@ void caller_begin(struct caller *c, struct request *rq, enum trace_op op)
 	c->failed = failure_of(FAILURE_REQUEST, op, rq->tid, 0);
 	c->failed.uid = rq->uid;
 	c->silent = false;
+	c->gone = false;
 	c->rq = rq;
 	/* What was copied in or made room for is what an earlier run of this request asked for. */
-	c->direct = rq->tid && !rq->hands_off && !rq->in_len && !rq->out_len;
+	c->direct = rq->tid && !rq->in_len && !rq->out_len;
 	c->reached = false;
 	c->too_much = false;
 	c->n_in = 0;
@@ -111,22 +114,39 @@ static int ask_kernel(struct caller *c)
 	return CALLER_RETRIED;
 }
 
+void caller_wait_begin(struct caller *c)
+{
+	request_wait_begin(c->rq);
+}
+
+int caller_wait_end(struct caller *c)
+{
+	c->gone |= !request_wait_end(c->rq);
+	return c->gone ? -EINTR : 0;
+}
+
 /*
  * fetch_direct() - process_vm_readv() of one or more areas
  *
- * Return: bytes read, from the first area on; -EFAULT if none, -EPERM if that is no way at all.
+ * Return: bytes read, from the first area on; -EFAULT if none, -EPERM if that is no way at all, -EINTR.
  */
 static ssize_t fetch_direct(struct caller *c, const struct iovec *local, const struct iovec *remote,
 			    size_t n)
 {
-	ssize_t k = process_vm_readv(c->rq->tid, local, n, remote, n, 0);
+	ssize_t k;
+	int err;
 
+	caller_wait_begin(c);
+	k = process_vm_readv(c->rq->tid, local, n, remote, n, 0);
+	err = errno;
+	if (caller_wait_end(c))
+		return -EINTR;
 	if (k >= 0) {
 		c->reached = true;
 		return k;
 	}
 	/* ENOMEM and EINVAL stand for a range that wraps or is no user memory. */
-	if (errno != EPERM && errno != ESRCH && errno != ENOSYS)
+	if (err != EPERM && err != ESRCH && err != ENOSYS)
 		return -EFAULT;
 	return c->reached ? -EFAULT : -EPERM;
 }
@@ -168,6 +188,8 @@ int caller_fetch_some(struct caller *c, const struct iovec *local, const struct 
 	if (c->direct) {
 		ssize_t k = fetch_direct(c, local, remote, n);
 
+		if (k == -EINTR)
+			return -EINTR;
 		if (k != -EPERM) {
 			*done = whole_areas(local, n, k);
 			return 0;
@@ -297,6 +319,9 @@ void caller_failed(struct caller *c, int error, const char *fmt, ...)
 {
 	va_list ap;
 
+	/* Nobody is there to be told, and nobody did anything wrong. */
+	if (c->gone)
+		return;
 	c->failed.error = -error;
 	if (c->silent) {
 		failure_silent(&c->failed);

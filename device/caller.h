@@ -43,6 +43,7 @@
  * @failed:   what is told if it fails: handlers add what they know
  * @rule:     room for failed.rule
  * @silent:   the client has been told before
+ * @gone:     the caller was killed, and answered, while we waited for it
  *
  * The rest is private, and of use in retry mode only.
  */
@@ -50,6 +51,7 @@ struct caller {
 	struct request *rq;
 	bool direct;
 	bool silent;
+	bool gone;
 	char why[192];
 	struct trace_event ev;
 	struct failure failed;
@@ -91,11 +93,21 @@ int caller_why(struct caller *c, int err, const char *fmt, ...)
 int caller_expect(struct caller *c, uint64_t addr, size_t len);
 
 /**
+ * caller_wait_begin(), caller_wait_end() - what comes between can wait for the client
+ *
+ * See request_wait_begin(); for what is looked up of a caller in /proc. What is here does it by itself.
+ *
+ * Return: 0; -EINTR: the caller was killed meanwhile. The handler ends, with that.
+ */
+void caller_wait_begin(struct caller *c);
+int caller_wait_end(struct caller *c);
+
+/**
  * caller_fetch() - read the caller's memory
  * @dst:  of @len bytes
  * @addr: address in the caller
  *
- * Return: 0; -EFAULT if not all of it is readable; -ENOMEM as above; CALLER_RETRIED.
+ * Return: 0; -EFAULT if not all of it is readable; -ENOMEM as above; -EINTR as above; CALLER_RETRIED.
  */
 int caller_fetch(struct caller *c, void *dst, uint64_t addr, size_t len);
 
@@ -111,7 +123,7 @@ int caller_fetch_now(struct caller *c, void *dst, uint64_t addr, size_t len);
  * @local, @remote: @n areas of equal lengths in pairs, @n at most CALLER_AREAS_MAX
  * @done: out: how many were read
  *
- * Return: 0 with *@done, -ENOMEM, CALLER_RETRIED.
+ * Return: 0 with *@done, -ENOMEM, -EINTR, CALLER_RETRIED.
  */
 int caller_fetch_some(struct caller *c, const struct iovec *local, const struct iovec *remote,
 		      size_t n, size_t *done);

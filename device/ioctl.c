@@ -276,7 +276,10 @@ static int ioctl_get_offset(struct device *dev, struct ioctl_call *call, void *a
 	int err;
 
 	c->ev.index = op->vaddr;
+	caller_wait_begin(c);
 	err = find_window(gd, c->rq, op->vaddr, &name);
+	if (caller_wait_end(c))
+		return -EINTR;
 	if (!err) {
 		op->offset = name.index;
 		op->count = name.count;
@@ -327,7 +330,7 @@ static int ioctl_notify(struct device *dev, struct ioctl_call *call, void *arg)
 	if (op->action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
 		return caller_why(c, -EINVAL, "action 0x%x has unknown bits", op->action);
 	/* What others than root have open may be anything: see device/winioctl.c. */
-	owner = c->rq->uid == 0 && !c->rq->hands_off ? c->rq->tid : 0;
+	owner = c->rq->uid == 0 ? c->rq->tid : 0;
 	if (op->action & UNMAP_NOTIFY_SEND_EVENT)
 		err = gd->hv->ops->port_get(gd->hv, op->event_channel_port, owner);
 	if (err)

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * device/session.c - a CUSE device and the threads that serve it
+ * device/session.c - a CUSE device and the requests that come through it
  *
  * libfuse's low level parses requests and forms answers; reading, writing and threads are ours:
  *
  * - Custom io, so that the descriptor of /dev/cuse is ours to keep.
- * - A pool of equal workers, each in a blocking read(2) on the one descriptor that CUSE has (its
- *   channel cannot be cloned). libfuse's own pool ends its threads by pthread_cancel(), which can
- *   take a request along, and gives no place to register with RCU.
- * - A worker is stopped by a flag and a signal that makes its read(2) return. The signal is sent
- *   again until the thread has gone, since one that comes just before the read is lost.
+ * - Threads in a blocking read(2) on the one descriptor that CUSE has (its channel cannot be
+ *   cloned): device/workers.c. libfuse's own pool ends its threads by pthread_cancel(), which can
+ *   take a request along, and gives no place to register with RCU; and a client can hold all of it up.
+ * - Whose request gets a thread is said by device/turns.c.
+ * - FUSE_INTERRUPT, by which the kernel tells that a caller was sent a signal, is looked at before libfuse sees
+ *   it. The driver's ioctls do not end early by a signal, so ours do not either: it only means that from
+ *   now on it is asked, every few milliseconds, whether the caller has been killed. Such a caller waits in a sleep
+ *   that nothing but our answer ends, and holds all that its process holds.
  *
- * A file handle is the device's open id, never a pointer.
+ * Who answers a request? Its handler; but while that waits for the client (request_wait_begin()),
+ * whoever finds that the caller was killed, and in its queue it is answered the same way. One word
+ * decides between them. A request that was answered so is done nothing for any more, and
+ * its memory stays until its thread is through with it.
+ *
+ * A file handle is an id of device/turns.c, never a pointer.
  */
 #define FUSE_USE_VERSION 314
 
@@ -20,64 +28,115 @@
 #include <cuse_lowlevel.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/rcu.h"
-#include "base/wake.h"
+#include "client/who.h"
+#include "device/node.h"
+#include "device/turns.h"
+#include "device/workers.h"
 
-/* As long as the name of a device can be in sysfs. */
-#define NAME_MAX_BYTES 255
+/* How many callers that were sent a signal are looked at in one go. */
+#define LOOK_AT 8
 
-/*
- * struct worker - one thread
- * @turn: odd while it has a request, changed by each
- * @seen: what session_relieve() saw last
- */
-struct worker {
-	struct session *s;
-	pthread_t thread;
-	unsigned int turn;
-	unsigned int seen;
-	bool ended;
-};
+/* How long a thread that has nothing to do any more may take to notice, ms. */
+#define NOTICE_MS 100
 
 struct session {
 	struct device *dev;
 	struct fuse_session *se;
 	int fd;
-	bool stopping;
 	bool draining;
-	bool hands_off; /* some worker is held up by its caller's memory */
 	unsigned int n_workers;
-	unsigned int n_started;
-	struct worker worker[SESSION_WORKERS_MAX];
+	struct turns *turns;
+	struct workers *workers;
 };
 
-/* A request as the device sees it, and libfuse's handle for its answer. */
+/* Who may answer. */
+enum state {
+	STATE_OURS,	/* the handler */
+	STATE_WAITING,	/* whoever finds that the caller was killed */
+	STATE_ANSWERED, /* it has been: nobody */
+};
+
+/*
+ * struct session_request - a request as the device sees it, and libfuse's handle for its answer
+ * @refs:    one until it is answered, one for each run that it has or will have
+ * @state:   enum state
+ * @release: no ioctl, but the end of an open
+ * @dropped: device/turns.c knows it no more
+ * @fn:      what to go on with
+ * @next:    of those that are to be answered from outside
+ */
 struct session_request {
 	struct request rq;
+	struct turn turn;
 	fuse_req_t req;
-	const struct session *s;
-	bool heap;
+	struct session *s;
+	unsigned int refs;
+	int state;
+	bool release;
+	bool dropped;
+	void (*fn)(void *arg, bool stopping);
+	void *arg;
+	struct session_request *next;
 };
+
+/*
+ * struct receiver - one thread that serves a session
+ * @unique:   number of the request in @buf
+ * @running:  the one in hand; @answered by this thread
+ */
+struct receiver {
+	struct session *s;
+	struct fuse_buf buf;
+	uint64_t unique;
+	const struct session_request *running;
+	bool answered;
+};
+
+static __thread struct receiver *me;
 
 static struct session_request *to_session_request(struct request *rq)
 {
 	return (struct session_request *)rq;
 }
 
-static void forget(struct session_request *sr)
+static struct session_request *of_turn(struct turn *turn)
 {
-	if (sr->heap)
-		free(sr);
+	return (struct session_request *)((char *)turn - offsetof(struct session_request, turn));
+}
+
+static void put(struct session_request *sr)
+{
+	if (__atomic_sub_fetch(&sr->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	if (!sr->dropped)
+		turns_forget(sr->s->turns, &sr->turn);
+	free(sr);
+}
+
+/* --- answers ------------------------------------------------------------------------------------ */
+
+/* Whether the handler's answer is wanted, which it gives now. */
+static bool is_answered(const struct session_request *sr)
+{
+	return __atomic_load_n(&sr->state, __ATOMIC_ACQUIRE) == STATE_ANSWERED;
+}
+
+/* What is left of a request that runs is seen to by run(). */
+static void answered(struct session_request *sr)
+{
+	if (me && me->running == sr)
+		me->answered = true;
+	else
+		put(sr);
 }
 
 /*
@@ -88,9 +147,11 @@ static void session_done(struct request *rq, int result, const void *out, size_t
 {
 	struct session_request *sr = to_session_request(rq);
 
+	if (is_answered(sr))
+		return;
 	/* An error travels as a result too, so that output can go with it. */
 	fuse_reply_ioctl(sr->req, result, out, len);
-	forget(sr);
+	answered(sr);
 }
 
 static void session_retry(struct request *rq, const struct iovec *in, size_t n_in,
@@ -98,30 +159,64 @@ static void session_retry(struct request *rq, const struct iovec *in, size_t n_i
 {
 	struct session_request *sr = to_session_request(rq);
 
+	if (is_answered(sr))
+		return;
 	fuse_reply_ioctl_retry(sr->req, in, n_in, out, n_out);
-	forget(sr);
+	answered(sr);
 }
 
 static bool session_waiting(struct request *rq)
 {
-	return session_alive(to_session_request(rq)->s);
+	const struct session_request *sr = to_session_request(rq);
+
+	return !is_answered(sr) && session_alive(sr->s);
 }
 
+/* It lies on the heap; but the read buffer it points into is about to be used again. */
 static struct request *session_keep(struct request *rq)
 {
-	struct session_request *sr = to_session_request(rq), *copy;
+	rq->in = NULL;
+	rq->in_len = 0;
+	return rq;
+}
 
-	if (sr->heap)
-		return rq;
-	copy = malloc(sizeof(*copy));
-	if (!copy)
-		return NULL;
-	*copy = *sr;
-	copy->heap = true;
-	/* The read buffer it points into is about to be used again. */
-	copy->rq.in = NULL;
-	copy->rq.in_len = 0;
-	return &copy->rq;
+static bool swap_state(struct session_request *sr, int from, int to)
+{
+	return __atomic_compare_exchange_n(&sr->state, &from, to, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+static void session_wait_begin(struct request *rq)
+{
+	swap_state(to_session_request(rq), STATE_OURS, STATE_WAITING);
+}
+
+static bool session_wait_end(struct request *rq)
+{
+	return swap_state(to_session_request(rq), STATE_WAITING, STATE_OURS);
+}
+
+static bool session_killed(struct request *rq)
+{
+	const struct session_request *sr = to_session_request(rq);
+
+	return __atomic_load_n(&sr->turn.signal, __ATOMIC_RELAXED) && who_killed(rq->tid);
+}
+
+static bool session_again(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg)
+{
+	struct session_request *sr = to_session_request(rq);
+	struct session *s = sr->s;
+
+	sr->fn = fn;
+	sr->arg = arg;
+	__atomic_add_fetch(&sr->refs, 1, __ATOMIC_RELAXED);
+	if (!turns_again(s->turns, &sr->turn)) {
+		__atomic_sub_fetch(&sr->refs, 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	workers_rouse(s->workers);
+	return true;
 }
 
 static const struct request_ops session_request_ops = {
@@ -129,61 +224,141 @@ static const struct request_ops session_request_ops = {
 	.retry = session_retry,
 	.waiting = session_waiting,
 	.keep = session_keep,
+	.wait_begin = session_wait_begin,
+	.wait_end = session_wait_end,
+	.killed = session_killed,
+	.again = session_again,
 };
+
+/* --- carrying them out -------------------------------------------------------------------------- */
+
+static void run_release(struct session_request *sr)
+{
+	struct session *s = sr->s;
+
+	s->dev->release(s->dev, sr->turn.fh);
+	fuse_reply_err(sr->req, 0);
+	turns_close(s->turns, sr->rq.fh);
+	answered(sr);
+}
+
+static void run(struct session_request *sr)
+{
+	struct session *s = sr->s;
+	void (*fn)(void *arg, bool stopping) = sr->fn;
+
+	me->running = sr;
+	me->answered = false;
+	sr->fn = NULL;
+	if (fn) {
+		fn(sr->arg, false);
+	} else if (sr->release) {
+		run_release(sr);
+	} else {
+		sr->rq.fh = sr->turn.fh;
+		s->dev->ioctl(s->dev, &sr->rq);
+	}
+	me->running = NULL;
+	turns_leave(s->turns, &sr->turn, me->answered);
+	if (me->answered)
+		free(sr);
+	else
+		put(sr);
+}
+
+static struct session_request *new_request(fuse_req_t req, uint64_t id)
+{
+	struct session_request *sr = calloc(1, sizeof(*sr));
+
+	if (!sr)
+		return NULL;
+	sr->rq.ops = &session_request_ops;
+	sr->rq.fh = id;
+	sr->req = req;
+	sr->s = me->s;
+	sr->refs = 2;
+	sr->turn.unique = me->unique;
+	return sr;
+}
 
 static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
 		     unsigned int flags, const void *in, size_t in_len, size_t out_len)
 {
-	struct session *s = fuse_req_userdata(req);
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct session_request sr = {
-		.rq = {
-			.ops = &session_request_ops,
-			.fh = fi->fh,
-			.arg = (uintptr_t)arg,
-			.in = in,
-			.in_len = in_len,
-			.out_len = out_len,
-			.cmd = (uint32_t)cmd,
-			.tid = ctx->pid,
-			.uid = ctx->uid,
-			.hands_off = __atomic_load_n(&s->hands_off, __ATOMIC_RELAXED),
-			.compat = flags & FUSE_IOCTL_COMPAT,
-		},
-		.req = req,
-		.s = s,
-	};
+	struct session *s = me->s;
+	struct session_request *sr = s->draining ? NULL : new_request(req, fi->fh);
+	enum turns_answer answer;
 
-	if (s->draining)
-		request_done(&sr.rq, -ECONNABORTED, NULL, 0);
-	else
-		s->dev->ioctl(s->dev, &sr.rq);
+	if (!sr) {
+		fuse_reply_err(req, s->draining ? ECONNABORTED : ENOMEM);
+		return;
+	}
+	sr->rq.arg = (uintptr_t)arg;
+	sr->rq.in = in;
+	sr->rq.in_len = in_len;
+	sr->rq.out_len = out_len;
+	sr->rq.cmd = (uint32_t)cmd;
+	sr->rq.tid = ctx->pid;
+	sr->rq.uid = ctx->uid;
+	sr->rq.compat = flags & FUSE_IOCTL_COMPAT;
+	/* Where the kernel copies it need not wait for its client, and what was copied need not be kept. */
+	answer = turns_enter(s->turns, fi->fh, &sr->turn, !in_len && !out_len);
+	if (answer == TURNS_RUN) {
+		run(sr);
+	} else if (answer == TURNS_GONE) {
+		fuse_reply_err(req, EBADF);
+		free(sr);
+	}
 }
 
 static void on_open(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct session *s = fuse_req_userdata(req);
+	struct session *s = me->s;
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	const struct opener by = { .tid = ctx->pid, .uid = ctx->uid, .gid = ctx->gid };
+	uid_t user = ctx->uid;
+	const struct opener by = {
+		.tid = ctx->pid, .uid = ctx->uid, .gid = ctx->gid, .user = &user
+	};
+	uint64_t fh = 0;
 	int err = -ECONNABORTED;
 
 	if (!s->draining)
-		err = s->dev->open(s->dev, &by, fi->flags, &fi->fh);
+		err = s->dev->open(s->dev, &by, fi->flags, &fh);
+	if (!err) {
+		fi->fh = turns_open(s->turns, user, fh);
+		err = fi->fh ? 0 : -ENOMEM;
+		if (err)
+			s->dev->release(s->dev, fh);
+	}
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
 	}
 	/* The client was interrupted and has no descriptor: no release will come. */
-	if (fuse_reply_open(req, fi) == -ENOENT)
-		s->dev->release(s->dev, fi->fh);
+	if (fuse_reply_open(req, fi) == -ENOENT) {
+		s->dev->release(s->dev, fh);
+		turns_close(s->turns, fi->fh);
+	}
 }
 
+/* It may take its time, and need not be done at once: nobody has the open any more. */
 static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct session *s = fuse_req_userdata(req);
+	struct session *s = me->s;
+	struct session_request *sr;
+	enum turns_answer answer;
 
-	s->dev->release(s->dev, fi->fh);
-	fuse_reply_err(req, 0);
+	/* There is nothing that could fail a release: it waits for memory as long as it takes. */
+	while (!(sr = new_request(req, fi->fh)))
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	sr->release = true;
+	answer = turns_enter(s->turns, fi->fh, &sr->turn, true);
+	if (answer == TURNS_RUN) {
+		run(sr);
+	} else if (answer == TURNS_GONE) {
+		fuse_reply_err(req, 0);
+		free(sr);
+	}
 }
 
 /* gntdev-abi.md, section 1: read and write are EINVAL (CUSE would say ENOSYS without a handler). */
@@ -228,101 +403,6 @@ static const struct fuse_custom_io session_io = {
 	.writev = io_writev,
 };
 
-#define CLASS_PATH_BYTES (NAME_MAX_BYTES + 64)
-
-/* A device's entry below /sys/class/@cls, where '/' in its name is '!', and a file @file in it. */
-static void class_path(char *path, const char *cls, const char *name, const char *file)
-{
-	int n = snprintf(path, CLASS_PATH_BYTES, "/sys/class/%s/", cls);
-	char *at = path + n;
-
-	n += snprintf(at, CLASS_PATH_BYTES - (size_t)n, "%s", name);
-	while ((at = strchr(at, '/')) != NULL)
-		*at = '!';
-	snprintf(path + n, CLASS_PATH_BYTES - (size_t)n, "%s", file);
-}
-
-static bool class_has(const char *cls, const char *name)
-{
-	char path[CLASS_PATH_BYTES];
-	struct stat st;
-
-	class_path(path, cls, name, "");
-	return stat(path, &st) == 0;
-}
-
-static bool name_is_valid(const char *name)
-{
-	size_t len = strlen(name);
-
-	if (!len || len > NAME_MAX_BYTES || name[0] == '/' || name[len - 1] == '/')
-		return false;
-	for (const char *c = name; *c; c++)
-		if (*c <= ' ' || *c > '~' || *c == '!' || *c == '=')
-			return false;
-	return !strstr(name, "//") && !strstr(name, "..");
-}
-
-int session_check_name(const char *name, char *why, size_t size)
-{
-	char path[NAME_MAX_BYTES + 8];
-	struct stat st;
-
-	if (!name_is_valid(name)) {
-		snprintf(why, size,
-			 "\"%s\" is no device name: it is the path below /dev, such as xen/gntdev",
-			 name);
-		return -EINVAL;
-	}
-	if (class_has("cuse", name)) {
-		snprintf(why, size,
-			 "/dev/%s is already served by another CUSE daemon: stop that one, or give "
-			 "this one another --name",
-			 name);
-		return -EEXIST;
-	}
-	if (class_has("misc", name)) {
-		snprintf(why, size,
-			 "/dev/%s belongs to a kernel driver: unload it (for xen/gntdev: rmmod "
-			 "xen-gntdev) and keep it from being loaded again (the modprobe.d file of "
-			 "this package does), or give this daemon another --name",
-			 name);
-		return -EEXIST;
-	}
-	snprintf(path, sizeof(path), "/dev/%s", name);
-	if (lstat(path, &st) == 0) {
-		snprintf(why, size,
-			 "%s exists and no driver is known to own it: remove it if it is a "
-			 "left-over, "
-			 "or give this daemon another --name",
-			 path);
-		return -EEXIST;
-	}
-	return 0;
-}
-
-static int open_cuse(char *why, size_t size)
-{
-	int fd = open("/dev/cuse", O_RDWR | O_CLOEXEC);
-	int err = errno;
-
-	if (fd >= 0)
-		return fd;
-	if (err == ENOENT || err == ENODEV || err == ENXIO)
-		snprintf(why, size,
-			 "/dev/cuse does not work (%s): load the module with \"modprobe cuse\"; if "
-			 "there is none, the kernel was built without CONFIG_CUSE",
-			 strerror(err));
-	else if (err == EACCES || err == EPERM)
-		snprintf(why, size,
-			 "no permission to open /dev/cuse (%s): run as root, or under the systemd "
-			 "unit of this package",
-			 strerror(err));
-	else
-		snprintf(why, size, "cannot open /dev/cuse: %s", strerror(err));
-	return -err;
-}
-
 bool session_alive(const struct session *s)
 {
 	struct pollfd p = { .fd = s->fd };
@@ -338,7 +418,7 @@ int session_fd(const struct session *s)
 
 static struct fuse_session *new_fuse_session(struct session *s)
 {
-	char devname[NAME_MAX_BYTES + 16];
+	char devname[NODE_NAME_MAX + 16];
 	const char *info[] = { devname };
 	struct cuse_info ci = {
 		.dev_info_argc = 1,
@@ -389,15 +469,16 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 	}
 	s->dev = dev;
 	s->n_workers = workers;
-	s->fd = open_cuse(why, size);
+	s->turns = turns_new();
+	s->fd = node_open_cuse(why, size);
 	if (s->fd < 0) {
 		err = s->fd;
-		free(s);
+		session_destroy(s);
 		return err;
 	}
 	fuse_set_log_func(log_of_fuse);
 	s->se = new_fuse_session(s);
-	err = s->se ? fuse_session_custom_io(s->se, &session_io, s->fd) : -ENOMEM;
+	err = s->se && s->turns ? fuse_session_custom_io(s->se, &session_io, s->fd) : -ENOMEM;
 	if (!err)
 		err = init_device(s);
 	if (err) {
@@ -411,160 +492,219 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 	return 0;
 }
 
-static void *worker_thread(void *arg)
-{
-	struct worker *w = arg;
-	struct session *s = w->s;
-	struct fuse_buf buf = { .mem = NULL };
-	int n;
+/* --- threads ------------------------------------------------------------------------------------ */
 
-	rcu_thread_enter();
-	while (!__atomic_load_n(&s->stopping, __ATOMIC_RELAXED)) {
-		n = fuse_session_receive_buf(s->se, &buf);
-		if (n == -EINTR || n == -EAGAIN)
-			continue;
-		if (n <= 0)
-			break;
-		__atomic_store_n(&w->turn, w->turn + 1, __ATOMIC_RELAXED);
-		fuse_session_process_buf(s->se, &buf);
-		__atomic_store_n(&w->turn, w->turn + 1, __ATOMIC_RELAXED);
+static void *receiver_begin(void *arg)
+{
+	me = calloc(1, sizeof(*me));
+	if (me)
+		me->s = arg;
+	return me;
+}
+
+static void receiver_end(void *own)
+{
+	free(me->buf.mem);
+	free(own);
+	me = NULL;
+}
+
+static int receiver_receive(void *own)
+{
+	struct receiver *r = own;
+	int n = fuse_session_receive_buf(r->s->se, &r->buf);
+
+	if (n > 0)
+		return 1;
+	return n == -EINTR || n == -EAGAIN ? 0 : -1;
+}
+
+/* Libfuse has no more to do for it: there is no answer to it. */
+static bool take_interrupt(struct receiver *r)
+{
+	const struct fuse_in_header *h = r->buf.mem;
+	const struct fuse_interrupt_in *in = (const void *)(h + 1);
+
+	r->unique = h->unique;
+	if (h->opcode != FUSE_INTERRUPT || r->buf.size < sizeof(*h) + sizeof(*in))
+		return false;
+	turns_signal(r->s->turns, in->unique);
+	return true;
+}
+
+static void receiver_handle(void *own)
+{
+	struct receiver *r = own;
+
+	if (!take_interrupt(r))
+		fuse_session_process_buf(r->s->se, &r->buf);
+	else if (r->s->workers)
+		workers_rouse(r->s->workers);
+}
+
+static bool receiver_next(void *own)
+{
+	struct receiver *r = own;
+	struct turn *turn = turns_next(r->s->turns);
+
+	if (turn)
+		run(of_turn(turn));
+	return turn != NULL;
+}
+
+/* --- answers from outside ----------------------------------------------------------------------- */
+
+/*
+ * struct outside - requests that are answered from outside
+ * @all: of whatever caller
+ */
+struct outside {
+	bool all;
+	struct session_request *first;
+};
+
+/* What goes on (@fn) or ends an open is not cut short. */
+static bool collect(struct turn *turn, void *arg)
+{
+	struct session_request *sr = of_turn(turn);
+	struct outside *out = arg;
+
+	if (!out->all && (sr->fn || sr->release || !who_killed(sr->rq.tid)))
+		return false;
+	if (!turn->queued && !swap_state(sr, STATE_WAITING, STATE_ANSWERED))
+		return false;
+	sr->dropped = turn->queued;
+	sr->next = out->first;
+	out->first = sr;
+	return turn->queued;
+}
+
+static void answer_all(struct outside *out, int err)
+{
+	struct session_request *next;
+
+	for (struct session_request *sr = out->first; sr; sr = next) {
+		next = sr->next;
+		if (!sr->dropped) {
+			fuse_reply_err(sr->req, err);
+			put(sr);
+		} else if (sr->fn) {
+			sr->fn(sr->arg, true);
+			put(sr);
+		} else {
+			fuse_reply_err(sr->req, sr->release ? 0 : err);
+			free(sr);
+		}
 	}
-	free(buf.mem);
-	rcu_thread_leave();
-	__atomic_store_n(&w->ended, true, __ATOMIC_RELEASE);
-	return NULL;
 }
 
-static int start_worker(struct session *s)
+/* Callers that were killed are let go. */
+static bool session_tick(void *arg, bool *next)
 {
-	struct worker *w = &s->worker[s->n_started];
-	int err;
+	struct session *s = arg;
+	struct outside out = { .all = false };
+	unsigned int left = turns_signalled(s->turns, LOOK_AT, collect, &out);
 
-	w->s = s;
-	err = pthread_create(&w->thread, NULL, worker_thread, w);
-	if (err)
-		return -err;
-	__atomic_store_n(&s->n_started, s->n_started + 1, __ATOMIC_RELEASE);
-	return 0;
+	answer_all(&out, EINTR);
+	*next = turns_waiting(s->turns) && turns_may_next(s->turns);
+	return left > 0 || turns_waiting(s->turns);
 }
+
+static const struct workers_ops session_workers_ops = {
+	.begin = receiver_begin,
+	.receive = receiver_receive,
+	.handle = receiver_handle,
+	.next = receiver_next,
+	.tick = session_tick,
+	.end = receiver_end,
+};
 
 int session_start(struct session *s)
 {
-	int err = 0;
-
-	wake_init();
-	while (!err && s->n_started < s->n_workers)
-		err = start_worker(s);
-	return err;
+	return workers_new(&session_workers_ops, s, s->n_workers, &s->workers);
 }
 
-/* A number that the kernel keeps for each CUSE device. Return: -1 if it cannot be read. */
-static long read_waiting(const char *name)
+bool session_serves(struct session *s)
 {
-	char path[CLASS_PATH_BYTES], text[24], *end;
-	long waiting;
-	ssize_t n;
-	int fd;
-
-	class_path(path, "cuse", name, "/waiting");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	waiting = strtol(text, &end, 10);
-	return end != text && waiting >= 0 ? waiting : -1;
+	return workers_serve(s->workers);
 }
 
 void session_counts(const struct session *s, struct session_counts *c)
 {
-	*c = (struct session_counts){ .waiting = read_waiting(s->dev->name) };
-	c->workers = __atomic_load_n(&s->n_started, __ATOMIC_ACQUIRE);
-	for (unsigned int i = 0; i < c->workers; i++)
-		c->busy += __atomic_load_n(&s->worker[i].turn, __ATOMIC_RELAXED) & 1;
+	*c = (struct session_counts){ .waiting = node_waiting(s->dev->name) };
+	if (s->workers)
+		workers_counts(s->workers, &c->workers, &c->busy);
 }
 
-/* How many workers have been in one request since the last call, or have ended. */
-static unsigned int count_stuck(struct session *s)
+/* --- the end ------------------------------------------------------------------------------------ */
+
+static bool is_asked(const struct session *s)
 {
-	unsigned int stuck = 0;
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
 
-	for (unsigned int i = 0; i < s->n_started; i++) {
-		struct worker *w = &s->worker[i];
-		unsigned int turn = __atomic_load_n(&w->turn, __ATOMIC_RELAXED);
-
-		stuck += __atomic_load_n(&w->ended, __ATOMIC_RELAXED) ||
-			 ((turn & 1) && turn == w->seen);
-		w->seen = turn;
-	}
-	return stuck;
-}
-
-bool session_relieve(struct session *s)
-{
-	unsigned int stuck = count_stuck(s);
-
-	__atomic_store_n(&s->hands_off, stuck > 0, __ATOMIC_RELAXED);
-	if (stuck < s->n_started)
-		return true;
-	if (s->n_started == SESSION_WORKERS_MAX || start_worker(s))
-		return false;
-	log_warn("/dev/%s: all %u workers are held up by their clients; now there is one more",
-		 s->dev->name, stuck);
-	return true;
-}
-
-/* Return: whether it has ended within about @ms milliseconds. */
-static bool join_worker(struct worker *w, unsigned int ms)
-{
-	const struct timespec pause = { .tv_nsec = 2000000 };
-
-	for (unsigned int waited = 0; waited <= ms; waited += 2) {
-		if (__atomic_load_n(&w->ended, __ATOMIC_ACQUIRE)) {
-			pthread_join(w->thread, NULL);
-			return true;
-		}
-		wake_thread(w->thread);
-		nanosleep(&pause, NULL);
-	}
-	return false;
+	return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
 }
 
 /* What clients have asked and no worker has read: refuse it, so that nobody is left waiting. */
 static void drain(struct session *s)
 {
-	struct fuse_buf buf = { .mem = NULL };
 	int flags = fcntl(s->fd, F_GETFL);
-	int n;
+	int n = 0;
 
 	s->draining = true;
-	if (flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0 || !receiver_begin(s))
 		return;
-	do {
-		n = fuse_session_receive_buf(s->se, &buf);
+	while (n >= 0 && is_asked(s)) {
+		n = receiver_receive(me);
 		if (n > 0)
-			fuse_session_process_buf(s->se, &buf);
-	} while (n > 0 || n == -EINTR);
-	free(buf.mem);
+			receiver_handle(me);
+	}
+	receiver_end(me);
 }
 
-bool session_stop(struct session *s, unsigned int ms)
+static bool count_acting(struct turn *turn, void *arg)
 {
-	bool all = true;
+	*(unsigned int *)arg += turn->runs && !is_answered(of_turn(turn));
+	return false;
+}
 
-	__atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
-	for (unsigned int i = 0; i < s->n_started; i++) {
-		if (join_worker(&s->worker[i], ms))
-			continue;
-		all = false;
-		/* The others have had their time too. */
-		ms = 0;
+/* Let all go who wait, or are waited for. Return: how many requests are being acted upon. */
+static unsigned int let_go(struct session *s)
+{
+	struct outside out = { .all = true };
+	unsigned int acting = 0;
+
+	turns_for_each(s->turns, collect, &out);
+	answer_all(&out, ECONNABORTED);
+	turns_for_each(s->turns, count_acting, &acting);
+	return acting;
+}
+
+static enum session_end end_workers(struct session *s, unsigned int ms)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+
+	workers_stop(s->workers);
+	turns_shut(s->turns);
+	for (unsigned int waited = 0;; waited += 2) {
+		unsigned int acting = let_go(s);
+
+		if (!workers_join(s->workers))
+			return SESSION_ENDED;
+		if (!acting && waited >= NOTICE_MS)
+			return SESSION_LEFT;
+		if (waited >= ms)
+			return SESSION_STUCK;
+		nanosleep(&pause, NULL);
 	}
+}
+
+enum session_end session_stop(struct session *s, unsigned int ms)
+{
+	enum session_end end = s->workers ? end_workers(s, ms) : SESSION_ENDED;
+
 	drain(s);
-	return all;
+	return end;
 }
 
 void session_destroy(struct session *s)
@@ -576,5 +716,7 @@ void session_destroy(struct session *s)
 		fuse_session_destroy(s->se);
 	if (s->fd >= 0)
 		close(s->fd);
+	workers_destroy(s->workers);
+	turns_destroy(s->turns);
 	free(s);
 }

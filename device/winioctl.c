@@ -12,7 +12,7 @@
  * kernel after the descriptor was taken and before anything is done with it. What was taken can be
  * anything that the client has open; it is only written to if it is a socket whose other end
  * the client has made, and closed. Closing can
- * take time, so nothing is taken while another client holds up a worker (hands_off).
+ * take time: the thread is counted against the client (device/turns.h).
  */
 #include "device/winioctl.h"
 

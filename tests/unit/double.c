@@ -13,10 +13,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/rcu.h"
+
 #define AREAS_MAX 256
 #define BYTES_MAX (32 * 4096)
 
-bool double_aborted, double_no_access, double_hands_off;
+bool double_aborted, double_no_access, double_killed;
+unsigned int double_killed_at;
 pid_t double_tid;
 unsigned int double_requests, double_answers;
 void (*double_between_trips)(void);
@@ -38,6 +41,7 @@ struct double_request {
 	struct request rq;
 	struct exchange *x;
 	bool heap;
+	bool outside; /* it has been answered while it waited for its caller */
 };
 
 static void one_answer(struct double_request *dr)
@@ -49,10 +53,26 @@ static void one_answer(struct double_request *dr)
 	pthread_cond_broadcast(&answered);
 }
 
+/*
+ * The caller was killed while it was waited for, and answered by somebody else. (Here the answer is given out
+ * when the handler has ended: the memory that it looked at is the test's.)
+ */
+static void finish_outside(struct double_request *dr)
+{
+	pthread_mutex_lock(&lock);
+	dr->x->result = -EINTR;
+	one_answer(dr);
+	pthread_mutex_unlock(&lock);
+}
+
 static void on_done(struct request *rq, int result, const void *out, size_t len)
 {
 	struct double_request *dr = (struct double_request *)rq;
 
+	if (dr->outside) {
+		finish_outside(dr);
+		return;
+	}
 	pthread_mutex_lock(&lock);
 	ck_assert_uint_le(len, rq->out_len);
 	ck_assert_int_ge(result, -4095);
@@ -83,8 +103,52 @@ static void on_retry(struct request *rq, const struct iovec *in, size_t n_in,
 
 static bool on_waiting(struct request *rq)
 {
-	(void)rq;
+	ck_assert(!((struct double_request *)rq)->outside);
 	return !double_aborted;
+}
+
+static bool on_wait_end(struct request *rq)
+{
+	struct double_request *dr = (struct double_request *)rq;
+
+	ck_assert(!dr->outside);
+	dr->outside = double_killed_at && !--double_killed_at;
+	return !dr->outside;
+}
+
+static bool on_killed(struct request *rq)
+{
+	(void)rq;
+	return double_killed;
+}
+
+struct again {
+	void (*fn)(void *arg, bool stopping);
+	void *arg;
+};
+
+static void *again_thread(void *arg)
+{
+	struct again a = *(struct again *)arg;
+
+	free(arg);
+	rcu_thread_enter();
+	a.fn(a.arg, false);
+	rcu_thread_leave();
+	return NULL;
+}
+
+static bool on_again(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg)
+{
+	struct again *a = malloc(sizeof(*a));
+	pthread_t thread;
+
+	ck_assert_ptr_nonnull(a);
+	ck_assert(((struct double_request *)rq)->heap);
+	*a = (struct again){ fn, arg };
+	ck_assert_int_eq(pthread_create(&thread, NULL, again_thread, a), 0);
+	pthread_detach(thread);
+	return true;
 }
 
 static struct request *on_keep(struct request *rq)
@@ -104,7 +168,15 @@ static struct request *on_keep(struct request *rq)
 	return &copy->rq;
 }
 
-static const struct request_ops ops = { on_done, on_retry, on_waiting, on_keep };
+static const struct request_ops ops = {
+	.done = on_done,
+	.retry = on_retry,
+	.waiting = on_waiting,
+	.keep = on_keep,
+	.wait_end = on_wait_end,
+	.killed = on_killed,
+	.again = on_again,
+};
 
 static size_t total(const struct iovec *iov, size_t n)
 {
@@ -167,13 +239,7 @@ struct double_result double_ioctl_full(struct device *dev, uint64_t fh, uint32_t
 	struct exchange *x = calloc(1, sizeof(*x));
 	unsigned char *in = malloc(BYTES_MAX);
 	struct double_request dr = {
-		.rq = { .ops = &ops,
-			.fh = fh,
-			.arg = arg,
-			.cmd = cmd,
-			.uid = 0,
-			.compat = compat,
-			.hands_off = double_hands_off },
+		.rq = { .ops = &ops, .fh = fh, .arg = arg, .cmd = cmd, .uid = 0, .compat = compat },
 	};
 
 	if (mode == DOUBLE_DIRECT)

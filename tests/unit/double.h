@@ -42,8 +42,11 @@ extern bool double_no_access;
 /* Set to have them come from this thread, whose memory is like ours. 0: the calling one. */
 extern pid_t double_tid;
 
-/* Set to have the session say that the caller's memory is not to be touched. */
-extern bool double_hands_off;
+/* Set to N to have a caller killed, and answered, while it is waited for the Nth time from now on. */
+extern unsigned int double_killed_at;
+
+/* Set to have request_killed() say so. */
+extern bool double_killed;
 
 /* Set to be called after each round trip that is to be followed by another, before the kernel copies. */
 extern void (*double_between_trips)(void);

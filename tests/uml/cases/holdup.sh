@@ -8,12 +8,10 @@ holder=$!
 exec {go}>go
 check "a client makes 80 calls that wait for its memory" wait_for 5 grep -q holding holdup.out
 check "others are served" timeout 20 "$BUILD/gntdev-run" "$BUILD/tests/uml/cycles" 100
-check_output "the log says so" 'are held up by their clients' cat daemon.log
 kill -TERM "$DAEMON"
-check "the daemon ends all the same" wait_for 10 daemon_has_ended "$DAEMON"
+check "the daemon ends all the same" wait_for 5 daemon_has_ended "$DAEMON"
 wait "$DAEMON"
-check "with an error" test $? -eq 1
-check_output "and says why" 'a client holds up a worker, by memory' cat daemon.log
+check "and well: they wait for memory, and nothing is left" test $? -eq 0
 unset "daemon_node[$DAEMON]"
 check "its node goes" wait_for 2 test ! -e /dev/xen/gntdev
 echo >&"$go"

@@ -244,9 +244,23 @@ START_TEST(not_by_the_kernel)
 	ck_assert_int_eq(ask(NEAR, &arg, DOUBLE_DIRECT), 0);
 	ck_assert_int_eq(ask(NEAR, NULL, DOUBLE_DIRECT), -EOPNOTSUPP);
 	ck_assert_int_eq(ask(NEAR, &arg, DOUBLE_RETRY), -EOPNOTSUPP);
-	double_hands_off = true;
-	ck_assert_int_eq(ask(NEAR, &arg, DOUBLE_DIRECT), -EOPNOTSUPP);
 	ck_assert_int_eq(runs, 1);
+}
+END_TEST
+
+/* It is answered by others, once; nothing is done, nothing is told. */
+START_TEST(killed_while_waited_for)
+{
+	uint64_t told = failure_count(FAILURE_REQUEST);
+	uint32_t arg = 0;
+
+	double_killed_at = 1;
+	ck_assert_int_eq(ask(NEAR, &arg, DOUBLE_DIRECT), -EINTR);
+	double_killed_at = 1;
+	ck_assert_int_eq(ask(LATER, &arg, DOUBLE_DIRECT), -EINTR);
+	ck_assert_int_eq(runs, 0);
+	ck_assert_uint_eq(failure_count(FAILURE_REQUEST), told);
+	ck_assert_uint_eq(double_requests, double_answers);
 }
 END_TEST
 
@@ -264,6 +278,7 @@ Suite *dispatch_suite(void)
 	in_both_modes(tc, known_not_to_be_there);
 	in_both_modes(tc, answered_later);
 	tcase_add_test(tc, not_by_the_kernel);
+	tcase_add_test(tc, killed_while_waited_for);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/turns.c - whose request may have a thread, and whose has to wait for one
+ *
+ * Users and opens that have requests in queues stand in rings, users in one and the opens of a user
+ * in one of its own: whose turn it was goes to the end. Who may have no thread now is passed over. That is a
+ * user or an open that has threads already (who has none is refused only if nothing at all is left), so
+ * there are at most TURNS_MAX users and TURNS_PER_USER opens to pass over, however many a client makes.
+ */
+#include "device/turns.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "base/ids.h"
+
+#define BUCKETS 256
+
+/* Signals whose requests have not come yet, the latest. */
+#define EARLY 64
+
+struct user {
+	uid_t uid;
+	unsigned int opens;   /* that refer to it */
+	unsigned int running; /* requests that have a thread */
+	LIST_ENTRY(user) same;
+	TAILQ_ENTRY(user) ring;
+	TAILQ_HEAD(opens, turns_open) waiting;
+};
+
+struct turns_open {
+	uint64_t fh;
+	struct user *user;
+	unsigned int running;
+	unsigned int requests; /* that refer to it, and 1 as long as it is open */
+	TAILQ_ENTRY(turns_open) ring;
+	TAILQ_HEAD(queue, turn) queue;
+};
+
+struct turns {
+	pthread_mutex_t lock;
+	struct ids *opens;
+	unsigned int running;
+	unsigned int queued;
+	bool shut;
+	LIST_HEAD(users, user) users[BUCKETS];
+	TAILQ_HEAD(waiting, user) waiting;
+	LIST_HEAD(same, turn) same[BUCKETS];
+	TAILQ_HEAD(signals, turn) signalled;
+	unsigned int n_signalled;
+	unsigned int n_early;
+	uint64_t early[EARLY];
+};
+
+struct turns *turns_new(void)
+{
+	struct turns *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	pthread_mutex_init(&t->lock, NULL);
+	TAILQ_INIT(&t->waiting);
+	TAILQ_INIT(&t->signalled);
+	t->opens = ids_new();
+	if (t->opens)
+		return t;
+	free(t);
+	return NULL;
+}
+
+/* --- users and opens ---------------------------------------------------------------------------- */
+
+static struct user *get_user(struct turns *t, uid_t uid)
+{
+	struct users *bucket = &t->users[uid % BUCKETS];
+	struct user *u;
+
+	LIST_FOREACH(u, bucket, same)
+	if (u->uid == uid)
+		break;
+	if (!u) {
+		u = calloc(1, sizeof(*u));
+		if (!u)
+			return NULL;
+		u->uid = uid;
+		TAILQ_INIT(&u->waiting);
+		LIST_INSERT_HEAD(bucket, u, same);
+	}
+	u->opens++;
+	return u;
+}
+
+static void put_user(struct user *u)
+{
+	if (--u->opens)
+		return;
+	LIST_REMOVE(u, same);
+	free(u);
+}
+
+static void put_open(struct turns_open *o)
+{
+	if (--o->requests)
+		return;
+	put_user(o->user);
+	free(o);
+}
+
+uint64_t turns_open(struct turns *t, uid_t user, uint64_t fh)
+{
+	struct turns_open *o = calloc(1, sizeof(*o));
+	uint64_t id = 0;
+
+	if (!o)
+		return 0;
+	o->fh = fh;
+	o->requests = 1;
+	TAILQ_INIT(&o->queue);
+	pthread_mutex_lock(&t->lock);
+	o->user = get_user(t, user);
+	if (o->user)
+		id = ids_add(t->opens, o);
+	if (o->user && !id)
+		put_user(o->user);
+	pthread_mutex_unlock(&t->lock);
+	if (!id)
+		free(o);
+	return id;
+}
+
+/* The set's objects are looked up and freed with the lock held, so they need no RCU. */
+void turns_close(struct turns *t, uint64_t id)
+{
+	struct turns_open *o;
+
+	pthread_mutex_lock(&t->lock);
+	o = ids_remove(t->opens, id);
+	if (o)
+		put_open(o);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void forget_open(uint64_t id, void *obj, void *arg)
+{
+	struct turns *t = arg;
+
+	ids_remove(t->opens, id);
+	put_open(obj);
+}
+
+void turns_destroy(struct turns *t)
+{
+	if (!t)
+		return;
+	ids_for_each(t->opens, forget_open, t);
+	ids_destroy(t->opens);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+/* --- by the kernel's numbers -------------------------------------------------------------------- */
+
+static struct same *bucket_of(struct turns *t, uint64_t unique)
+{
+	/* The kernel counts in steps of 2. */
+	return &t->same[unique / 2 % BUCKETS];
+}
+
+static void mark_signalled(struct turns *t, struct turn *turn)
+{
+	if (turn->signal)
+		return;
+	__atomic_store_n(&turn->signal, true, __ATOMIC_RELAXED);
+	TAILQ_INSERT_TAIL(&t->signalled, turn, signals);
+	t->n_signalled++;
+}
+
+static void add(struct turns *t, struct turn *turn)
+{
+	LIST_INSERT_HEAD(bucket_of(t, turn->unique), turn, same);
+	turn->open->requests++;
+	for (unsigned int i = 0; i < EARLY && i < t->n_early; i++)
+		if (t->early[i] == turn->unique)
+			mark_signalled(t, turn);
+}
+
+static void drop(struct turns *t, struct turn *turn)
+{
+	LIST_REMOVE(turn, same);
+	if (turn->signal) {
+		TAILQ_REMOVE(&t->signalled, turn, signals);
+		t->n_signalled--;
+	}
+	put_open(turn->open);
+}
+
+void turns_signal(struct turns *t, uint64_t unique)
+{
+	struct turn *turn;
+
+	pthread_mutex_lock(&t->lock);
+	LIST_FOREACH(turn, bucket_of(t, unique), same)
+	if (turn->unique == unique)
+		break;
+	if (turn)
+		mark_signalled(t, turn);
+	else
+		t->early[t->n_early++ % EARLY] = unique;
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* --- threads and queues ------------------------------------------------------------------------- */
+
+/* The rule, of users among all and of opens among their user's. */
+static bool may_have(unsigned int mine, unsigned int used, unsigned int all)
+{
+	unsigned int left = used < all ? all - used : 0;
+
+	return mine ? 2 * mine + all / 2 < left : left > 0;
+}
+
+static bool user_may(const struct turns *t, const struct user *u)
+{
+	return u->running < TURNS_PER_USER && may_have(u->running, t->running, TURNS_MAX);
+}
+
+static bool open_may(const struct turns_open *o)
+{
+	return may_have(o->running, o->user->running, TURNS_PER_USER);
+}
+
+static void start(struct turns *t, struct turn *turn)
+{
+	turn->runs++;
+	turn->open->running++;
+	turn->open->user->running++;
+	t->running++;
+}
+
+static void enqueue(struct turns *t, struct turn *turn)
+{
+	struct turns_open *o = turn->open;
+	struct user *u = o->user;
+
+	if (TAILQ_EMPTY(&o->queue)) {
+		if (TAILQ_EMPTY(&u->waiting))
+			TAILQ_INSERT_TAIL(&t->waiting, u, ring);
+		TAILQ_INSERT_TAIL(&u->waiting, o, ring);
+	}
+	TAILQ_INSERT_TAIL(&o->queue, turn, queue);
+	turn->queued = true;
+	__atomic_store_n(&t->queued, t->queued + 1, __ATOMIC_RELAXED);
+}
+
+/* Take a request out of its queue; its open and user go out of their rings when they have no other. */
+static void dequeue(struct turns *t, struct turn *turn)
+{
+	struct turns_open *o = turn->open;
+	struct user *u = o->user;
+
+	TAILQ_REMOVE(&o->queue, turn, queue);
+	turn->queued = false;
+	__atomic_store_n(&t->queued, t->queued - 1, __ATOMIC_RELAXED);
+	if (!TAILQ_EMPTY(&o->queue))
+		return;
+	TAILQ_REMOVE(&u->waiting, o, ring);
+	if (TAILQ_EMPTY(&u->waiting))
+		TAILQ_REMOVE(&t->waiting, u, ring);
+}
+
+/* The first open in the rings that may have a thread, or NULL. */
+static struct turns_open *whose_turn(struct turns *t)
+{
+	struct turns_open *o;
+	struct user *u;
+
+	if (t->running >= TURNS_MAX)
+		return NULL;
+	TAILQ_FOREACH(u, &t->waiting, ring)
+	{
+		if (!user_may(t, u))
+			continue;
+		TAILQ_FOREACH(o, &u->waiting, ring)
+		if (open_may(o))
+			return o;
+	}
+	return NULL;
+}
+
+enum turns_answer turns_enter(struct turns *t, uint64_t id, struct turn *turn, bool wait)
+{
+	enum turns_answer answer = TURNS_GONE;
+
+	pthread_mutex_lock(&t->lock);
+	turn->open = ids_get(t->opens, id);
+	if (turn->open) {
+		turn->fh = turn->open->fh;
+		add(t, turn);
+		/* Not past those of its open that came before. */
+		wait &= !t->shut && (!TAILQ_EMPTY(&turn->open->queue) || !open_may(turn->open) ||
+				     !user_may(t, turn->open->user));
+		answer = wait ? TURNS_QUEUE : TURNS_RUN;
+		if (wait)
+			enqueue(t, turn);
+		else
+			start(t, turn);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return answer;
+}
+
+bool turns_again(struct turns *t, struct turn *turn)
+{
+	bool taken;
+
+	pthread_mutex_lock(&t->lock);
+	taken = !t->shut;
+	if (taken)
+		enqueue(t, turn);
+	pthread_mutex_unlock(&t->lock);
+	return taken;
+}
+
+void turns_shut(struct turns *t)
+{
+	pthread_mutex_lock(&t->lock);
+	t->shut = true;
+	pthread_mutex_unlock(&t->lock);
+}
+
+void turns_leave(struct turns *t, struct turn *turn, bool answered)
+{
+	pthread_mutex_lock(&t->lock);
+	turn->runs--;
+	turn->open->running--;
+	turn->open->user->running--;
+	t->running--;
+	if (answered)
+		drop(t, turn);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void turns_forget(struct turns *t, struct turn *turn)
+{
+	pthread_mutex_lock(&t->lock);
+	drop(t, turn);
+	pthread_mutex_unlock(&t->lock);
+}
+
+struct turn *turns_next(struct turns *t)
+{
+	struct turns_open *o;
+	struct turn *turn = NULL;
+
+	if (!turns_waiting(t))
+		return NULL;
+	pthread_mutex_lock(&t->lock);
+	o = whose_turn(t);
+	if (o) {
+		struct user *u = o->user;
+
+		turn = TAILQ_FIRST(&o->queue);
+		/* To the end of both rings. */
+		TAILQ_REMOVE(&u->waiting, o, ring);
+		TAILQ_INSERT_TAIL(&u->waiting, o, ring);
+		TAILQ_REMOVE(&t->waiting, u, ring);
+		TAILQ_INSERT_TAIL(&t->waiting, u, ring);
+		dequeue(t, turn);
+		start(t, turn);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return turn;
+}
+
+unsigned int turns_waiting(const struct turns *t)
+{
+	return __atomic_load_n(&t->queued, __ATOMIC_RELAXED);
+}
+
+bool turns_may_next(struct turns *t)
+{
+	bool may;
+
+	pthread_mutex_lock(&t->lock);
+	may = whose_turn(t) != NULL;
+	pthread_mutex_unlock(&t->lock);
+	return may;
+}
+
+/* --- going through them ------------------------------------------------------------------------- */
+
+static void take_out(struct turns *t, struct turn *turn)
+{
+	if (!turn->queued)
+		return;
+	dequeue(t, turn);
+	drop(t, turn);
+}
+
+unsigned int turns_signalled(struct turns *t, unsigned int n, bool (*fn)(struct turn *, void *),
+			     void *arg)
+{
+	struct turn *turn;
+	unsigned int left;
+
+	pthread_mutex_lock(&t->lock);
+	for (n = n < t->n_signalled ? n : t->n_signalled; n; n--) {
+		turn = TAILQ_FIRST(&t->signalled);
+		/* To the end. */
+		TAILQ_REMOVE(&t->signalled, turn, signals);
+		TAILQ_INSERT_TAIL(&t->signalled, turn, signals);
+		if (fn(turn, arg))
+			take_out(t, turn);
+	}
+	left = t->n_signalled;
+	pthread_mutex_unlock(&t->lock);
+	return left;
+}
+
+void turns_for_each(struct turns *t, bool (*fn)(struct turn *, void *), void *arg)
+{
+	pthread_mutex_lock(&t->lock);
+	for (unsigned int i = 0; i < BUCKETS; i++) {
+		struct turn *next;
+
+		for (struct turn *turn = LIST_FIRST(&t->same[i]); turn; turn = next) {
+			next = LIST_NEXT(turn, same);
+			if (fn(turn, arg))
+				take_out(t, turn);
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+}

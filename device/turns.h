@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/turns.h - whose request may have a thread, and whose has to wait for one
+ *
+ * A request can wait for its client: for memory that the client serves itself, for a lock on its
+ * address space. So the threads that carry out requests are counted, against the open that a request
+ * came through and against the user who has that open, and of what is left nobody gets all:
+ *
+ *     Half of the threads are for users who have none yet. Of the other half a user gets another one if it has
+ *     fewer than half of what is left of it, and fewer than TURNS_PER_USER.
+ *     An open gets one in the same way from what its user may have.
+ *
+ * So one open gets 6 threads; 20 opens of one user get all of that user's 32; and over 130 users who
+ * take what they can, by as many opens as they like, still leave a thread to the next one. A request that
+ * gets none waits in a queue of its open. When a thread becomes free users take turns, and so do the opens
+ * of a user. Nothing of that is felt where requests end soon: there are hardly more threads at work than
+ * clients at once.
+ *
+ * Any thread may call these. The lock is held for a few steps, whatever clients do: the search for whose
+ * turn it is passes over those who already have threads, and of these there are few.
+ */
+#ifndef DEVICE_TURNS_H
+#define DEVICE_TURNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+/* Threads that requests can have at a time: all, and those of one user. */
+#define TURNS_MAX      256U
+#define TURNS_PER_USER 32U
+
+struct turns;
+struct turns_open;
+
+/**
+ * struct turn - one request; embedded in what it is about
+ * @unique: the number that the kernel knows it by
+ * @fh:     what the device calls its open; from turns_enter() on
+ * @signal: its thread has been sent a signal, see turns_signal()
+ * @runs:   threads that it has: 1, or 0 while it waits for something else; 2 for a moment, if that has come
+ *          before the first one was left
+ * @queued: it waits for a thread
+ *
+ * The rest is private.
+ */
+struct turn {
+	uint64_t unique;
+	uint64_t fh;
+	bool signal;
+	bool queued;
+	unsigned int runs;
+	struct turns_open *open;
+	LIST_ENTRY(turn) same;	   /* in the table of numbers */
+	TAILQ_ENTRY(turn) queue;   /* of its open */
+	TAILQ_ENTRY(turn) signals; /* of those that were sent one */
+};
+
+/** turns_new() - Return: NULL if there is no memory */
+struct turns *turns_new(void);
+
+/** turns_destroy() - free; no request is left. @t: or NULL */
+void turns_destroy(struct turns *t);
+
+/**
+ * turns_open() - there is a new open
+ * @user: whom it counts against
+ * @fh:   what the device calls it
+ *
+ * Return: its id; 0 if there is no memory.
+ */
+uint64_t turns_open(struct turns *t, uid_t user, uint64_t fh);
+
+/** turns_close() - it has been closed: no request of it follows. Those under way still count */
+void turns_close(struct turns *t, uint64_t id);
+
+enum turns_answer {
+	TURNS_RUN,   /* it has the calling thread */
+	TURNS_QUEUE, /* it waits: turns_next() will give it to some thread */
+	TURNS_GONE,  /* there is no such open */
+};
+
+/**
+ * turns_enter() - a request has come
+ * @id:   its open
+ * @turn: @unique is set, the rest zero
+ * @wait: whether it may be queued; otherwise it runs, whatever its client has already
+ */
+enum turns_answer turns_enter(struct turns *t, uint64_t id, struct turn *turn, bool wait);
+
+/**
+ * turns_again() - a request that was kept wants a thread again
+ *
+ * It is queued, and the caller sees to it that some thread calls turns_next(). Return: false, and
+ * nothing was done, after turns_shut().
+ */
+bool turns_again(struct turns *t, struct turn *turn);
+
+/** turns_shut() - nothing is queued any more: turns_enter() runs everything */
+void turns_shut(struct turns *t);
+
+/**
+ * turns_leave() - the calling thread is done with a request
+ * @answered: it is not to be heard of again; otherwise it is kept, until turns_again() or turns_forget()
+ */
+void turns_leave(struct turns *t, struct turn *turn, bool answered);
+
+/** turns_forget() - a request that was kept has been answered */
+void turns_forget(struct turns *t, struct turn *turn);
+
+/** turns_next() - the next request for the calling thread. Return: NULL if none waits, or none may run */
+struct turn *turns_next(struct turns *t);
+
+/** turns_waiting() - how many are queued */
+unsigned int turns_waiting(const struct turns *t);
+
+/** turns_may_next() - whether turns_next() would give a request */
+bool turns_may_next(struct turns *t);
+
+/**
+ * turns_signal() - the kernel says that a caller has been sent a signal
+ * @unique: of its request
+ *
+ * One that has not come yet is remembered, by its number, for a while.
+ */
+void turns_signal(struct turns *t, uint64_t unique);
+
+/**
+ * turns_signalled() - go through requests whose callers were sent a signal
+ * @n:  how many at most; next time it goes on behind them
+ * @fn: Return: true to take it out of its queue, if it is in one: it is @fn's to answer then. Called with
+ *      the lock held: it may wait for nothing and call nothing here
+ *
+ * Return: how many such requests there are.
+ */
+unsigned int turns_signalled(struct turns *t, unsigned int n, bool (*fn)(struct turn *, void *),
+			     void *arg);
+
+/** turns_for_each() - go through all requests: as turns_signalled(), for the end */
+void turns_for_each(struct turns *t, bool (*fn)(struct turn *, void *), void *arg);
+
+#endif /* DEVICE_TURNS_H */

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/test_turns.c - whose request may have a thread
+ */
+#include <check.h>
+#include <stdlib.h>
+
+#include "device/turns.h"
+
+#define MANY 256
+
+static struct turns *turns;
+static struct turn turn[MANY];
+static unsigned int used;
+
+static void setup(void)
+{
+	turns = turns_new();
+	ck_assert_ptr_nonnull(turns);
+}
+
+static void teardown(void)
+{
+	turns_destroy(turns);
+	turns_destroy(NULL);
+}
+
+static uint64_t open_of(uid_t user)
+{
+	uint64_t id = turns_open(turns, user, 1000 + user);
+
+	ck_assert_uint_ne(id, 0);
+	return id;
+}
+
+static struct turn *new_turn(void)
+{
+	ck_assert_uint_lt(used, MANY);
+	turn[used].unique = 2 * (uint64_t)used + 2;
+	return &turn[used++];
+}
+
+/* Requests of an open until one is queued. Return: how many got a thread. */
+static unsigned int take_all(uint64_t id)
+{
+	unsigned int n = 0;
+
+	while (turns_enter(turns, id, new_turn(), true) == TURNS_RUN)
+		n++;
+	return n;
+}
+
+static struct turn *last(void)
+{
+	return &turn[used - 1];
+}
+
+START_TEST(one_open_gets_some)
+{
+	uint64_t id = open_of(1), other = open_of(2);
+
+	ck_assert_uint_eq(take_all(id), 6);
+	ck_assert_uint_eq(last()->fh, 1001);
+	ck_assert_uint_eq(turns_waiting(turns), 1);
+	ck_assert(!turns_may_next(turns));
+	ck_assert_ptr_null(turns_next(turns));
+	/* Where it cannot wait it is not asked. */
+	ck_assert_int_eq(turns_enter(turns, id, new_turn(), false), TURNS_RUN);
+	ck_assert_uint_eq(take_all(other), 6);
+}
+END_TEST
+
+START_TEST(opens_of_a_user_share)
+{
+	static const unsigned int gets[] = { 6, 4, 2, 2 };
+	unsigned int all = 0;
+
+	for (size_t i = 0; i < 22; i++) {
+		unsigned int got = take_all(open_of(1));
+
+		ck_assert_uint_eq(got, i < 4 ? gets[i] : 1);
+		all += got;
+	}
+	ck_assert_uint_eq(all, TURNS_PER_USER);
+	ck_assert_uint_eq(take_all(open_of(1)), 0);
+	ck_assert_uint_eq(take_all(open_of(2)), 6);
+}
+END_TEST
+
+static bool is_queued(struct turn *t, void *arg)
+{
+	(void)arg;
+	return t->queued;
+}
+
+/* Users who take what they can, by as many opens as they like, leave something for the next. */
+START_TEST(users_share)
+{
+	static struct turn many[TURNS_MAX + 1];
+	unsigned int all = 0;
+
+	for (uid_t user = 0; user < 130; user++) {
+		unsigned int mine = 0;
+
+		while (turns_enter(turns, open_of(user), &many[all + mine], true) == TURNS_RUN)
+			mine++;
+		ck_assert_uint_ge(mine, 1);
+		ck_assert_uint_le(mine, TURNS_PER_USER);
+		all += mine;
+		/* The one that waits is not to be another's. */
+		turns_for_each(turns, is_queued, NULL);
+	}
+	ck_assert_uint_lt(all, TURNS_MAX);
+}
+END_TEST
+
+START_TEST(in_turn)
+{
+	uint64_t a = open_of(1), b = open_of(2);
+	struct turn *of_a, *of_b, *second;
+
+	ck_assert_uint_eq(take_all(a), 6);
+	of_a = last();
+	second = new_turn();
+	ck_assert_int_eq(turns_enter(turns, a, second, true), TURNS_QUEUE);
+	ck_assert_uint_eq(take_all(b), 6);
+	of_b = last();
+	/* The first of b ends; a, which is first in the ring, still may not. */
+	turns_leave(turns, &turn[8], true);
+	ck_assert(turns_may_next(turns));
+	ck_assert_ptr_eq(turns_next(turns), of_b);
+	turns_leave(turns, &turn[0], true);
+	ck_assert_ptr_eq(turns_next(turns), of_a);
+	ck_assert_ptr_null(turns_next(turns));
+	turns_leave(turns, of_a, true);
+	ck_assert_ptr_eq(turns_next(turns), second);
+	ck_assert_uint_eq(turns_waiting(turns), 0);
+}
+END_TEST
+
+/* Nobody overtakes those of its own open. */
+START_TEST(in_order)
+{
+	uint64_t id = open_of(1);
+
+	take_all(id);
+	turns_leave(turns, &turn[0], true);
+	ck_assert_int_eq(turns_enter(turns, id, new_turn(), true), TURNS_QUEUE);
+	ck_assert_ptr_eq(turns_next(turns), &turn[6]);
+}
+END_TEST
+
+START_TEST(kept_and_again)
+{
+	uint64_t id = open_of(1);
+	struct turn *t = new_turn();
+
+	ck_assert_int_eq(turns_enter(turns, id, t, true), TURNS_RUN);
+	turns_leave(turns, t, false);
+	ck_assert_uint_eq(t->runs, 0);
+	ck_assert(turns_again(turns, t));
+	ck_assert_ptr_eq(turns_next(turns), t);
+	/* What it waited for comes before the thread has left it. */
+	ck_assert(turns_again(turns, t));
+	ck_assert_ptr_eq(turns_next(turns), t);
+	ck_assert_uint_eq(t->runs, 2);
+	turns_leave(turns, t, false);
+	turns_leave(turns, t, false);
+	turns_shut(turns);
+	ck_assert(!turns_again(turns, t));
+	turns_forget(turns, t);
+	/* Nothing is queued any more. */
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(turns_enter(turns, id, new_turn(), true), TURNS_RUN);
+}
+END_TEST
+
+/* An open that is closed while a thread still waits for its client. */
+START_TEST(closed_while_it_runs)
+{
+	uint64_t id = open_of(1), other = open_of(1);
+
+	ck_assert_uint_eq(take_all(id), 6);
+	turns_close(turns, id);
+	turns_close(turns, id);
+	ck_assert_int_eq(turns_enter(turns, id, new_turn(), true), TURNS_GONE);
+	/* They count against the user all the same. */
+	ck_assert_uint_eq(take_all(other), 4);
+	for (int i = 0; i < 6; i++)
+		turns_leave(turns, &turn[i], true);
+	ck_assert_ptr_eq(turns_next(turns), &turn[6]);
+	turns_leave(turns, &turn[6], true);
+}
+END_TEST
+
+static bool is_seventh(struct turn *t, void *arg)
+{
+	++*(unsigned int *)arg;
+	return t == &turn[6];
+}
+
+START_TEST(signals)
+{
+	uint64_t id = open_of(1);
+	unsigned int looked = 0;
+
+	turns_signal(turns, 6); /* comes later */
+	take_all(id);
+	ck_assert(turn[2].signal);
+	turns_signal(turns, turn[6].unique);
+	turns_signal(turns, turn[6].unique);
+	turns_signal(turns, 999);
+	ck_assert(turn[6].signal);
+	ck_assert(!turn[3].signal);
+	/* One at a time, the oldest first, which goes to the end. */
+	ck_assert_uint_eq(turns_signalled(turns, 1, is_seventh, &looked), 2);
+	ck_assert_uint_eq(turns_waiting(turns), 1);
+	ck_assert_uint_eq(turns_signalled(turns, 1, is_seventh, &looked), 1);
+	ck_assert_uint_eq(turns_waiting(turns), 0);
+	ck_assert_uint_eq(looked, 2);
+	turns_leave(turns, &turn[2], true);
+	ck_assert_uint_eq(turns_signalled(turns, 9, is_seventh, &looked), 0);
+	looked = 0;
+	turns_for_each(turns, is_seventh, &looked);
+	ck_assert_uint_eq(looked, 5);
+}
+END_TEST
+
+Suite *turns_suite(void);
+
+Suite *turns_suite(void)
+{
+	Suite *s = suite_create("turns");
+	TCase *tc = tcase_create("turns");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, one_open_gets_some);
+	tcase_add_test(tc, opens_of_a_user_share);
+	tcase_add_test(tc, users_share);
+	tcase_add_test(tc, in_turn);
+	tcase_add_test(tc, in_order);
+	tcase_add_test(tc, kept_and_again);
+	tcase_add_test(tc, closed_while_it_runs);
+	tcase_add_test(tc, signals);
+	suite_add_tcase(s, tc);
+	return s;
+}
