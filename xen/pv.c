@@ -57,12 +57,15 @@ struct table {
  *
  * For half a second: longer, and they would keep a domain that has ended from vanishing, its number may
  * come to mean another domain, or it may have changed to another version.
+ *
+ * Each frame of a table has one place, those of a domain lie side by side: references that are scattered
+ * over the largest table that Xen gives a domain by default (64 frames) find all of it here.
  */
-#define TABLES 16
+#define TABLES	       256
+#define FRAMES_PER_DOM 64
 struct pv {
 	pthread_mutex_t lock;
 	struct table table[TABLES];
-	unsigned int next;
 };
 
 static void drop_table(struct table *t)
@@ -145,27 +148,47 @@ static int table_version(struct xen *x, uint16_t domid)
 	return ret;
 }
 
+static uint32_t frame_of(uint32_t ref, int version)
+{
+	return (uint32_t)(ref / (version == 1 ? PER_FRAME_V1 : PER_FRAME_V2));
+}
+
+static struct table *place_of(struct pv *p, uint16_t domid, uint32_t frame)
+{
+	return &p->table[(domid * FRAMES_PER_DOM + frame) % TABLES];
+}
+
+/* With the lock. Return: the table that has the entry of @ref, NULL if it was not read lately. */
+static struct table *find_table(struct pv *p, uint16_t domid, uint32_t ref)
+{
+	for (int version = 1; version <= 2; version++) {
+		const uint32_t frame = frame_of(ref, version);
+		struct table *t = place_of(p, domid, frame);
+
+		if (t->at && t->domid == domid && t->version == version && t->frame == frame)
+			return t;
+	}
+	return NULL;
+}
+
 /* With the lock. Return: the table that has the entry of @ref, or NULL with errno. */
 static struct table *get_table(struct xen *x, uint16_t domid, uint32_t ref)
 {
-	struct pv *p = x->pv;
-	struct table *t;
+	struct table *t = find_table(x->pv, domid, ref);
 	int version;
 
-	for (t = p->table; t < p->table + TABLES; t++)
-		if (t->at && t->domid == domid &&
-		    t->frame == ref / (t->version == 1 ? PER_FRAME_V1 : PER_FRAME_V2))
-			return t;
+	if (t)
+		return t;
 	version = table_version(x, domid);
 	if (version < 0) {
 		errno = -version;
 		return NULL;
 	}
-	t = &p->table[p->next++ % TABLES];
+	t = place_of(x->pv, domid, frame_of(ref, version));
 	drop_table(t);
 	t->domid = domid;
 	t->version = (uint16_t)version;
-	t->frame = (uint32_t)(ref / (version == 1 ? PER_FRAME_V1 : PER_FRAME_V2));
+	t->frame = frame_of(ref, version);
 	t->at = privcmd_table(x->pc, domid, t->frame);
 	return t->at ? t : NULL;
 }

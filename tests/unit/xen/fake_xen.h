@@ -26,13 +26,13 @@
 #include "xen/journal.h"
 
 /* The guests are FAKE_FIRST and those after it. */
-#define FAKE_GUESTS 3
+#define FAKE_GUESTS 5
 #define FAKE_FIRST  5
 #define FAKE_OTHER  (FAKE_FIRST + 1)
 #define FAKE_NOBODY 77
 
 /* What each of them grants, and how much memory it has: ref r is page r % FAKE_PAGES of it. */
-#define FAKE_REFS  2048
+#define FAKE_REFS  4096
 #define FAKE_PAGES 16
 
 /* Of dom0. */
