@@ -136,6 +136,8 @@ named()
 
 [ $# -eq 0 ] || [ -n "$list" ] || guards=("$@")
 mkdir -p "$tree"
+# What it has built stays, sources that are no more go.
+find "$tree" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
 tar -c --exclude=./build --exclude=./.cache --exclude=./.git . | tar -x -C "$tree"
 cd "$tree" || exit 1
 for file in "${guards[@]}"; do
