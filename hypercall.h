@@ -109,6 +109,9 @@ struct hv_counts {
 	uint64_t quarantined;
 };
 
+/* Pages that pages_get() lends at a time. */
+#define HV_COPY_PAGES 64
+
 struct hypervisor_ops {
 	/**
 	 * map() - map grants
@@ -143,6 +146,17 @@ struct hypervisor_ops {
 	 * Return: 0 with a status in each; -errno: those still HV_PENDING were not copied.
 	 */
 	int (*copy)(struct hypervisor *hv, struct hv_copy *c, size_t n);
+
+	/**
+	 * pages_get() - HV_COPY_PAGES pages, one after the other, that copy() copies from and to as
+	 * they are: other memory of the daemon's is copied once more
+	 *
+	 * What they hold is nobody's business: they are lent to one call after the other. Never waits.
+	 * Return: NULL: there are none to be had, any memory will do. The function itself may be NULL,
+	 * too.
+	 */
+	void *(*pages_get)(struct hypervisor *hv);
+	void (*pages_put)(struct hypervisor *hv, void *pages);
 
 	/**
 	 * clear_byte() - zero one byte of a page that is mapped writable

@@ -140,9 +140,15 @@ static int write_back(struct ioctl_call *call)
 static void run(const struct ioctl_table *t, const struct ioctl_row *row, struct device *dev,
 		struct request *rq)
 {
-	struct ioctl_call call = { .row = row, .dev = dev };
+	struct ioctl_call call;
 	int err;
 
+	call.row = row;
+	call.dev = dev;
+	call.more = (struct iovec){ 0 };
+	call.object = NULL;
+	call.note = 0;
+	call.kept = false;
 	caller_begin(&call.c, rq, row->op);
 	err = row->fn ? read_argument(&call) : -ENOTTY;
 	if (!err)

@@ -3,7 +3,7 @@
  * device/gntdev.h - the device xen/gntdev: what its parts share
  *
  *   device/ioctl.c    the ioctls, in the driver's order of checks; their table
- *   device/copy.c     GRANT_COPY
+ *   device/copy.c     GRANT_COPY; device/segments.c: its segments, in batches
  *   device/grant.c    the life of a mapping: mmap, release, notifications
  *   device/enforce.c  what the policy says to all that
  */

@@ -105,6 +105,16 @@ static int watch_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 	return result;
 }
 
+static void *watch_pages_get(struct hypervisor *hv)
+{
+	return below(hv)->ops->pages_get ? below(hv)->ops->pages_get(below(hv)) : NULL;
+}
+
+static void watch_pages_put(struct hypervisor *hv, void *pages)
+{
+	below(hv)->ops->pages_put(below(hv), pages);
+}
+
 static void watch_clear_byte(struct hypervisor *hv, const struct hv_grant *g, unsigned int offset)
 {
 	below(hv)->ops->clear_byte(below(hv), g, offset);
@@ -162,6 +172,8 @@ static const struct hypervisor_ops watch_ops = {
 	.map = watch_map,
 	.unmap = watch_unmap,
 	.copy = watch_copy,
+	.pages_get = watch_pages_get,
+	.pages_put = watch_pages_put,
 	.clear_byte = watch_clear_byte,
 	.window_open = watch_window_open,
 	.port_get = watch_port_get,

@@ -8,6 +8,10 @@
  * has made, granted by this domain to itself. They stay where they are, and copying between grants
  * never maps anything, so that it is safe in a PVH dom0 as well (where mapping one's own
  * grant is not).
+ *
+ * GRANT_COPY reads and writes its caller's memory straight to and from these pages: they are lent to it in
+ * sets, as long as there are any. That may take as long as a client likes, so one set is never lent:
+ * it serves everybody else for the moment that a hypercall takes, by another copy.
  */
 #include "xen/layer.h"
 
@@ -21,9 +25,10 @@
 
 #define PAGE_BYTES 4096
 
-/* Operations in one hypercall, a page each; and how many hypercalls at once. */
-#define SET_PAGES 64
+/* Operations in one hypercall, a page each; and how many sets of pages, of which one is never lent. */
+#define SET_PAGES HV_COPY_PAGES
 #define SETS	  4
+#define OWN_SET	  0
 
 /**
  * struct bounce - the pages
@@ -73,17 +78,31 @@ void bounce_free(struct bounce *bo)
 	free(bo);
 }
 
-static unsigned int set_get(struct bounce *bo)
+static void own_set_get(struct bounce *bo)
 {
+	pthread_mutex_lock(&bo->lock);
+	while (!(bo->free & 1U << OWN_SET))
+		pthread_cond_wait(&bo->freed, &bo->lock);
+	bo->free &= ~(1U << OWN_SET);
+	pthread_mutex_unlock(&bo->lock);
+}
+
+void *xen_pages_get(struct hypervisor *hv)
+{
+	struct bounce *bo = ((struct xen *)hv)->bounce;
 	unsigned int set;
+	uint32_t free;
+	void *pages = NULL;
 
 	pthread_mutex_lock(&bo->lock);
-	while (!bo->free)
-		pthread_cond_wait(&bo->freed, &bo->lock);
-	set = (unsigned int)__builtin_ctz(bo->free);
-	bo->free &= ~(1U << set);
+	free = bo->free & ~(1U << OWN_SET);
+	if (free) {
+		set = (unsigned int)__builtin_ctz(free);
+		bo->free &= ~(1U << set);
+		pages = bo->pages + (size_t)set * SET_PAGES * PAGE_BYTES;
+	}
 	pthread_mutex_unlock(&bo->lock);
-	return set;
+	return pages;
 }
 
 static void set_put(struct bounce *bo, unsigned int set)
@@ -94,14 +113,34 @@ static void set_put(struct bounce *bo, unsigned int set)
 	pthread_mutex_unlock(&bo->lock);
 }
 
-/* One side of a copy: a grant of somebody's, or page @k of a set. */
-static struct gnttab_copy_ptr side(const struct bounce *bo, unsigned int k, bool local,
+void xen_pages_put(struct hypervisor *hv, void *pages)
+{
+	struct bounce *bo = ((struct xen *)hv)->bounce;
+
+	set_put(bo,
+		(unsigned int)(((unsigned char *)pages - bo->pages) / (SET_PAGES * PAGE_BYTES)));
+}
+
+static bool is_lent(const struct bounce *bo, const void *p)
+{
+	const unsigned char *at = p;
+
+	return at >= bo->pages && at < bo->pages + (size_t)SETS * SET_PAGES * PAGE_BYTES;
+}
+
+/* One side of a copy: a grant of somebody's, or memory of ours: lent, or page @k of our own set. */
+static struct gnttab_copy_ptr side(const struct bounce *bo, unsigned int k, const void *local,
 				   const struct hv_copy_ref *r)
 {
 	struct gnttab_copy_ptr ptr = { .domid = DOMID_SELF };
 
-	if (local) {
-		ptr.u.ref = bo->ref[k];
+	if (local && is_lent(bo, local)) {
+		size_t at = (size_t)((const unsigned char *)local - bo->pages);
+
+		ptr.u.ref = bo->ref[at / PAGE_BYTES];
+		ptr.offset = at % PAGE_BYTES;
+	} else if (local) {
+		ptr.u.ref = bo->ref[OWN_SET * SET_PAGES + k];
 	} else {
 		ptr.u.ref = r->ref;
 		ptr.domid = r->domid;
@@ -128,22 +167,42 @@ static bool names_ours(const struct bounce *bo, const struct hv_copy *c)
 	       (!c->dst_local && bounce_has(bo, c->dst.domid, c->dst.ref));
 }
 
-/* Whether an operation stays within a page on each side: Xen does not look at a local one. */
-static bool fits(const struct hv_copy *c)
+/* Whether memory of ours lies in one page, as far as it is used where it is. */
+static bool local_fits(const struct bounce *bo, const void *local, uint16_t len)
 {
-	return (c->src_local || c->src.offset + c->len <= PAGE_BYTES) &&
-	       (c->dst_local || c->dst.offset + c->len <= PAGE_BYTES) && c->len <= PAGE_BYTES;
+	return !is_lent(bo, local) || (uintptr_t)local % PAGE_BYTES + len <= PAGE_BYTES;
+}
+
+/* Whether an operation stays within a page on each side. */
+static bool fits(const struct bounce *bo, const struct hv_copy *c)
+{
+	return (c->src_local ? local_fits(bo, c->src_local, c->len)
+			     : c->src.offset + c->len <= PAGE_BYTES) &&
+	       (c->dst_local ? local_fits(bo, c->dst_local, c->len)
+			     : c->dst.offset + c->len <= PAGE_BYTES) &&
+	       c->len <= PAGE_BYTES;
+}
+
+/* Whether it needs a page of our own set. */
+static bool is_foreign_memory(const struct bounce *bo, const struct hv_copy *c)
+{
+	return (c->src_local && !is_lent(bo, c->src_local)) ||
+	       (c->dst_local && !is_lent(bo, c->dst_local));
+}
+
+static unsigned char *own_page(const struct bounce *bo, uint32_t k)
+{
+	return bo->pages + (size_t)(OWN_SET * SET_PAGES + k) * PAGE_BYTES;
 }
 
 /*
  * prepare() - fill a batch with the next operations that are pending
- * @first: first page of the set; an operation's page is that of its number in the batch
  * @next:  where to look on; moved on
  *
  * Return: how many.
  */
-static uint32_t prepare(struct bounce *bo, unsigned int first, struct journal_batch *b,
-			struct hv_copy *c, size_t n, size_t *next, struct hv_copy **which)
+static uint32_t prepare(struct bounce *bo, struct journal_batch *b, struct hv_copy *c, size_t n,
+			size_t *next, struct hv_copy **which)
 {
 	uint32_t k = 0;
 
@@ -152,16 +211,15 @@ static uint32_t prepare(struct bounce *bo, unsigned int first, struct journal_ba
 
 		if (one->status != HV_PENDING)
 			continue;
-		if (!fits(one) || names_ours(bo, one)) {
-			one->status = fits(one) ? GNTST_bad_gntref : GNTST_bad_copy_arg;
+		if (!fits(bo, one) || names_ours(bo, one)) {
+			one->status = fits(bo, one) ? GNTST_bad_gntref : GNTST_bad_copy_arg;
 			continue;
 		}
-		if (one->src_local)
-			memcpy(bo->pages + (size_t)(first + k) * PAGE_BYTES, one->src_local,
-			       one->len);
+		if (one->src_local && !is_lent(bo, one->src_local))
+			memcpy(own_page(bo, k), one->src_local, one->len);
 		b->copy[k] = (struct gnttab_copy){
-			.source = side(bo, first + k, one->src_local, &one->src),
-			.dest = side(bo, first + k, one->dst_local, &one->dst),
+			.source = side(bo, k, one->src_local, &one->src),
+			.dest = side(bo, k, one->dst_local, &one->dst),
 			.len = one->len,
 			.flags = GNTCOPY_source_gref | GNTCOPY_dest_gref,
 			.status = JOURNAL_PENDING,
@@ -172,8 +230,8 @@ static uint32_t prepare(struct bounce *bo, unsigned int first, struct journal_ba
 }
 
 /* If the hypercall failed, what it had not come to stays pending. */
-static void take_results(struct bounce *bo, unsigned int first, const struct journal_batch *b,
-			 struct hv_copy **which, uint32_t n, bool whole)
+static void take_results(struct bounce *bo, const struct journal_batch *b, struct hv_copy **which,
+			 uint32_t n, bool whole)
 {
 	for (uint32_t k = 0; k < n; k++) {
 		struct hv_copy *one = which[k];
@@ -181,28 +239,34 @@ static void take_results(struct bounce *bo, unsigned int first, const struct jou
 		if (b->copy[k].status == JOURNAL_PENDING && !whole)
 			continue;
 		one->status = hv_status_check(b->copy[k].status);
-		if (one->status == GNTST_okay && one->dst_local)
-			memcpy(one->dst_local, bo->pages + (size_t)(first + k) * PAGE_BYTES,
-			       one->len);
+		if (one->status == GNTST_okay && one->dst_local && !is_lent(bo, one->dst_local))
+			memcpy(one->dst_local, own_page(bo, k), one->len);
 	}
 }
 
 int xen_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 {
 	struct xen *x = (struct xen *)hv;
-	unsigned int set = set_get(x->bounce);
-	struct journal_batch *b = privcmd_batch_get(x->pc);
+	struct bounce *bo = x->bounce;
+	struct journal_batch *b;
 	struct hv_copy *which[SET_PAGES];
+	bool own = false;
 	size_t next = 0;
 	uint32_t k;
 	int err = 0;
 
-	while (!err && (k = prepare(x->bounce, set * SET_PAGES, b, c, n, &next, which))) {
+	for (size_t i = 0; i < n && !own; i++)
+		own = is_foreign_memory(bo, &c[i]);
+	if (own)
+		own_set_get(bo);
+	b = privcmd_batch_get(x->pc);
+	while (!err && (k = prepare(bo, b, c, n, &next, which))) {
 		err = privcmd_grant(x->pc, GNTTABOP_copy, b, k);
-		take_results(x->bounce, set * SET_PAGES, b, which, k, !err);
+		take_results(bo, b, which, k, !err);
 	}
 	privcmd_batch_put(x->pc, b);
-	set_put(x->bounce, set);
+	if (own)
+		set_put(bo, OWN_SET);
 	return err;
 }
 

@@ -169,6 +169,10 @@ void bounce_free(struct bounce *bo);
 /** xen_copy() - as in hypercall.h */
 int xen_copy(struct hypervisor *hv, struct hv_copy *c, size_t n);
 
+/** xen_pages_get(), xen_pages_put() - as in hypercall.h */
+void *xen_pages_get(struct hypervisor *hv);
+void xen_pages_put(struct hypervisor *hv, void *pages);
+
 /** xen_clear_byte() - as in hypercall.h */
 void xen_clear_byte(struct hypervisor *hv, const struct hv_grant *g, unsigned int offset);
 

@@ -168,6 +168,24 @@ static void local_pages(void)
 	SAY("to the end of user space", copy(&s, 1));
 }
 
+/* Which comes first, the page or the grant? */
+static void page_before_grant(void)
+{
+	char *ro = edge() - PAGE;
+	struct gntdev_segment s;
+
+	fd = open_device(O_RDWR);
+	mprotect(ro, PAGE, PROT_READ);
+	s = in(EMPTY_REF, 0, NULL, 1);
+	SAY("from no grant to NULL", copy(&s, 1));
+	s = in(EMPTY_REF, 0, ro, 1);
+	SAY("from no grant to a read-only page", copy(&s, 1));
+	s = out(NULL, EMPTY_REF, 0, 1);
+	SAY("from NULL to no grant", copy(&s, 1));
+	s = out(ro, EMPTY_REF, 0, 1);
+	say_copy("from a read-only page to no grant", &s, 1);
+}
+
 static void top_page(void)
 {
 	uint32_t ref = grant(0);
@@ -353,6 +371,7 @@ const struct row copy_rows[] = {
 	{ "9.5 crossing a page", crossing, NEVER },
 	{ "9.6 status not writable", status_unwritable, NEVER },
 	{ "9.7 local pages", local_pages, NEVER },
+	{ "9.7 local page before grant", page_before_grant, NEVER },
 	{ "9.7 top page", top_page, BEFORE_6_12 },
 	{ "9 len 0", empty, NEVER },
 	{ "9 in, out, across", both_ways, NEVER },

@@ -221,14 +221,31 @@ START_TEST(status_of_an_unwritable_destination)
 }
 END_TEST
 
-static unsigned int ops_carried_out;
+static unsigned int ops_carried_out, hypercalls;
 static struct hypervisor_ops counting_ops;
 static int (*real_copy)(struct hypervisor *hv, struct hv_copy *c, size_t n);
 
+/* On a real Xen no local buffer may cross the border of a page. */
+static void check_within_page(const void *buf, uint16_t len)
+{
+	ck_assert_uint_le((uintptr_t)buf % 4096 + len, 4096);
+}
+
 static int counting_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		check_within_page(c[i].src_local ? c[i].src_local : c[i].dst_local, c[i].len);
 	ops_carried_out += (unsigned int)n;
+	hypercalls++;
 	return real_copy(hv, c, n);
+}
+
+static void count_copies(void)
+{
+	counting_ops = *rig.gd.hv->ops;
+	real_copy = counting_ops.copy;
+	counting_ops.copy = counting_copy;
+	rig.gd.hv->ops = &counting_ops;
 }
 
 /* Each segment once, and none behind the one that ends the call. */
@@ -237,10 +254,7 @@ START_TEST(none_twice_none_behind)
 	uint32_t a = rig_grant(false), b = rig_grant(false);
 	segment_t s[3];
 
-	counting_ops = *rig.gd.hv->ops;
-	real_copy = counting_ops.copy;
-	counting_ops.copy = counting_copy;
-	rig.gd.hv->ops = &counting_ops;
+	count_copies();
 	strcpy((char *)local, "STALE!");
 	memcpy(rig.frame[0], "fresh!", 6);
 	s[0] = from_grant(a, 0, local, 6);
@@ -267,6 +281,215 @@ START_TEST(none_twice_none_behind)
 	ck_assert_int_eq(s[1].status, GNTST_general_error);
 	ck_assert_int_eq(s[2].status, GNTST_general_error);
 	ck_assert_int_eq(memcmp(local, "BEHIND", 6), 0);
+}
+END_TEST
+
+/* Both directions by turns, and from grant to grant: one hypercall, as long as none reads what one writes. */
+START_TEST(mixed_directions)
+{
+	uint32_t a = rig_grant(false), b = rig_grant(false);
+	segment_t s[30];
+
+	count_copies();
+	for (int i = 0; i < 4096; i++)
+		rig.frame[0][i] = (unsigned char)(i * 5);
+	for (int i = 0; i < 8192; i++)
+		local[i] = (unsigned char)(i * 3);
+	for (uint16_t i = 0; i < 30; i += 3) {
+		s[i] = from_grant(a, 7 * i, local + 11 * i, 10);
+		s[i + 1] = to_grant(local + 4096 + 11 * i, b, 13 * i, 10);
+		s[i + 2] = from_grant(a, 7 * i, NULL, 9);
+		s[i + 2].flags |= GNTCOPY_dest_gref;
+		s[i + 2].dest.foreign.ref = b;
+		s[i + 2].dest.foreign.offset = (uint16_t)(2000 + 13 * i);
+		s[i + 2].dest.foreign.domid = RIG_GRANTER;
+	}
+	ck_assert_int_eq(copy(s, 30, _i), 0);
+	ck_assert_uint_eq(ops_carried_out, 30);
+	ck_assert_uint_eq(hypercalls, 1);
+	for (int i = 0; i < 30; i += 3) {
+		ck_assert_mem_eq(local + 11 * i, rig.frame[0] + 7 * i, 10);
+		ck_assert_mem_eq(rig.frame[1] + 13 * i, local + 4096 + 11 * i, 10);
+		ck_assert_mem_eq(rig.frame[1] + 2000 + 13 * i, rig.frame[0] + 7 * i, 9);
+		for (int k = 0; k < 3; k++)
+			ck_assert_int_eq(s[i + k].status, 0);
+	}
+}
+END_TEST
+
+/*
+ * Buffers side by side, in odd pieces, across borders of pages, back to front, and with one between
+ * them that fails: what goes at one go must not go elsewhere.
+ */
+START_TEST(neighbours)
+{
+	const uint16_t len[] = { 1, 4095, 4096, 2000, 2000, 7, 0, 89 };
+	static unsigned char buf[4 * 4096];
+	uint32_t a = rig_grant(false), b = rig_grant(false);
+	unsigned char want[4 * 4096];
+	segment_t s[8];
+	size_t at = 0;
+
+	count_copies();
+	for (int i = 0; i < 4096; i++)
+		rig.frame[0][i] = (unsigned char)(i * 7 + i / 256);
+	memset(buf, UNTOUCHED, sizeof(buf));
+	memset(want, UNTOUCHED, sizeof(want));
+	for (int i = 0; i < 8; at += len[i++]) {
+		s[i] = from_grant(a, (uint16_t)((4096 - len[i]) / 2), buf + at, len[i]);
+		memcpy(want + at, rig.frame[0] + (4096 - len[i]) / 2, len[i]);
+	}
+	s[4].source.foreign.ref = 30000;
+	memset(want + 1 + 4095 + 4096 + 2000, UNTOUCHED, 2000);
+	ck_assert_int_eq(copy(s, 8, _i), 0);
+	ck_assert_mem_eq(buf, want, sizeof(buf));
+	for (int i = 0; i < 8; i++)
+		ck_assert_int_eq(s[i].status, i == 4 ? GNTST_bad_gntref : GNTST_okay);
+	/* And into a grant, the last first. */
+	for (uint16_t i = 0; i < 8; i++)
+		s[i] = to_grant(buf + 100 * (7 - i), b, 100 * i, 100);
+	ck_assert_int_eq(copy(s, 8, _i), 0);
+	for (int i = 0; i < 8; i++)
+		ck_assert_mem_eq(rig.frame[1] + 100 * i, buf + 100 * (7 - i), 100);
+}
+END_TEST
+
+/* One local page is the source of some segments and the destination of others, the same bytes twice over. */
+START_TEST(the_same_page_both_ways)
+{
+	uint32_t a = rig_grant(false), b = rig_grant(false);
+	segment_t s[4];
+
+	memset(local, 'l', 4096);
+	memset(rig.frame[0], 'a', 4096);
+	s[0] = to_grant(local, b, 0, 4096);	 /* the page as it was */
+	s[1] = from_grant(a, 0, local, 2048);	 /* over it */
+	s[2] = from_grant(a, 0, local, 2048);	 /* once more */
+	s[3] = to_grant(local + 2000, b, 0, 96); /* half of that, half of the old */
+	ck_assert_int_eq(copy(s, 4, _i), 0);
+	ck_assert_int_eq(local[2047], 'a');
+	ck_assert_int_eq(local[2048], 'l');
+	ck_assert_int_eq(rig.frame[1][47], 'a');
+	ck_assert_int_eq(rig.frame[1][48], 'l');
+	ck_assert_int_eq(rig.frame[1][4095], 'l');
+}
+END_TEST
+
+static int status_at(const unsigned char *segments, int i)
+{
+	int16_t status;
+
+	memcpy(&status, segments + i * sizeof(segment_t) + offsetof(segment_t, status),
+	       sizeof(status));
+	return status;
+}
+
+/*
+ * The last segment reaches any number of bytes into the second page, which is all that a page can be. Of
+ * its 24 bytes all are read, but for the status none is written.
+ */
+START_TEST(statuses_at_a_page_end)
+{
+	const int prots[] = { PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE };
+	uint32_t a = rig_grant(false);
+	segment_t one[3];
+
+	for (size_t k = 0; k < 3 * sizeof(segment_t); k++) {
+		size_t over = k / 3 + 1;
+		bool good = k % 3 == 0 || (k % 3 == 1 && over <= 2);
+		unsigned char *two = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		unsigned char *s = two + 4096 - sizeof(one) + over;
+
+		memset(local, UNTOUCHED, 64);
+		for (int i = 0; i < 3; i++)
+			one[i] = from_grant(i == 1 ? 30000 : a, 0, local + 16 * i, 8);
+		memcpy(s, one, sizeof(one));
+		mprotect(two + 4096, 4096, prots[k % 3]);
+		ck_assert_int_eq(copy((void *)s, 3, DOUBLE_DIRECT), good ? 0 : -EFAULT);
+		mprotect(two + 4096, 4096, PROT_READ);
+		ck_assert_int_eq(status_at(s, 0), 0);
+		ck_assert_int_eq(status_at(s, 1), GNTST_bad_gntref);
+		/* Where its second byte lies beyond, the first one may be written. */
+		if (over != 3)
+			ck_assert_int_eq(status_at(s, 2), good ? 0 : UNTOUCHED);
+		ck_assert_int_eq(local[0], 0);
+		ck_assert_int_eq(local[16], UNTOUCHED);
+		ck_assert_int_eq(local[32], good ? 0 : UNTOUCHED);
+		munmap(two, 8192);
+	}
+}
+END_TEST
+
+/* A bad local page comes before a bad grant, on either side; without a byte to copy it is not looked at. */
+START_TEST(local_page_before_grant)
+{
+	uint32_t a = rig_grant(true);
+	void *readonly = rig_readonly_page("", 1);
+	segment_t s[3];
+
+	for (int kind = 0; kind < 4; kind++) {
+		memset(local, UNTOUCHED, 16);
+		s[0] = from_grant(a, 0, local, 8);
+		if (kind == 0)
+			s[1] = from_grant(30000, 0, rig_no_page(), 8);
+		else if (kind == 1)
+			s[1] = from_grant(30000, 0, readonly, 8);
+		else if (kind == 2)
+			s[1] = to_grant(rig_no_page(), 30000, 0, 8);
+		else
+			s[1] = to_grant(rig_no_page(), a, 0, 8);
+		s[2] = from_grant(a, 0, local + 8, 8);
+		ck_assert_int_eq(copy(s, 3, _i), -EFAULT);
+		if (_i != DOUBLE_DIRECT)
+			continue;
+		ck_assert_int_eq(s[0].status, 0);
+		ck_assert_int_eq(local[0], 0);
+		ck_assert_int_ne(s[2].status, 0);
+		ck_assert_int_eq(local[8], UNTOUCHED);
+	}
+	s[0] = from_grant(30000, 0, rig_no_page(), 0);
+	s[1] = to_grant(rig_no_page(), 30000, 0, 0);
+	ck_assert_int_eq(copy(s, 2, _i), 0);
+	/* A grant that is bad, alone. */
+	s[0] = from_grant(30000, 0, local, 8);
+	s[1] = to_grant(local, a, 0, 8);
+	ck_assert_int_eq(copy(s, 2, _i), 0);
+	ck_assert_int_eq(s[0].status, GNTST_bad_gntref);
+	ck_assert_int_eq(s[1].status, GNTST_general_error);
+}
+END_TEST
+
+/* Nothing goes into a grant behind a destination that cannot be written, wherever its bad page is. */
+START_TEST(destinations_are_tried_first)
+{
+	uint32_t a = rig_grant(false), b = rig_grant(false);
+	unsigned char *two =
+		mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	segment_t s[4];
+
+	mprotect(two + 4096, 4096, PROT_READ);
+	memset(local, 'n', 16);
+	s[0] = from_grant(a, 0, two + 4000, 96);
+	s[1] = from_grant(a, 0, two + 4090, 12);
+	s[2] = to_grant(local, b, 0, 8);
+	s[3] = from_grant(a, 0, local + 8, 8);
+	memset(rig.frame[0], 'a', 4096);
+	memset(rig.frame[1], 'b', 4096);
+	ck_assert_int_eq(copy(s, 4, DOUBLE_DIRECT), -EFAULT);
+	ck_assert_int_eq(s[0].status, 0);
+	ck_assert_int_eq(two[4089], 'a');
+	ck_assert_int_eq(s[1].status, GNTST_bad_page);
+	ck_assert_int_eq(s[2].status, UNTOUCHED);
+	ck_assert_int_eq(s[3].status, UNTOUCHED);
+	ck_assert_int_eq(rig.frame[1][0], 'b');
+	ck_assert_int_eq(local[8], 'n');
+	/* What is tried is left as it was. */
+	s[0] = from_grant(30000, 0, local, 8);
+	s[1] = to_grant(local + 8, b, 0, 8);
+	ck_assert_int_eq(copy(s, 2, DOUBLE_DIRECT), 0);
+	ck_assert_int_eq(local[0], 'n');
+	ck_assert_int_eq(rig.frame[1][0], 'n');
 }
 END_TEST
 
@@ -367,6 +590,12 @@ Suite *copy_suite(void)
 	in_both_modes(tc, none_twice_none_behind);
 	in_both_modes(tc, faults);
 	tcase_add_test(tc, status_of_an_unwritable_destination);
+	in_both_modes(tc, mixed_directions);
+	in_both_modes(tc, neighbours);
+	in_both_modes(tc, the_same_page_both_ways);
+	tcase_add_test(tc, statuses_at_a_page_end);
+	in_both_modes(tc, local_page_before_grant);
+	tcase_add_test(tc, destinations_are_tried_first);
 	tcase_add_test(tc, a_thousand_pages);
 	in_both_modes(tc, paged_out_for_a_while);
 	tcase_add_test(tc, paged_out_for_ever);

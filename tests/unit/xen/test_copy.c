@@ -291,6 +291,65 @@ START_TEST(own_pages)
 }
 END_TEST
 
+/* --- pages that are lent ------------------------------------------------------------------------- */
+
+/* Xen works on them where they are: nothing is copied once more, and offsets are theirs. */
+START_TEST(lent_pages)
+{
+	unsigned char *lot = hv->ops->pages_get(hv);
+	struct hv_copy c[4];
+	char buf[6];
+
+	ck_assert_ptr_nonnull(lot);
+	memcpy(memory_of(FAKE_FIRST, 3) + 100, "hello", 5);
+	memcpy(lot + 4096 + 4090, "thanks", 6);
+	memcpy(lot, "......", 6);
+	c[0] = from_guest(lot + 7 * 4096 + 33, 3, 100, 5);
+	c[1] = to_guest(lot + 4096 + 4090, 4, 10, 6);
+	/* Side by side with memory that is not. */
+	c[2] = from_guest(buf, 3, 100, 5);
+	c[3] = from_guest(lot + 4096 - 6, 3, 100, 6);
+	ck_assert_int_eq(copy(c, 4), 0);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(c[i].status, GNTST_okay);
+	ck_assert_mem_eq(lot + 7 * 4096 + 33, "hello", 5);
+	ck_assert_mem_eq(memory_of(FAKE_FIRST, 4) + 10, "thanks", 6);
+	ck_assert_mem_eq(buf, "hello", 5);
+	ck_assert_mem_eq(lot + 4096 - 6, "hello", 5);
+	ck_assert_mem_eq(lot, "......", 6);
+	/* Over the border of a page of ours. */
+	ck_assert_int_eq(copy1(from_guest(lot + 4090, 3, 100, 7)), GNTST_bad_copy_arg);
+	ck_assert_int_eq(copy1(to_guest(lot + 4095, 3, 100, 2)), GNTST_bad_copy_arg);
+	hv->ops->pages_put(hv, lot);
+}
+END_TEST
+
+/* Whoever holds them may hold them for ever: there is always a page left for others. */
+START_TEST(all_are_lent)
+{
+	unsigned char *lot[4];
+	char buf[5];
+	int n = 0;
+
+	while ((lot[n] = hv->ops->pages_get(hv)))
+		ck_assert_int_lt(++n, 4);
+	ck_assert_int_gt(n, 0);
+	for (int i = 0; i < n; i++)
+		memset(lot[i], 'A' + i, SET_PAGES * 4096);
+	memcpy(memory_of(FAKE_FIRST, 3), "hello", 5);
+	ck_assert_int_eq(copy1(from_guest(buf, 3, 0, 5)), GNTST_okay);
+	ck_assert_mem_eq(buf, "hello", 5);
+	for (int i = 0; i < n; i++) {
+		for (size_t k = 0; k < SET_PAGES * 4096; k++)
+			if (lot[i][k] != 'A' + i)
+				ck_abort_msg("lot %d, byte %zu was written", i, k);
+		hv->ops->pages_put(hv, lot[i]);
+	}
+	ck_assert_ptr_nonnull(lot[0] = hv->ops->pages_get(hv));
+	hv->ops->pages_put(hv, lot[0]);
+}
+END_TEST
+
 /* --- at the same time ----------------------------------------------------------------------------- */
 
 #define THREADS 8
@@ -407,6 +466,8 @@ Suite *copy_suite(void)
 	tcase_add_test(tc, readonly_grant);
 	tcase_add_test(tc, eagain_then_again);
 	tcase_add_loop_test(tc, copy_fails_midway, 0, 6);
+	tcase_add_test(tc, lent_pages);
+	tcase_add_test(tc, all_are_lent);
 	tcase_add_loop_test(tc, own_pages, 0, 2);
 	tcase_add_test(tc, threads);
 	tcase_add_test(tc, clear_byte);
