@@ -24,6 +24,7 @@ static const struct who client = {
 	.pid = 1,
 	.uid = 1000,
 	.visible = true,
+	.ns = OWNER_OURS,
 	.all_groups = true,
 	.cgroup = "/system.slice/xenstored.service",
 	.unit = "xenstored.service",
@@ -105,7 +106,7 @@ int main(void)
 	rcu_thread_enter();
 	policy = policy_default();
 	quota = quota_new();
-	user = quota ? quota_open(quota, 1000, NULL, NULL) : NULL;
+	user = quota ? quota_open(quota, 1000, QUOTA_NO_OWNER, NULL, NULL) : NULL;
 	if (!policy || !user)
 		die("memory");
 	print("policy_none_ns", none);

@@ -199,6 +199,7 @@ void who_read(struct who *w, const struct opener *by)
 	read_status(w, by->tid);
 	if (!w->visible)
 		return;
+	w->ns = owner_read(by->tid, &w->owner);
 	who_comm(w->pid, w->comm);
 	read_cgroup(w, by->tid);
 }
@@ -229,6 +230,8 @@ int who_in_group(const struct who *w, gid_t gid)
 	for (unsigned int i = 0; i < w->n_groups; i++)
 		if (w->groups[i] == gid)
 			return 1;
+	if (w->ns == OWNER_UNKNOWN || (w->ns == OWNER_OTHER && w->owner != 0))
+		return -1;
 	return w->visible && w->all_groups ? 0 : -1;
 }
 

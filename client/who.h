@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "client/owner.h"
 #include "client/request.h"
 
 #define WHO_GROUPS_MAX 64
@@ -26,6 +27,7 @@
  * struct who - a process at the time of its open
  * @pid:     the process; 0 if it is not visible to us
  * @uid, @gid: its file system ids
+ * @ns:      whose user namespace it is in; @owner: who made it, with OWNER_OTHER
  * @visible: what follows is known. Not so for a process of another pid namespace
  * @n_groups: supplementary groups in @groups; @all_groups: there are no more of them
  * @comm:    its name, as ps shows it
@@ -39,6 +41,8 @@ struct who {
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
+	enum owner_ns ns;
+	uid_t owner;
 	bool visible;
 	bool all_groups;
 	unsigned int n_groups;
@@ -62,7 +66,13 @@ void who_read(struct who *w, const struct opener *by);
  */
 int who_now(struct who *w, pid_t pid);
 
-/** who_in_group() - whether a group is one of its groups. Return: 1, 0; -1 if that is not known */
+/**
+ * who_in_group() - whether a group is one of its groups
+ *
+ * Who has made a user namespace can leave groups behind on the way into it: what is not there is not known then.
+ *
+ * Return: 1, 0; -1 if that is not known.
+ */
 int who_in_group(const struct who *w, gid_t gid);
 
 /**

@@ -75,6 +75,22 @@ static void write_held(FILE *f, const struct control_stats *st)
 	gauge(f, "ports", "Event channels held for unmap notifications.", st->hv.ports);
 }
 
+/* A user of a user namespace is told with its owner, and counted there, too. */
+static void write_user(FILE *f, const char *name, const struct control_user *u,
+		       enum policy_thing thing)
+{
+	fprintf(f, NAME "user_%s{", name);
+	if (u->uid == QUOTA_UNKNOWN)
+		fputs("uid=\"unknown\"", f);
+	else
+		fprintf(f, "uid=\"%u\"", u->uid);
+	if (u->owner == QUOTA_UNKNOWN)
+		fputs(",owner=\"unknown\"", f);
+	else if (u->owner != QUOTA_NO_OWNER)
+		fprintf(f, ",owner=\"%u\"", u->owner);
+	fprintf(f, "} %" PRIu64 "\n", quota_held_of(&u->held, thing));
+}
+
 /* By the user who has opened the device. */
 static void write_users(FILE *f, const struct control_stats *st)
 {
@@ -85,8 +101,7 @@ static void write_users(FILE *f, const struct control_stats *st)
 			policy_thing_words((enum policy_thing)i));
 		fprintf(f, "# TYPE " NAME "user_%s gauge\n", name);
 		for (size_t k = 0; k < st->n_users; k++)
-			fprintf(f, NAME "user_%s{uid=\"%u\"} %" PRIu64 "\n", name, st->users[k].uid,
-				quota_held_of(&st->users[k].held, (enum policy_thing)i));
+			write_user(f, name, &st->users[k], (enum policy_thing)i);
 	}
 }
 

@@ -35,9 +35,9 @@ static void find_least(struct users *all)
 			all->least = i;
 }
 
-static void add_user(uid_t uid, const struct quota_held *held, void *arg)
+static void add_user(uid_t uid, uid_t owner, const struct quota_held *held, void *arg)
 {
-	const struct control_user user = { uid, *held };
+	const struct control_user user = { uid, owner, *held };
 	struct users *all = arg;
 
 	if (all->n < CONTROL_USERS_MAX)
@@ -56,7 +56,9 @@ static int compare_users(const void *a, const void *b)
 
 	if (x->held.pages != y->held.pages)
 		return x->held.pages < y->held.pages ? 1 : -1;
-	return (x->uid > y->uid) - (x->uid < y->uid);
+	if (x->uid != y->uid)
+		return x->uid > y->uid ? 1 : -1;
+	return (x->owner > y->owner) - (x->owner < y->owner);
 }
 
 size_t control_users(struct gntdev *gd, struct control_user *u)
@@ -107,6 +109,10 @@ static json_t *who_json(const struct who *w)
 {
 	json_t *o = json_pack("{s:I, s:I}", "uid", (json_int_t)w->uid, "gid", (json_int_t)w->gid);
 
+	if (w->ns == OWNER_OTHER)
+		json_object_set_new(o, "owner", json_integer(w->owner));
+	if (w->ns == OWNER_UNKNOWN)
+		json_object_set_new(o, "owner", json_null());
 	control_set_text(o, "command", w->comm);
 	control_set_text(o, "unit", w->unit);
 	control_set_text(o, "cgroup", w->cgroup);

@@ -19,6 +19,7 @@ struct gntdev;
 
 struct control_user {
 	uid_t uid;
+	uid_t owner; /* as of quota_open() */
 	struct quota_held held;
 };
 

@@ -127,6 +127,11 @@ static void set_amounts(json_t *o, const struct quota_held *held)
 		    quota_held_of(held, (enum policy_thing)i));
 }
 
+static void set_uid(json_t *o, const char *name, uid_t uid)
+{
+	json_object_set_new(o, name, uid == QUOTA_UNKNOWN ? json_null() : json_integer(uid));
+}
+
 static json_t *users(const struct control_stats *st)
 {
 	json_t *all = json_array();
@@ -134,7 +139,9 @@ static json_t *users(const struct control_stats *st)
 	for (size_t i = 0; i < st->n_users; i++) {
 		json_t *u = json_object();
 
-		set(u, "uid", st->users[i].uid);
+		set_uid(u, "uid", st->users[i].uid);
+		if (st->users[i].owner != QUOTA_NO_OWNER)
+			set_uid(u, "owner", st->users[i].owner);
 		set_amounts(u, &st->users[i].held);
 		json_array_append_new(all, u);
 	}

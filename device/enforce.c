@@ -115,6 +115,13 @@ static int no_space(struct gntdev *gd, struct refusal *r, const struct gntdev_op
 	return -ENOSPC;
 }
 
+static uid_t owner_of(const struct who *w)
+{
+	if (w->ns == OWNER_OTHER)
+		return w->owner;
+	return w->ns == OWNER_OURS ? QUOTA_NO_OWNER : QUOTA_UNKNOWN;
+}
+
 int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r)
 {
 	struct policy_limits l;
@@ -123,7 +130,7 @@ int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r)
 	rcu_read_enter();
 	l = *policy_limits(enforce_policy(gd));
 	rcu_read_leave();
-	go->user = quota_open(gd->quota, go->who.uid, &l, &limit);
+	go->user = quota_open(gd->quota, go->who.uid, owner_of(&go->who), &l, &limit);
 	if (go->user)
 		return 0;
 	return limit ? no_space(gd, r, go, limit, 1, POLICY_THING_opens) : -ENOMEM;

@@ -189,9 +189,15 @@ static void print_why(const json_t *e)
 static void print_who(const json_t *who)
 {
 	const char *unit = ctl_string(who, "unit");
+	const json_t *owner = json_object_get(who, "owner");
 
-	printf("  process  user %s, group %lld, command ",
-	       ctl_user((uid_t)ctl_integer(who, "uid", -1)).s, ctl_integer(who, "gid", -1));
+	printf("  process  user %s", ctl_user((uid_t)ctl_integer(who, "uid", -1)).s);
+	if (json_is_integer(owner))
+		printf(" in a user namespace of %s",
+		       ctl_user((uid_t)ctl_integer(who, "owner", -1)).s);
+	else if (owner)
+		fputs(" in a user namespace of nobody knows whom", stdout);
+	printf(", group %lld, command ", ctl_integer(who, "gid", -1));
 	ctl_print_clean(stdout, ctl_string(who, "command"));
 	fputs(*unit ? ", unit " : ", control group ", stdout);
 	ctl_print_clean(stdout, *unit ? unit : ctl_string(who, "cgroup"));

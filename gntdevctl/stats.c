@@ -86,10 +86,27 @@ static void print_policy(const json_t *s)
 	}
 }
 
+/* "alice"; "101000 of alice" of one in a user namespace that alice has made. */
+static const char *user_of(const json_t *u, char *name, size_t size)
+{
+	const json_t *owner = json_object_get(u, "owner");
+	const struct ctl_text of = ctl_user((uid_t)ctl_integer(u, "owner", -1));
+	const struct ctl_text user = ctl_user((uid_t)ctl_integer(u, "uid", -1));
+
+	snprintf(name, size, "%s%s%s", json_is_null(json_object_get(u, "uid")) ? "unknown" : user.s,
+		 owner ? " of " : "",
+		 !owner		       ? ""
+		 : json_is_null(owner) ? "unknown"
+				       : of.s);
+	return name;
+}
+
 static void print_user(const json_t *u, const json_t *limits)
 {
+	char name[128];
+
 	fputs("  ", stdout);
-	ctl_column(stdout, ctl_user((uid_t)ctl_integer(u, "uid", -1)).s, 16);
+	ctl_column(stdout, user_of(u, name, sizeof(name)), 16);
 	for (int i = 0; i < POLICY_N_THINGS; i++) {
 		const struct ctl_text share =
 			ctl_share_of(u, limits, POLICY_SCOPE_USER, (enum policy_thing)i);

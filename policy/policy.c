@@ -3,7 +3,7 @@
  * policy/policy.c - who may map what: deciding
  *
  * Each part of a rule matches a process, or does not, or that cannot be known: the process is of a pid
- * namespace whose /proc we do not see. A rule whose other parts match may then be about it or not, and
+ * namespace whose /proc we do not see, or of a user namespace, so that it is two users' at once. A rule whose other parts match may then be about it or not, and
  * the verdict has to be right in both cases. If it denies, it does: nothing is stricter. If it makes
  * read-only, what follows it is asked, too, and the stricter one of the two holds. If it allows, only what
  * follows holds, but it cannot give what the rule itself would have kept back.
@@ -34,13 +34,30 @@ static enum match both(enum match a, enum match b)
 	return a < b ? a : b;
 }
 
+static bool has_id(const struct policy_ids *ids, uint32_t id)
+{
+	for (size_t i = 0; i < ids->n; i++)
+		if (ids->id[i] == id)
+			return true;
+	return false;
+}
+
+/*
+ * A process of another user namespace is that of two users: the one whose id it has, and the one who made the
+ * namespace. If only one of them is asked for, it may be that user's or not: a rule that denies binds it, one
+ * that allows gives it nothing.
+ */
 static enum match match_users(const struct policy_ids *users, const struct who *w)
 {
-	enum match m = users->n ? MATCH_NO : MATCH_YES;
+	bool is = has_id(users, w->uid);
 
-	for (size_t i = 0; i < users->n && m != MATCH_YES; i++)
-		m = users->id[i] == w->uid ? MATCH_YES : MATCH_NO;
-	return m;
+	if (!users->n)
+		return MATCH_YES;
+	if (w->ns == OWNER_UNKNOWN)
+		return MATCH_UNKNOWN;
+	if (w->ns == OWNER_OTHER && is != has_id(users, w->owner))
+		return MATCH_UNKNOWN;
+	return is ? MATCH_YES : MATCH_NO;
 }
 
 static enum match match_groups(const struct policy_ids *groups, const struct who *w)
@@ -147,11 +164,17 @@ void policy_view(const struct policy *p, const struct who *who, struct policy_vi
 	}
 }
 
+/* User 0 of a container that another user has made is not. */
+static bool is_root(const struct who *w)
+{
+	return w->uid == 0 && (w->ns == OWNER_OURS || (w->ns == OWNER_OTHER && w->owner == 0));
+}
+
 static bool pv_of(const struct policy *p, const struct policy_rule *r, const struct who *who)
 {
 	if (r && r->pv != POLICY_RULE_PV_UNSAID)
 		return r->pv == POLICY_RULE_PV_YES;
-	return p->pv == POLICY_PV_ANY || (p->pv == POLICY_PV_ROOT && who->uid == 0);
+	return p->pv == POLICY_PV_ANY || (p->pv == POLICY_PV_ROOT && is_root(who));
 }
 
 /* Make a verdict as strict as what this rule says, or what is said without rules. */

@@ -2,7 +2,7 @@
 /*
  * policy/quota.c - what is held: per open, per user, in all
  *
- * Users are in a hash table of liburcu's, by uid. A user's life is in one word, `refs`: its opens and
+ * Users are in a hash table of liburcu's, by uid and owner; one that has an owner holds that one, its parent. A user's life is in one word, `refs`: its opens and
  * its maps. It is found, and then held, only while that is not 0; who takes the last reference takes it
  * out of the table. Who finds one that is 0 has met it on its way out, and helps, so that nobody waits. Which of
  * them has taken it out the table says, when it is out for sure; that one frees it after a grace period. (For
@@ -33,7 +33,15 @@ struct quota_user {
 	struct rcu_head rcu;
 	uint64_t refs;
 	struct quota_held held;
+	struct quota_user *parent;
 	uid_t uid;
+	uid_t owner;
+};
+
+/* What users are found by. */
+struct key {
+	uid_t uid;
+	uid_t owner;
 };
 
 struct quota {
@@ -47,14 +55,16 @@ static struct quota_user *to_user(struct cds_lfht_node *node)
 }
 
 /* uids come in runs, and runs of subordinate ones in steps of 65536. */
-static unsigned long hash_of(uid_t uid)
+static unsigned long hash_of(const struct key *key)
 {
-	return (uid * 2654435769U) >> 12;
+	return ((key->uid ^ key->owner * 40503U) * 2654435769U) >> 12;
 }
 
-static int match(struct cds_lfht_node *node, const void *uid)
+static int match(struct cds_lfht_node *node, const void *arg)
 {
-	return to_user(node)->uid == *(const uid_t *)uid;
+	const struct key *key = arg;
+
+	return to_user(node)->uid == key->uid && to_user(node)->owner == key->owner;
 }
 
 struct quota *quota_new(void)
@@ -98,11 +108,16 @@ static void user_free(struct rcu_head *head)
 	free(caa_container_of(head, struct quota_user, rcu));
 }
 
-/* Under RCU. @u: nobody holds it any more. */
+static void user_put(struct quota *q, struct quota_user *u);
+
+/* Under RCU. @u: nobody holds it any more. Its parent has none itself, so this goes one level deep. */
 static void user_remove(struct quota *q, struct quota_user *u)
 {
-	if (!cds_lfht_del(q->users, &u->node))
-		rcu_call(&u->rcu, user_free);
+	if (cds_lfht_del(q->users, &u->node))
+		return;
+	if (u->parent)
+		user_put(q, u->parent);
+	rcu_call(&u->rcu, user_free);
 }
 
 /* Under RCU. */
@@ -113,16 +128,17 @@ static void user_put(struct quota *q, struct quota_user *u)
 }
 
 /* Under RCU. Return: the user, held; NULL if there is none and @fresh, which is put in then, is NULL. */
-static struct quota_user *user_find(struct quota *q, uid_t uid, struct quota_user *fresh)
+static struct quota_user *user_find(struct quota *q, const struct key *key,
+				    struct quota_user *fresh)
 {
 	struct cds_lfht_iter iter;
 	struct cds_lfht_node *node;
 
 	for (;;) {
-		cds_lfht_lookup(q->users, hash_of(uid), match, &uid, &iter);
+		cds_lfht_lookup(q->users, hash_of(key), match, key, &iter);
 		node = cds_lfht_iter_get_node(&iter);
 		if (!node && fresh)
-			node = cds_lfht_add_unique(q->users, hash_of(uid), match, &uid,
+			node = cds_lfht_add_unique(q->users, hash_of(key), match, key,
 						   &fresh->node);
 		if (!node || (fresh && node == &fresh->node))
 			return to_user(node);
@@ -166,20 +182,41 @@ static void give(uint64_t *count, uint64_t n)
 	__atomic_fetch_sub(count, n, __ATOMIC_RELAXED);
 }
 
-/* Who holds something: an open or NULL, a user, all. By enum policy_scope. */
+/* Who holds something: an open or NULL, a user and the one it belongs to or NULL, all. */
+enum holder {
+	HOLDER_OPEN,
+	HOLDER_USER,
+	HOLDER_PARENT,
+	HOLDER_ALL,
+	HOLDERS,
+};
+
 struct holders {
-	struct quota_held *held[POLICY_N_SCOPES];
+	struct quota_held *held[HOLDERS];
 };
 
 static struct holders holders_of(struct quota *q, struct quota_user *u, struct quota_held *open)
 {
-	return (struct holders){ { open, &u->held, &q->held } };
+	return (struct holders){ {
+		[HOLDER_OPEN] = open,
+		[HOLDER_USER] = &u->held,
+		[HOLDER_PARENT] = u->parent ? &u->parent->held : NULL,
+		[HOLDER_ALL] = &q->held,
+	} };
 }
 
-/* The counts in their order: place @i is of this scope and thing. */
-static enum policy_scope scope_at(unsigned int i)
+/* Whose limits hold for a holder. */
+static const enum policy_scope scope_of[HOLDERS] = {
+	[HOLDER_OPEN] = POLICY_SCOPE_OPEN,
+	[HOLDER_USER] = POLICY_SCOPE_USER,
+	[HOLDER_PARENT] = POLICY_SCOPE_USER,
+	[HOLDER_ALL] = POLICY_SCOPE_ALL,
+};
+
+/* The counts in their order: place @i is a holder's, of a thing. */
+static enum holder holder_at(unsigned int i)
 {
-	return (enum policy_scope)(i / POLICY_N_THINGS);
+	return (enum holder)(i / POLICY_N_THINGS);
 }
 
 static enum policy_thing thing_at(unsigned int i)
@@ -187,13 +224,13 @@ static enum policy_thing thing_at(unsigned int i)
 	return (enum policy_thing)(i % POLICY_N_THINGS);
 }
 
-#define PLACES (POLICY_N_SCOPES * POLICY_N_THINGS)
+#define PLACES ((unsigned int)HOLDERS * POLICY_N_THINGS)
 
 /* Give back what was taken before place @end. */
 static void give_all(const struct holders *h, const struct quota_held *amount, unsigned int end)
 {
 	for (unsigned int i = 0; i < end; i++) {
-		struct quota_held *held = h->held[scope_at(i)];
+		struct quota_held *held = h->held[holder_at(i)];
 		uint64_t n = quota_held_of(amount, thing_at(i));
 
 		if (held && n)
@@ -206,9 +243,9 @@ static const char *take_all(const struct holders *h, const struct quota_held *am
 			    const struct policy_limits *l)
 {
 	for (unsigned int i = 0; i < PLACES; i++) {
-		struct quota_held *held = h->held[scope_at(i)];
+		struct quota_held *held = h->held[holder_at(i)];
 		uint64_t n = quota_held_of(amount, thing_at(i));
-		enum policy_limit limit = policy_limit_of(scope_at(i), thing_at(i));
+		enum policy_limit limit = policy_limit_of(scope_of[holder_at(i)], thing_at(i));
 
 		if (!held || !n ||
 		    take(count_of(held, thing_at(i)), n, l ? policy_limit_get(l, limit) : 0))
@@ -221,35 +258,62 @@ static const char *take_all(const struct holders *h, const struct quota_held *am
 
 /* --- what is charged ---------------------------------------------------------------------------- */
 
-static struct quota_user *user_hold(struct quota *q, uid_t uid)
+/* Under RCU. Return: the user, held and new if need be; NULL if there is no memory. */
+static struct quota_user *user_hold(struct quota *q, const struct key *key,
+				    struct quota_user *parent)
 {
-	struct quota_user *u, *fresh = NULL;
+	struct quota_user *u, *fresh;
 
-	u = user_find(q, uid, NULL);
-	if (!u) {
-		fresh = calloc(1, sizeof(*fresh));
-		if (fresh) {
-			fresh->uid = uid;
-			fresh->refs = 1;
-			u = user_find(q, uid, fresh);
-		}
-	}
+	u = user_find(q, key, NULL);
+	if (u)
+		return u;
+	fresh = calloc(1, sizeof(*fresh));
+	if (!fresh)
+		return NULL;
+	fresh->uid = key->uid;
+	fresh->owner = key->owner;
+	fresh->refs = 1;
+	fresh->parent = parent;
+	u = user_find(q, key, fresh);
 	if (u != fresh)
 		free(fresh);
+	else if (parent)
+		user_get(parent);
+	return u;
+}
+
+/* Under RCU. The same with the one it belongs to. */
+static struct quota_user *user_hold_both(struct quota *q, uid_t uid, uid_t owner)
+{
+	const struct key alone = { owner, QUOTA_NO_OWNER };
+	struct key key = { uid, owner };
+	struct quota_user *u, *parent = NULL;
+
+	/* Of a namespace of one's own there is nothing else to count. */
+	if (uid == owner)
+		key.owner = QUOTA_NO_OWNER;
+	if (key.owner != QUOTA_NO_OWNER) {
+		parent = user_hold(q, &alone, NULL);
+		if (!parent)
+			return NULL;
+	}
+	u = user_hold(q, &key, parent);
+	if (parent)
+		user_put(q, parent);
 	return u;
 }
 
 static const struct quota_held one_open = { .opens = 1 };
 
-struct quota_user *quota_open(struct quota *q, uid_t uid, const struct policy_limits *l,
-			      const char **limit)
+struct quota_user *quota_open(struct quota *q, uid_t uid, uid_t owner,
+			      const struct policy_limits *l, const char **limit)
 {
 	const char *met = NULL;
 	struct quota_user *u;
 	struct holders h;
 
 	rcu_read_enter();
-	u = user_hold(q, uid);
+	u = user_hold_both(q, uid, owner);
 	if (u) {
 		h = holders_of(q, u, NULL);
 		met = take_all(&h, &one_open, l);
@@ -313,7 +377,9 @@ static struct quota_held copy_of(const struct quota_held *held)
 }
 
 void quota_for_each_user(struct quota *q,
-			 void (*fn)(uid_t uid, const struct quota_held *held, void *arg), void *arg)
+			 void (*fn)(uid_t uid, uid_t owner, const struct quota_held *held,
+				    void *arg),
+			 void *arg)
 {
 	struct cds_lfht_iter iter;
 	struct cds_lfht_node *node;
@@ -326,7 +392,7 @@ void quota_for_each_user(struct quota *q,
 		struct quota_held held = copy_of(&u->held);
 
 		if (__atomic_load_n(&u->refs, __ATOMIC_RELAXED))
-			fn(u->uid, &held, arg);
+			fn(u->uid, u->owner, &held, arg);
 	}
 	rcu_read_leave();
 }

@@ -39,15 +39,22 @@ struct quota *quota_new(void);
 /** quota_destroy() - when all users have gone; not under RCU. @q: or NULL */
 void quota_destroy(struct quota *q);
 
+/* Nobody's user id. As an owner: there is none, the user is in no user namespace but the daemon's. */
+#define QUOTA_NO_OWNER ((uid_t)-1)
+/* As an owner: all together whose user namespace could not be found out. */
+#define QUOTA_UNKNOWN ((uid_t)-2)
+
 /**
  * quota_open() - a user opens the device
+ * @owner: who has made the user namespace that it is in, or one of the two above. What the user holds is held
+ *         by the owner, too, and limits of users hold for both. (A user of several namespaces counts as several.)
  * @l:     how much of that it may; NULL: without limits
  * @limit: out, if it may not: the limit's name; NULL: there is no memory. May be NULL if @l is
  *
  * Not under RCU. Return: the user, until quota_close(); NULL if it may not.
  */
-struct quota_user *quota_open(struct quota *q, uid_t uid, const struct policy_limits *l,
-			      const char **limit);
+struct quota_user *quota_open(struct quota *q, uid_t uid, uid_t owner,
+			      const struct policy_limits *l, const char **limit);
 
 /** quota_close() - and closes it; its maps may live on. Not under RCU */
 void quota_close(struct quota *q, struct quota_user *u);
@@ -82,7 +89,8 @@ void quota_release(struct quota *q, struct quota_user *u, struct quota_held *ope
  * numbers are not of one moment.
  */
 void quota_for_each_user(struct quota *q,
-			 void (*fn)(uid_t uid, const struct quota_held *held, void *arg),
+			 void (*fn)(uid_t uid, uid_t owner, const struct quota_held *held,
+				    void *arg),
 			 void *arg);
 
 /** quota_totals() - what all users hold together */

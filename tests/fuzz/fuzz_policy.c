@@ -79,6 +79,7 @@ static void use(const struct policy *p)
 	static const struct who known[] = {
 		{ .pid = 1,
 		  .visible = true,
+		  .ns = OWNER_OURS,
 		  .all_groups = true,
 		  .cgroup = "/init.scope",
 		  .unit = "init.scope" },
@@ -86,6 +87,7 @@ static void use(const struct policy *p)
 		  .uid = 1000,
 		  .gid = 2000,
 		  .visible = true,
+		  .ns = OWNER_OURS,
 		  .all_groups = true,
 		  .n_groups = 2,
 		  .groups = { 5, 1000 },
@@ -94,6 +96,7 @@ static void use(const struct policy *p)
 		{ .pid = 3,
 		  .uid = 2000,
 		  .visible = true,
+		  .ns = OWNER_OURS,
 		  .all_groups = true,
 		  .cgroup = "/user.slice" },
 	};

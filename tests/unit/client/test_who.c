@@ -46,11 +46,24 @@ static int made_up(const char *path, int flags)
 #include "client/who.c"
 #undef open
 
+/* Whose user namespace 4711 is in. */
+static enum owner_ns made_up_ns;
+static uid_t made_up_owner;
+
+enum owner_ns owner_read(pid_t tid, uid_t *uid)
+{
+	if (tid != 4711)
+		return OWNER_OURS;
+	*uid = made_up_owner;
+	return made_up_ns;
+}
+
 static const struct opener by = { .tid = 4711, .uid = 1000, .gid = 100 };
 static struct who w;
 
 static void setup(void)
 {
+	made_up_ns = OWNER_OURS;
 	proc_status = "Name:\tx\nTgid:\t4700\nPid:\t4711\nGroups:\t5 7 100 \nVmPeak:\t1 kB\n";
 	proc_cgroup = "0::/system.slice/qemu-3.service\n";
 	proc_comm = "qemu-system\n";
@@ -72,6 +85,26 @@ START_TEST(all_of_it)
 	ck_assert_int_eq(who_in_group(&w, 7), 1);
 	ck_assert_int_eq(who_in_group(&w, 100), 1);
 	ck_assert_int_eq(who_in_group(&w, 8), 0);
+}
+END_TEST
+
+/* What somebody may have left behind on the way into a user namespace of its own. */
+START_TEST(groups_in_a_user_namespace)
+{
+	made_up_ns = OWNER_OTHER;
+	made_up_owner = 1001;
+	who_read(&w, &by);
+	ck_assert_int_eq(w.ns, OWNER_OTHER);
+	ck_assert_uint_eq(w.owner, 1001);
+	ck_assert_int_eq(who_in_group(&w, 7), 1);
+	ck_assert_int_eq(who_in_group(&w, 8), -1);
+	made_up_owner = 0;
+	who_read(&w, &by);
+	ck_assert_int_eq(who_in_group(&w, 8), 0);
+	made_up_ns = OWNER_UNKNOWN;
+	who_read(&w, &by);
+	ck_assert_int_eq(who_in_group(&w, 7), 1);
+	ck_assert_int_eq(who_in_group(&w, 8), -1);
 }
 END_TEST
 
@@ -255,6 +288,7 @@ Suite *who_suite(void)
 
 	tcase_add_checked_fixture(t, setup, NULL);
 	tcase_add_test(t, all_of_it);
+	tcase_add_test(t, groups_in_a_user_namespace);
 	tcase_add_loop_test(t, control_groups, 0, (int)(sizeof(paths) / sizeof(paths[0])));
 	tcase_add_test(t, a_long_control_group);
 	tcase_add_test(t, many_groups);

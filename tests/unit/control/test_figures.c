@@ -186,7 +186,7 @@ START_TEST(users_with_most_pages_are_told)
 	json_t *all, *users;
 
 	for (uint64_t i = 0; i < USERS; i++) {
-		u[i] = quota_open(rig.gd.quota, (uid_t)(5000 + i), NULL, NULL);
+		u[i] = quota_open(rig.gd.quota, (uid_t)(5000 + i), QUOTA_NO_OWNER, NULL, NULL);
 		rcu_read_enter();
 		ck_assert_ptr_null(
 			quota_charge(rig.gd.quota, u[i], &held[i], 1 + i * 7 % USERS, &none));

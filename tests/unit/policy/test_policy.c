@@ -14,6 +14,7 @@ static const struct who qemu = {
 	.uid = 1000,
 	.gid = 100,
 	.visible = true,
+	.ns = OWNER_OURS,
 	.all_groups = true,
 	.n_groups = 2,
 	.groups = { 7, 2000 },
@@ -27,6 +28,7 @@ static const struct who stranger = { .uid = 1000, .gid = 100 };
 static const struct who root = {
 	.pid = 1,
 	.visible = true,
+	.ns = OWNER_OURS,
 	.all_groups = true,
 	.cgroup = "/init.scope",
 	.unit = "init.scope",
@@ -161,8 +163,8 @@ START_TEST(many_rules)
 END_TEST
 
 /* The conditions that cannot be answered for a stranger. */
-static const char *const unknown[] = { "group = 2000", "unit = '*'", "cgroup = '*'",
-				       "user = 1000 unit = '*'" };
+static const char *const unknown[] = { "group = 2000",		 "unit = '*'",	"cgroup = '*'",
+				       "user = 1000 unit = '*'", "user = 1000", "user = 1" };
 
 START_TEST(what_is_not_known)
 {
@@ -185,7 +187,7 @@ START_TEST(what_is_not_known)
 		 c);
 	expect(text, &stranger, 7, POLICY_READ_ONLY, "a");
 	/* What is known to be false decides. */
-	snprintf(text, sizeof(text), "rule a { user = 1 %s action = deny }", "unit = '*'");
+	snprintf(text, sizeof(text), "rule a { domid = 8 %s action = deny }", "unit = '*'");
 	expect(text, &stranger, 7, POLICY_ALLOW, "");
 }
 END_TEST
@@ -218,6 +220,66 @@ START_TEST(half_known)
 }
 END_TEST
 
+/* In a user namespace of alice's, 1000, as one of her subordinate users. */
+static const struct who sub_of_alice = {
+	.pid = 11,
+	.uid = 101000,
+	.gid = 100,
+	.ns = OWNER_OTHER,
+	.owner = 1000,
+	.visible = true,
+	.all_groups = true,
+	.cgroup = "/user.slice",
+};
+
+START_TEST(users_of_user_namespaces)
+{
+	struct who own = sub_of_alice, roots = sub_of_alice, lost = qemu;
+
+	/* A rule that denies binds, by either of the two. */
+	expect("rule a { user = 1000 action = deny }", &sub_of_alice, 7, POLICY_DENY, "a");
+	expect("rule a { user = 101000 action = deny }", &sub_of_alice, 7, POLICY_DENY, "a");
+	expect("rule a { user = 1001 action = deny }", &sub_of_alice, 7, POLICY_ALLOW, "");
+	expect("rule a { user = 1000 action = read-only }", &sub_of_alice, 7, POLICY_READ_ONLY,
+	       "a");
+	/* One that allows has to name both. */
+	expect("rule a { user = 1000 action = allow } rule b { action = deny }", &sub_of_alice, 7,
+	       POLICY_DENY, "b");
+	expect("rule a { user = 101000 action = allow } rule b { action = deny }", &sub_of_alice, 7,
+	       POLICY_DENY, "b");
+	expect("rule a { user = {1000, 101000} action = allow } rule b { action = deny }",
+	       &sub_of_alice, 7, POLICY_ALLOW, "a");
+	/* As herself in her own. */
+	own.uid = 1000;
+	expect("rule a { user = 1000 action = allow } rule b { action = deny }", &own, 7,
+	       POLICY_ALLOW, "a");
+	/* A container of root's is not root. */
+	roots.owner = 0;
+	expect("rule a { user = 0 action = allow } rule b { action = deny }", &roots, 7,
+	       POLICY_DENY, "b");
+	/* Whose it is is not known: any rule about users may be about it. */
+	lost.ns = OWNER_UNKNOWN;
+	expect("rule a { user = 1000 action = allow } rule b { action = deny }", &lost, 7,
+	       POLICY_DENY, "b");
+	expect("rule a { user = 5 action = deny }", &lost, 7, POLICY_DENY, "a");
+	expect("rule a { domid = 7 action = allow } rule b { action = deny }", &lost, 7,
+	       POLICY_ALLOW, "a");
+}
+END_TEST
+
+/* Who has made a user namespace may have left groups behind. */
+START_TEST(groups_of_user_namespaces)
+{
+	struct who roots = sub_of_alice;
+
+	expect("rule a { group = 100 action = allow } rule b { action = deny }", &sub_of_alice, 7,
+	       POLICY_ALLOW, "a");
+	expect("rule a { group = 200 action = deny }", &sub_of_alice, 7, POLICY_DENY, "a");
+	roots.owner = 0;
+	expect("rule a { group = 200 action = deny }", &roots, 7, POLICY_ALLOW, "");
+}
+END_TEST
+
 static void expect_pv(const char *text, const struct who *who, bool pv)
 {
 	struct policy *p = parse(text);
@@ -230,8 +292,15 @@ static void expect_pv(const char *text, const struct who *who, bool pv)
 
 START_TEST(pv_descriptor)
 {
+	/* User 0 in a user namespace that somebody else has made. */
+	struct who root_of_alice = root;
+
+	root_of_alice.ns = OWNER_OTHER;
+	root_of_alice.owner = 1000;
 	expect_pv("pv_descriptor = root", &root, true);
 	expect_pv("pv_descriptor = root", &qemu, false);
+	expect_pv("pv_descriptor = root", &root_of_alice, false);
+	expect_pv("pv_descriptor = root", &stranger, false);
 	expect_pv("pv_descriptor = any", &qemu, true);
 	expect_pv("pv_descriptor = none", &root, false);
 	expect_pv("rule a { user = 1000 action = allow pv_descriptor = yes }", &qemu, true);
@@ -340,8 +409,10 @@ Suite *policy_suite(void)
 			    (int)(sizeof(conditions) / sizeof(conditions[0])));
 	tcase_add_test(t, first_match_decides);
 	tcase_add_test(t, many_rules);
-	tcase_add_loop_test(t, what_is_not_known, 0, 4);
+	tcase_add_loop_test(t, what_is_not_known, 0, (int)(sizeof(unknown) / sizeof(unknown[0])));
 	tcase_add_test(t, half_known);
+	tcase_add_test(t, users_of_user_namespaces);
+	tcase_add_test(t, groups_of_user_namespaces);
 	tcase_add_test(t, pv_descriptor);
 	tcase_add_loop_test(t, a_rule_that_comes_too_late, 0,
 			    (int)(sizeof(orders) / sizeof(orders[0])));

@@ -68,10 +68,11 @@ struct seen {
 	uint64_t opens, maps, pages;
 };
 
-static void see(uid_t uid, const struct quota_held *held, void *arg)
+static void see(uid_t uid, uid_t owner, const struct quota_held *held, void *arg)
 {
 	struct seen *s = arg;
 
+	(void)owner;
 	s->users++;
 	s->uid = uid;
 	s->opens += held->opens;
@@ -106,7 +107,7 @@ START_TEST(counts_and_gives_back)
 {
 	const struct policy_limits none = { 0 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1000, NULL, NULL);
+	struct quota_user *u = quota_open(q, 1000, QUOTA_NO_OWNER, NULL, NULL);
 
 	expect(1, 1, 0, 0);
 	ck_assert_uint_eq(look().uid, 1000);
@@ -128,8 +129,9 @@ END_TEST
 
 START_TEST(one_user_for_all_opens_of_a_uid)
 {
-	struct quota_user *a = quota_open(q, 5, NULL, NULL), *b = quota_open(q, 5, NULL, NULL),
-			  *c = quota_open(q, 6, NULL, NULL);
+	struct quota_user *a = quota_open(q, 5, QUOTA_NO_OWNER, NULL, NULL),
+			  *b = quota_open(q, 5, QUOTA_NO_OWNER, NULL, NULL),
+			  *c = quota_open(q, 6, QUOTA_NO_OWNER, NULL, NULL);
 
 	ck_assert_ptr_eq(a, b);
 	ck_assert_ptr_ne(a, c);
@@ -158,7 +160,7 @@ START_TEST(each_limit)
 		{ "maps", { .maps = 2 } },
 	};
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1, NULL, NULL);
+	struct quota_user *u = quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL);
 
 	ck_assert_ptr_null(charge(u, &open, 4, &row[_i].l));
 	ck_assert_ptr_null(charge(u, &open, 3, &row[_i].l));
@@ -178,7 +180,7 @@ START_TEST(more_than_all_there_can_be)
 {
 	const struct policy_limits l = { .pages = 10 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1, NULL, NULL);
+	struct quota_user *u = quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL);
 
 	ck_assert_ptr_null(charge(u, &open, 3, &l));
 	ck_assert_str_eq(charge(u, &open, UINT64_MAX, &l), "pages");
@@ -193,7 +195,7 @@ START_TEST(lowered_below_what_is_held)
 	const struct policy_limits wide = { .pages_per_user = 100 },
 				   narrow = { .pages_per_user = 10 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1, NULL, NULL);
+	struct quota_user *u = quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL);
 
 	ck_assert_ptr_null(charge(u, &open, 50, &wide));
 	ck_assert_str_eq(charge(u, &open, 1, &narrow), "pages_per_user");
@@ -208,9 +210,10 @@ START_TEST(whose_limit)
 {
 	const struct policy_limits l = { .pages_per_open = 4, .pages_per_user = 6, .pages = 9 };
 	struct quota_held open[3] = { { 0 } };
-	struct quota_user *a = quota_open(q, 1, NULL, NULL), *b = quota_open(q, 2, NULL, NULL);
+	struct quota_user *a = quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL),
+			  *b = quota_open(q, 2, QUOTA_NO_OWNER, NULL, NULL);
 
-	ck_assert_ptr_eq(quota_open(q, 1, NULL, NULL), a);
+	ck_assert_ptr_eq(quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL), a);
 	ck_assert_ptr_null(charge(a, &open[0], 4, &l));
 	ck_assert_str_eq(charge(a, &open[0], 1, &l), "pages_per_open");
 	ck_assert_str_eq(charge(a, &open[1], 3, &l), "pages_per_user");
@@ -233,7 +236,7 @@ START_TEST(closed_meanwhile)
 {
 	const struct policy_limits none = { 0 };
 	struct quota_held open = { 0 };
-	struct quota_user *u = quota_open(q, 1, NULL, NULL);
+	struct quota_user *u = quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL);
 
 	rcu_read_enter();
 	quota_close(q, u);
@@ -250,7 +253,7 @@ END_TEST
  */
 START_TEST(taken_out_by_another)
 {
-	struct quota_user *u = quota_open(q, 1, NULL, NULL);
+	struct quota_user *u = quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL);
 
 	del_elsewhere = true;
 	quota_close(q, u);
@@ -258,10 +261,60 @@ START_TEST(taken_out_by_another)
 	rcu_wait_for_calls();
 	expect(0, 0, 0, 0);
 	/* Here is the other one. */
-	u = quota_open(q, 1, NULL, NULL);
+	u = quota_open(q, 1, QUOTA_NO_OWNER, NULL, NULL);
 	expect(1, 1, 0, 0);
 	quota_close(q, u);
 	expect(0, 0, 0, 0);
+}
+END_TEST
+
+/* What is held in a user namespace is held by its owner, too, whoever it is there. */
+START_TEST(owners)
+{
+	const struct policy_limits l = { .pages_per_user = 5, .opens_per_user = 3 };
+	struct quota_user *alice = quota_open(q, 1000, QUOTA_NO_OWNER, &l, &(const char *){ NULL });
+	struct quota_user *a = quota_open(q, 101000, 1000, &l, &(const char *){ NULL });
+	struct quota_user *b = quota_open(q, 101001, 1000, &l, &(const char *){ NULL });
+	struct quota_user *other = quota_open(q, 101000, 1001, &l, &(const char *){ NULL });
+	struct quota_held open = { 0 };
+	const char *limit = NULL;
+
+	ck_assert(a && b && other && a != other);
+	ck_assert_ptr_null(quota_open(q, 101002, 1000, &l, &limit));
+	ck_assert_str_eq(limit, "opens_per_user");
+	ck_assert_ptr_null(charge(a, &open, 3, &l));
+	ck_assert_ptr_null(charge(b, &open, 2, &l));
+	ck_assert_str_eq(charge(b, &open, 1, &l), "pages_per_user");
+	ck_assert_str_eq(charge(alice, &open, 1, &l), "pages_per_user");
+	ck_assert_ptr_null(charge(other, &open, 5, &l));
+	ck_assert_uint_eq(open.pages, 10);
+	quota_release(q, a, &open, 3);
+	ck_assert_ptr_null(charge(alice, &open, 3, &l));
+	quota_release(q, alice, &open, 3);
+	quota_release(q, b, &open, 2);
+	quota_release(q, other, &open, 5);
+	/* The owner stays as long as one of its has something. */
+	quota_close(q, alice);
+	quota_close(q, a);
+	ck_assert_ptr_null(charge(b, &open, 5, &l));
+	quota_close(q, b);
+	quota_close(q, other);
+	ck_assert_uint_eq(look().users, 2);
+	quota_release(q, b, NULL, 5);
+	expect(0, 0, 0, 0);
+}
+END_TEST
+
+/* Nobody else is counted for who is in a namespace of its own. */
+START_TEST(an_owner_as_itself)
+{
+	struct quota_user *a = quota_open(q, 1000, 1000, NULL, NULL),
+			  *b = quota_open(q, 1000, QUOTA_NO_OWNER, NULL, NULL);
+
+	ck_assert_ptr_eq(a, b);
+	expect(1, 2, 0, 0);
+	quota_close(q, a);
+	quota_close(q, b);
 }
 END_TEST
 
@@ -272,7 +325,7 @@ START_TEST(very_many_users)
 	struct quota_user **u = calloc(USERS, sizeof(struct quota_user *));
 
 	for (uid_t i = 0; i < USERS; i++) {
-		u[i] = quota_open(q, 100000 + i, NULL, NULL);
+		u[i] = quota_open(q, 100000 + i, QUOTA_NO_OWNER, NULL, NULL);
 		ck_assert_ptr_nonnull(u[i]);
 	}
 	ck_assert_uint_eq(look().users, USERS);
@@ -301,7 +354,8 @@ static void *hammer(void *arg)
 	rcu_thread_enter();
 	for (int i = 0; i < ROUNDS; i++) {
 		struct quota_held open = { 0 };
-		struct quota_user *u = quota_open(q, (uid_t)rand_r(&seed) % 2, NULL, NULL);
+		struct quota_user *u =
+			quota_open(q, (uid_t)rand_r(&seed) % 2, QUOTA_NO_OWNER, NULL, NULL);
 		int64_t n = 1 + rand_r(&seed) % 3, now, most;
 
 		if (charge(u, &open, (uint64_t)n, &l)) {
@@ -351,6 +405,8 @@ Suite *quota_suite(void)
 	tcase_add_test(t, whose_limit);
 	tcase_add_test(t, closed_meanwhile);
 	tcase_add_test(t, taken_out_by_another);
+	tcase_add_test(t, owners);
+	tcase_add_test(t, an_owner_as_itself);
 	tcase_add_test(t, very_many_users);
 	tcase_add_test(t, threads);
 	suite_add_tcase(s, t);
