@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,14 +80,20 @@ struct client {
 	pid_t pid;
 	pid_t tid; /* of the thread that is to ask */
 	int sock;  /* the daemon's end */
+	int ours;  /* its end of a pair that we have made */
 	int tell;
 };
 
 static int end[2];
 
+/* Whether the second thread has descriptors of its own. */
+static bool apart;
+
 static void *other_thread(void *told)
 {
-	*(pid_t *)told = gettid();
+	if (apart && unshare(CLONE_FILES))
+		_exit(1);
+	__atomic_store_n((pid_t *)told, gettid(), __ATOMIC_RELEASE);
 	for (;;)
 		pause();
 	return NULL;
@@ -94,7 +101,7 @@ static void *other_thread(void *told)
 
 static void client_main(int tell, bool thread)
 {
-	struct client self = { .pid = getpid(), .tid = thread ? 0 : gettid() };
+	struct client self = { .pid = getpid(), .tid = thread ? 0 : gettid(), .ours = tell };
 	char buf[8] = "", c;
 	pthread_t t;
 
@@ -311,6 +318,39 @@ START_TEST(not_its_descriptor)
 }
 END_TEST
 
+/* What it names is a socket, but the other end is not its own: we would speak to somebody else there. */
+START_TEST(not_its_socket)
+{
+	struct client c = fork_client(false);
+	struct window_mmap wm = good(&c);
+	int before;
+
+	ck_assert_int_eq(ask(&c), 0);
+	before = open_descriptors();
+	wm.sock = c.ours;
+	ck_assert_int_eq(ask_with(&c, &wm), -EOPNOTSUPP);
+	/* Nor a file of another kind. */
+	wm.sock = 0;
+	ck_assert_int_eq(ask_with(&c, &wm), -EOPNOTSUPP);
+	ck_assert_int_eq(adopted.n, 1);
+	ck_assert_int_eq(open_descriptors(), before);
+	end_client(&c, "hello");
+}
+END_TEST
+
+/* A thread whose descriptors are not those of its process: the number means another file there. */
+START_TEST(not_its_threads_descriptors)
+{
+	struct client c;
+
+	apart = true;
+	c = fork_client(true);
+	ck_assert_int_eq(ask(&c), -EOPNOTSUPP);
+	ck_assert_int_eq(adopted.n, 0);
+	end_client(&c, "");
+}
+END_TEST
+
 /* The caller is in another pid namespace, or was killed while we read: it is not touched. */
 START_TEST(out_of_reach)
 {
@@ -408,6 +448,8 @@ Suite *winioctl_suite(void)
 	tcase_add_test(tc, numbers_come_back);
 	tcase_add_loop_test(tc, not_its_process, 0, 2);
 	tcase_add_test(tc, not_its_descriptor);
+	tcase_add_test(tc, not_its_socket);
+	tcase_add_test(tc, not_its_threads_descriptors);
 	tcase_add_test(tc, out_of_reach);
 	tcase_add_test(tc, does_not_wait_any_more);
 	tcase_add_test(tc, unreadable);

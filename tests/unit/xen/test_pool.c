@@ -319,6 +319,26 @@ START_TEST(descriptor_kept)
 }
 END_TEST
 
+/* Xen's frames come with what was in them before: whoever still has the file mapped sees new pages. */
+START_TEST(nobody_sees_new_frames)
+{
+	struct hv_grant *g = map_ok(0, 2, &writable);
+	int fd = hv->ops->window_open(hv, dirfd_, "window", g, 2, &writable);
+	char *at = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	ck_assert_ptr_ne(at, MAP_FAILED);
+	close(fd);
+	memset(at, 'x', 8192);
+	unmap_ok(g, 2);
+	ck_assert_int_eq(at[4096], 'x');
+	hv->ops->open_gone(hv, writable.open_id);
+	for (size_t i = 0; i < 8192; i++)
+		if (at[i])
+			ck_abort_msg("byte %zu is %d", i, at[i]);
+	munmap(at, 8192);
+}
+END_TEST
+
 Suite *pool_suite(void)
 {
 	Suite *s = suite_create("xen_pool");
@@ -347,6 +367,7 @@ Suite *pool_suite(void)
 	tcase_add_loop_test(tc, file_changed, 0, 12);
 	tcase_add_test(tc, several_files_changed);
 	tcase_add_test(tc, descriptor_kept);
+	tcase_add_test(tc, nobody_sees_new_frames);
 	suite_add_tcase(s, tc);
 	return s;
 }
