@@ -41,7 +41,6 @@ struct xen;
  * @number:  its file's name
  * @domid:   whose grants it has shown; DOMID_INVALID: several domains'
  * @closed:  that open has gone: the window is of no use to anybody afterwards
- * @fd:      its file
  * @pin:     its pages'
  */
 struct xen_window {
@@ -53,7 +52,6 @@ struct xen_window {
 	size_t lost;
 	uint64_t idle_since;
 	uint32_t pin;
-	int fd;
 	uint16_t domid;
 	bool closed;
 	uint32_t slot[];

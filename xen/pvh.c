@@ -167,9 +167,9 @@ static size_t restore(struct xen *x, struct xen_window *w)
 /* --- making and destroying windows -------------------------------------------------------------- */
 
 /* The file is there, with all its pages: have them pinned, and know where they are. */
-static int pin_pages(struct xen *x, struct xen_window *w, uint64_t *pfn)
+static int pin_pages(struct xen *x, struct xen_window *w, int fd, uint64_t *pfn)
 {
-	void *addr = mmap(NULL, w->n * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
+	void *addr = mmap(NULL, w->n * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	int err;
 
 	if (addr == MAP_FAILED)
@@ -181,27 +181,42 @@ static int pin_pages(struct xen *x, struct xen_window *w, uint64_t *pfn)
 	return err;
 }
 
+/*
+ * The window's file has a name as long as the window lives, and is open only here: with a descriptor for
+ * each there would be fewer windows than the process may have descriptors.
+ */
 static int make_file(struct pvh *p, struct xen_window *w)
 {
 	char name[NAME_SIZE];
+	int fd;
 
 	w->number = __atomic_add_fetch(&p->number, 1, __ATOMIC_RELAXED);
 	window_name(w, name);
-	w->fd = openat(p->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (w->fd < 0)
-		return -errno;
-	return ftruncate(w->fd, (off_t)(w->n * PAGE_BYTES)) ? -errno : 0;
+	fd = openat(p->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? -errno : fd;
 }
 
 static void remove_file(struct pvh *p, struct xen_window *w)
 {
 	char name[NAME_SIZE];
 
-	if (w->fd < 0)
-		return;
 	window_name(w, name);
 	unlinkat(p->dirfd, name, 0);
-	close(w->fd);
+}
+
+/*
+ * Somebody may still have the file mapped, if the daemon is ending: Xen's frames come with whatever was
+ * in them. A file cut to nothing and made long again shows zeroes, on pages of its own. By its path, which
+ * needs no descriptor: that there is none left must not keep it from being cut.
+ */
+static void cut_file(struct pvh *p, struct xen_window *w)
+{
+	char name[NAME_SIZE], path[sizeof("/proc/self/fd/2147483647/") + NAME_SIZE];
+
+	window_name(w, name);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", p->dirfd, name);
+	if (truncate(path, 0) || truncate(path, (off_t)(w->n * PAGE_BYTES)))
+		log_debug("a window's file was not cut: %s", strerror(errno));
 }
 
 /* All of its pages are ordinary memory: let go of it. */
@@ -218,14 +233,8 @@ static void destroy(struct xen *x, struct xen_window *w)
 	struct pvh *p = x->pvh;
 	size_t left;
 
-	/*
-	 * Somebody may still have it mapped, if the daemon is ending: Xen's frames come with whatever
-	 * was in them. A file cut to nothing and made long again shows zeroes, on pages of its own.
-	 */
-	if (ftruncate(w->fd, 0) || ftruncate(w->fd, (off_t)(w->n * PAGE_BYTES)))
-		log_debug("a window's file was not cut: %s", strerror(errno));
+	cut_file(p, w);
 	left = restore(x, w);
-
 	if (!left) {
 		release(x, w);
 		return;
@@ -240,22 +249,35 @@ static void destroy(struct xen *x, struct xen_window *w)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* A file, with as many pages as the window has slots, which are pinned. */
+static int make_pages(struct xen *x, struct xen_window *w)
+{
+	uint64_t *pfn = malloc(w->n * sizeof(*pfn));
+	int fd = pfn ? make_file(x->pvh, w) : -ENOMEM, err = 0;
+
+	if (fd < 0) {
+		free(pfn);
+		return fd;
+	}
+	if (ftruncate(fd, (off_t)(w->n * PAGE_BYTES)))
+		err = -errno;
+	if (!err)
+		err = pin_pages(x, w, fd, pfn);
+	close(fd);
+	if (err)
+		remove_file(x->pvh, w);
+	free(pfn);
+	return err;
+}
+
 static int make_window(struct xen *x, size_t n, const struct hv_place *at, struct xen_window **out)
 {
 	struct xen_window *w = xen_window_alloc(x, n);
-	uint64_t *pfn = malloc(n * sizeof(*pfn));
-	int err = w && pfn ? 0 : -ENOMEM;
+	int err = w ? make_pages(x, w) : -ENOMEM;
 
-	if (!err)
-		err = make_file(x->pvh, w);
-	if (!err)
-		err = pin_pages(x, w, pfn);
-	free(pfn);
 	if (err) {
-		if (w) {
-			remove_file(x->pvh, w);
+		if (w)
 			xen_window_free(x, w);
-		}
 		return err;
 	}
 	w->open_id = at->open_id;
@@ -299,11 +321,14 @@ static struct xen_window *find_idle(struct pvh *p, uint64_t open_id, uint16_t do
  * Whether its last client has left the file whole. If it had replaced pages by others unnoticed,
  * that client's own open would see those instead of the grant.
  */
-static bool is_whole(const struct xen_window *w)
+static bool is_whole(struct pvh *p, const struct xen_window *w)
 {
+	char name[NAME_SIZE];
 	struct stat st;
 
-	return fstat(w->fd, &st) == 0 && st.st_size == (off_t)(w->n * PAGE_BYTES) &&
+	window_name(w, name);
+	return fstatat(p->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_size == (off_t)(w->n * PAGE_BYTES) &&
 	       (size_t)st.st_blocks == w->n * (PAGE_BYTES / 512);
 }
 
@@ -332,7 +357,7 @@ static int pvh_window_get(struct xen *x, const struct hv_grant *g, size_t n,
 	int err;
 
 	while ((w = find_idle(p, at->open_id, domid, n))) {
-		if (is_whole(w)) {
+		if (is_whole(p, w)) {
 			*out = w;
 			return 0;
 		}

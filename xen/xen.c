@@ -53,7 +53,6 @@ struct xen_window *xen_window_alloc(struct xen *x, size_t n)
 	if (!w)
 		return NULL;
 	w->n = n;
-	w->fd = -1;
 	if (slots_get(x->slots, n, w->slot)) {
 		free(w);
 		return NULL;

@@ -3,7 +3,9 @@
  * xen/test_pool.c - windows that are kept in an auto-translated dom0: who may use them again, how many
  */
 #include <sys/mman.h>
+#include <sys/resource.h>
 
+#include "tests/unit/descriptors.h"
 #include "tests/unit/xen/rig.h"
 
 /* As in xen/pvh.c. */
@@ -180,6 +182,21 @@ START_TEST(bounded)
 }
 END_TEST
 
+/* The process may have fewer of them than there are windows. */
+START_TEST(windows_hold_no_descriptors)
+{
+	struct hv_grant *g[50];
+	int before = open_descriptors();
+
+	for (uint32_t i = 0; i < 50; i++)
+		g[i] = map_ok(i, 1, &writable);
+	ck_assert_int_eq(open_descriptors(), before);
+	for (uint32_t i = 0; i < 50; i++)
+		unmap_ok(g[i], 1);
+	ck_assert_int_eq(open_descriptors(), before);
+}
+END_TEST
+
 START_TEST(exactly_full)
 {
 	ck_assert_uint_eq(made(POOL_PAGES, &writable), 1);
@@ -325,13 +342,20 @@ START_TEST(nobody_sees_new_frames)
 	struct hv_grant *g = map_ok(0, 2, &writable);
 	int fd = hv->ops->window_open(hv, dirfd_, "window", g, 2, &writable);
 	char *at = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct rlimit was;
 
+	getrlimit(RLIMIT_NOFILE, &was);
 	ck_assert_ptr_ne(at, MAP_FAILED);
 	close(fd);
 	memset(at, 'x', 8192);
 	unmap_ok(g, 2);
 	ck_assert_int_eq(at[4096], 'x');
+	/* Also if the daemon has no descriptor left. */
+	if (_i)
+		setrlimit(RLIMIT_NOFILE,
+			  &(struct rlimit){ .rlim_cur = 3, .rlim_max = was.rlim_max });
 	hv->ops->open_gone(hv, writable.open_id);
+	setrlimit(RLIMIT_NOFILE, &was);
 	for (size_t i = 0; i < 8192; i++)
 		if (at[i])
 			ck_abort_msg("byte %zu is %d", i, at[i]);
@@ -358,6 +382,7 @@ Suite *pool_suite(void)
 	tc = tcase_create("bounds");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, bounded);
+	tcase_add_test(tc, windows_hold_no_descriptors);
 	tcase_add_test(tc, exactly_full);
 	tcase_add_test(tc, too_large);
 	tcase_add_test(tc, pushed_into_quarantine);
@@ -367,7 +392,7 @@ Suite *pool_suite(void)
 	tcase_add_loop_test(tc, file_changed, 0, 12);
 	tcase_add_test(tc, several_files_changed);
 	tcase_add_test(tc, descriptor_kept);
-	tcase_add_test(tc, nobody_sees_new_frames);
+	tcase_add_loop_test(tc, nobody_sees_new_frames, 0, 2);
 	suite_add_tcase(s, tc);
 	return s;
 }
