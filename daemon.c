@@ -134,11 +134,7 @@ static struct policy *load_policy(const struct daemon *d, char *text, size_t siz
 	const struct daemon_config *c = d->config;
 	struct policy *p;
 
-	if (c->policy_given && access(c->policy, F_OK)) {
-		snprintf(text, size, "%s: %s", c->policy, strerror(errno));
-		return NULL;
-	}
-	if (policy_load(c->policy, &p, text, size))
+	if (policy_load(c->policy, c->policy_given, &p, text, size))
 		return NULL;
 	policy_for_each_warning(p, log_warning, NULL);
 	return p;

@@ -347,7 +347,7 @@ void doctor_policy(const struct doctor *d, const char *file)
 	struct policy *p = NULL;
 
 	below(d, path, "%s", file);
-	if (policy_load(path, &p, why, sizeof(why))) {
+	if (policy_load(path, false, &p, why, sizeof(why))) {
 		doctor_tell(
 			d, FINDING_FAULT, "policy", "gntdevctl policy check",
 			"the daemon does not start with it, nor take it at a reload: mend the file",

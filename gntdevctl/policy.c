@@ -4,11 +4,9 @@
  *
  * A file is checked here, by the code that the daemon reads it with; a decision is the daemon's.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "control/out.h"
 #include "gntdevctl/client.h"
@@ -90,18 +88,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* --- check ------------------------------------------------------------------------------------ */
 
-/* Return: the error that policy_load() says, or 0. A file that somebody names has to be there. */
-static int load(const char *file, bool named, struct policy **p, char *why, size_t size)
-{
-	int err;
-
-	if (!named || !access(file, R_OK))
-		return policy_load(file, p, why, size);
-	err = -errno;
-	snprintf(why, size, "%s: %s", file, strerror(-err));
-	return err;
-}
-
 static void add_string(const char *text, void *arg)
 {
 	json_array_append_new(arg, control_text(text));
@@ -149,7 +135,8 @@ static int check(const struct policy_args *a)
 	const char *file = a->file ? a->file : CTL_POLICY;
 	struct policy *p = NULL;
 	char why[POLICY_WHY_SIZE] = "";
-	int err = load(file, a->file, &p, why, sizeof(why));
+	/* A file that somebody names has to be there. */
+	int err = policy_load(file, a->file, &p, why, sizeof(why));
 
 	if (a->ctl->json)
 		print_json(file, err ? NULL : p, why);

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,28 @@ static int take_fd(struct reading *r, int fd, const char *name)
 	return err;
 }
 
+/*
+ * @name could not be opened. Where there is nothing at all there are no rules; where somebody has put something
+ * that leads nowhere he believes that there are.
+ */
+static int not_opened(struct reading *r, int dir, const char *name, bool must)
+{
+	const int err = errno;
+	char to[PATH_MAX];
+	ssize_t n = readlinkat(dir, name, to, sizeof(to) - 1);
+
+	if (err == ENOENT && n >= 0) {
+		to[n] = '\0';
+		return fail(r, -err,
+			    "a symbolic link to \"%.200s\", which is not there: mend or remove the "
+			    "link",
+			    to);
+	}
+	if (err == ENOENT && !must)
+		return 0;
+	return fail(r, -err, "%s", strerror(err));
+}
+
 /* @name: below @dir, or absolute; @full: what messages call it. */
 static int take_file(struct reading *r, int dir, const char *name, const char *full, bool must)
 {
@@ -105,10 +128,8 @@ static int take_file(struct reading *r, int dir, const char *name, const char *f
 	int err;
 
 	r->file = full;
-	if (fd < 0 && errno == ENOENT && !must)
-		return 0;
 	if (fd < 0)
-		return fail(r, -errno, "%s", strerror(errno));
+		return not_opened(r, dir, name, must);
 	err = take_fd(r, fd, full);
 	close(fd);
 	return err;
@@ -170,10 +191,8 @@ static int take_dir(struct reading *r, const char *path)
 	int err;
 
 	r->file = path;
-	if (dir < 0 && errno == ENOENT)
-		return 0;
 	if (dir < 0)
-		return fail(r, -errno, "%s", strerror(errno));
+		return not_opened(r, AT_FDCWD, path, false);
 	err = take_open_dir(r, dir, path);
 	close(dir);
 	return err;
@@ -218,7 +237,7 @@ int policy_parse(const char *name, const char *text, size_t len, struct policy *
 	return end(&r, out);
 }
 
-int policy_load(const char *file, struct policy **out, char *why, size_t size)
+int policy_load(const char *file, bool must, struct policy **out, char *why, size_t size)
 {
 	struct reading r;
 	char *dir;
@@ -229,7 +248,7 @@ int policy_load(const char *file, struct policy **out, char *why, size_t size)
 		no_memory(&r);
 		return end(&r, out);
 	}
-	if (!take_file(&r, AT_FDCWD, file, file, false))
+	if (!take_file(&r, AT_FDCWD, file, file, must))
 		take_dir(&r, dir);
 	free(dir);
 	r.file = file;

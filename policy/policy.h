@@ -108,8 +108,9 @@ struct policy *policy_default(void);
 
 /**
  * policy_load() - read a policy
- * @file: its main file, then all *.conf of the directory "@file.d", by name (in byte order); a file that does
- *        not exist is like an empty one
+ * @file: its main file, then all *.conf of the directory "@file.d", by name (in byte order). Either need not be
+ *        there, and is like an empty one then; a symbolic link that leads nowhere is something, and refused
+ * @must: the main file has to be there
  * @why:  a buffer of @size bytes for a message on failure: file, line, what is wrong
  *
  * Names of users and groups are looked up now. Whoever may write to a file of a policy makes it, so files
@@ -118,7 +119,7 @@ struct policy *policy_default(void);
  * One thread at a time. Return: 0 and *@out; -EINVAL for what is in the files; -EPERM for whose they
  * are; -ENOMEM; -errno of reading.
  */
-int policy_load(const char *file, struct policy **out, char *why, size_t size);
+int policy_load(const char *file, bool must, struct policy **out, char *why, size_t size);
 
 /**
  * policy_parse() - the same of one file that was read already

@@ -141,7 +141,7 @@ static void obey(const char *text)
 	fchmod(fileno(f), 0644);
 	fputs(text, f);
 	fclose(f);
-	ck_assert_msg(policy_load(file, &p, why, sizeof(why)) == 0, "%s", why);
+	ck_assert_msg(policy_load(file, true, &p, why, sizeof(why)) == 0, "%s", why);
 	unlink(file);
 	enforce_new_policy(&rig.gd, p);
 }

@@ -291,7 +291,7 @@ static void make_conf_d(void)
 static struct policy *load(void)
 {
 	struct policy *p = NULL;
-	int err = policy_load(main_file, &p, why, sizeof(why));
+	int err = policy_load(main_file, false, &p, why, sizeof(why));
 
 	ck_assert_msg(!err, "%s", why);
 	return p;
@@ -302,7 +302,7 @@ static void load_refused(int err, const char *message)
 {
 	struct policy *p = NULL;
 
-	ck_assert_int_eq(policy_load(main_file, &p, why, sizeof(why)), err);
+	ck_assert_int_eq(policy_load(main_file, false, &p, why, sizeof(why)), err);
 	ck_assert_ptr_null(p);
 	ck_assert_msg(!strncmp(why, dir, strlen(dir)), "%s", why);
 	ck_assert_str_eq(why + strlen(dir), message);
@@ -422,14 +422,42 @@ START_TEST(what_is_no_file)
 }
 END_TEST
 
-START_TEST(a_dangling_link_in_the_directory)
+/* Main file, directory, a file in it: who has put a link there means something by it. */
+START_TEST(links_that_lead_nowhere)
 {
 	char path[160];
 
+	ck_assert_int_eq(symlink("nowhere", main_file), 0);
+	load_refused(-ENOENT, "/conf: a symbolic link to \"nowhere\", which is not there: mend or "
+			      "remove the link");
+	ck_assert_int_eq(unlink(main_file), 0);
+	snprintf(path, sizeof(path), "%s/conf.d", dir);
+	ck_assert_int_eq(symlink("/no/where", path), 0);
+	load_refused(-ENOENT, "/conf.d: a symbolic link to \"/no/where\", which is not there: mend "
+			      "or remove the link");
+	ck_assert_int_eq(unlink(path), 0);
 	make_conf_d();
 	snprintf(path, sizeof(path), "%s/conf.d/a.conf", dir);
 	ck_assert_int_eq(symlink("nowhere", path), 0);
-	load_refused(-ENOENT, "/conf.d/a.conf: No such file or directory");
+	load_refused(-ENOENT, "/conf.d/a.conf: a symbolic link to \"nowhere\", which is not there: "
+			      "mend or remove the link");
+	/* One that leads somewhere is as good as a file. */
+	put("nowhere", "");
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(symlink("../nowhere", path), 0);
+	policy_free(load());
+}
+END_TEST
+
+START_TEST(a_file_that_has_to_be_there)
+{
+	struct policy *p = NULL;
+
+	ck_assert_int_eq(policy_load(main_file, true, &p, why, sizeof(why)), -ENOENT);
+	ck_assert_str_eq(why + strlen(dir), "/conf: No such file or directory");
+	ck_assert_int_eq(mkdir(main_file, 0755), 0);
+	ck_assert_int_eq(policy_load(main_file, true, &p, why, sizeof(why)), -EINVAL);
+	ck_assert_str_eq(why + strlen(dir), "/conf: not a regular file");
 }
 END_TEST
 
@@ -467,7 +495,8 @@ Suite *file_suite(void)
 	tcase_add_test(f, one_bad_file_of_several);
 	tcase_add_test(f, whose_files);
 	tcase_add_test(f, what_is_no_file);
-	tcase_add_test(f, a_dangling_link_in_the_directory);
+	tcase_add_test(f, links_that_lead_nowhere);
+	tcase_add_test(f, a_file_that_has_to_be_there);
 	tcase_add_test(f, too_long);
 	suite_add_tcase(s, f);
 	return s;
