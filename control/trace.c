@@ -62,12 +62,15 @@ static void set_client(json_t *o, const struct failure_entry *e)
 
 static void tell_failure(struct control_out *out, const struct failure_entry *e)
 {
-	json_t *o = json_pack("{s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "seq", (json_int_t)e->seq,
-			      "time", (json_int_t)e->time, "kind", failure_kind_name(e->kind), "op",
-			      trace_op_name(e->op), "text", control_text(e->text), "cause",
-			      control_text(failure_cause(e)), "remedy",
-			      control_text(failure_remedy(e)));
+	char remedy[FAILURE_REMEDY_SIZE];
+	json_t *o;
 
+	failure_remedy(e, remedy, sizeof(remedy));
+	o = json_pack("{s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o}", "seq", (json_int_t)e->seq, "time",
+		      (json_int_t)e->time, "kind", failure_kind_name(failure_reason_kind(e->why)),
+		      "reason", failure_reason_name(e->why), "op", trace_op_name(e->op), "text",
+		      control_text(e->text), "cause", control_text(failure_cause(e)), "remedy",
+		      control_text(remedy));
 	if (o) {
 		set_client(o, e);
 		set_grant(o, e);

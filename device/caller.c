@@ -49,7 +49,7 @@ void caller_begin(struct caller *c, struct request *rq, enum trace_op op)
 	c->ev = trace_begin(op);
 	c->ev.open_id = rq->fh;
 	c->ev.index = rq->arg;
-	c->failed = failure_of(FAILURE_REQUEST, op, rq->tid, 0);
+	c->failed = failure_of(WHY_UNNAMED, op, rq->tid, 0);
 	c->failed.uid = rq->uid;
 	c->silent = false;
 	c->gone = false;
@@ -67,13 +67,21 @@ void caller_begin(struct caller *c, struct request *rq, enum trace_op op)
 	c->why[0] = '\0';
 }
 
-int caller_why(struct caller *c, int err, const char *fmt, ...)
+int caller_reason(struct caller *c, int err, enum failure_reason why)
+{
+	if (err < 0)
+		c->failed.why = why;
+	return err;
+}
+
+int caller_why(struct caller *c, int err, enum failure_reason why, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(c->why, sizeof(c->why), fmt, ap);
 	va_end(ap);
+	c->failed.why = why;
 	return err;
 }
 
@@ -103,13 +111,13 @@ int caller_expect(struct caller *c, uint64_t addr, size_t len)
 		return 0;
 	err = add_area(c, c->outv, &c->n_out, &c->out_bytes, addr, len);
 	c->too_much |= err != 0;
-	return c->direct ? 0 : err;
+	return c->direct ? 0 : caller_reason(c, err, WHY_TOO_MUCH_TO_COPY);
 }
 
 static int ask_kernel(struct caller *c)
 {
 	if (c->too_much)
-		return -ENOMEM;
+		return caller_reason(c, -ENOMEM, WHY_TOO_MUCH_TO_COPY);
 	request_retry(c->rq, c->in, c->n_in, c->outv, c->n_out);
 	return CALLER_RETRIED;
 }
@@ -200,7 +208,7 @@ int caller_fetch_some(struct caller *c, const struct iovec *local, const struct 
 	for (size_t i = 0; i < n; i++) {
 		err = fetch_retry(c, &local[i], (uintptr_t)remote[i].iov_base);
 		if (err < 0)
-			return err;
+			return caller_reason(c, err, WHY_TOO_MUCH_TO_COPY);
 		missing |= err == CALLER_RETRIED;
 	}
 	*done = n;
@@ -217,7 +225,7 @@ int caller_fetch(struct caller *c, void *dst, uint64_t addr, size_t len)
 	err = caller_fetch_some(c, &local, &remote, 1, &done);
 	if (err)
 		return err;
-	return done ? 0 : -EFAULT;
+	return done ? 0 : caller_reason(c, -EFAULT, WHY_CALLER_MEMORY);
 }
 
 int caller_fetch_now(struct caller *c, void *dst, uint64_t addr, size_t len)
@@ -238,7 +246,7 @@ int caller_ready(struct caller *c)
 		return 0;
 	/* Zeroed: bytes never stored must not be ours. */
 	c->out = calloc(1, c->out_bytes);
-	return c->out ? 0 : -ENOMEM;
+	return c->out ? 0 : caller_reason(c, -ENOMEM, WHY_NO_MEMORY);
 }
 
 static size_t store_direct(struct caller *c, const struct iovec *local, const struct iovec *remote,
@@ -301,7 +309,9 @@ int caller_store(struct caller *c, uint64_t addr, const void *src, size_t len)
 	struct iovec local = { (void *)(uintptr_t)src, len };
 	struct iovec remote = { (void *)(uintptr_t)addr, len };
 
-	return caller_store_some(c, &local, &remote, 1) == 1 ? 0 : -EFAULT;
+	if (caller_store_some(c, &local, &remote, 1) == 1)
+		return 0;
+	return caller_reason(c, -EFAULT, WHY_CALLER_MEMORY);
 }
 
 void caller_end(struct caller *c, int result)

@@ -77,12 +77,20 @@ struct caller {
 void caller_begin(struct caller *c, struct request *rq, enum trace_op op);
 
 /**
- * caller_why() - say, for the log, what is wrong with the request
+ * caller_reason() - say why the request fails, where the reason's own text is enough
+ * @err: -errno; anything else is no failure
+ *
+ * What fails in here (the caller's memory) has said so itself. Return: @err.
+ */
+int caller_reason(struct caller *c, int err, enum failure_reason why);
+
+/**
+ * caller_why() - say why the request fails, and for the log in words
  *
  * Return: @err.
  */
-int caller_why(struct caller *c, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int caller_why(struct caller *c, int err, enum failure_reason why, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /**
  * caller_expect() - declare that @len bytes at @addr will be written

@@ -46,8 +46,9 @@ static struct ioctl_call *job_free(struct copy_job *j, int result)
 	if (result == -EPERM && b->refused)
 		enforce_failed(j->gd, c, &b->refusal);
 	if (result < 0)
-		caller_why(c, 0, "segment %u of %u ends the call%s%s", b->first + b->good, b->count,
-			   b->refused ? ": " : "", b->refused ? b->refusal.text : "");
+		caller_why(c, 0, c->failed.why, "segment %u of %u ends the call%s%s",
+			   b->first + b->good, b->count, b->refused ? ": " : "",
+			   b->refused ? b->refusal.text : "");
 	batch_end(b);
 	free(j);
 	return call;
@@ -103,8 +104,10 @@ static int job_run(struct copy_job *j, bool copied)
 	while (!err && (copied || j->b.first + j->b.n < j->b.count)) {
 		if (!copied) {
 			j->tries = 0;
-			err = __atomic_load_n(&j->gd->ending, __ATOMIC_RELAXED) ? -ECONNABORTED
-										: batch_read(&j->b);
+			if (__atomic_load_n(&j->gd->ending, __ATOMIC_RELAXED))
+				err = caller_reason(&j->call->c, -ECONNABORTED, WHY_ENDING);
+			else
+				err = batch_read(&j->b);
 			if (err)
 				break;
 			if (!copy_batch(j, true))
@@ -153,7 +156,7 @@ static void job_again(struct defer_item *item, bool stopping)
 	__atomic_fetch_sub(&j->gd->copies, 1, __ATOMIC_RELAXED);
 	/* Nothing of the rest is done, as little as there is no thread for it. */
 	j->b.good = 0;
-	job_end(j, -ENOMEM);
+	job_end(j, caller_reason(&j->call->c, -ENOMEM, WHY_NO_MEMORY));
 }
 
 bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms)
@@ -183,7 +186,7 @@ static int job_new(struct gntdev *gd, struct ioctl_call *call,
 		return err;
 	j = malloc(sizeof(*j));
 	if (!j)
-		return -ENOMEM;
+		return caller_reason(&call->c, -ENOMEM, WHY_NO_MEMORY);
 	j->retry.fn = job_again;
 	j->gd = gd;
 	j->call = call;

@@ -32,32 +32,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an errno means where nobody has said more. */
-static const char *common_reason(int err)
+/* What is said in words where the handler has not: what stands behind its reason. */
+static const char *reason(const struct caller *c)
 {
-	switch (err) {
-	case -EFAULT:
-		return "its memory cannot be read or written";
-	case -ENOMEM:
-		return "out of memory, or more than the 128 KiB that the kernel copies for a "
-		       "caller "
-		       "whose memory the daemon cannot reach";
-	case -EBADF:
-		return "the descriptor is being closed";
-	default:
-		return strerror(-err);
-	}
-}
-
-static const char *reason(const struct ioctl_table *t, const struct caller *c, int err)
-{
-	const char *said = NULL;
-
-	if (c->why[0])
-		return c->why;
-	if (t->reason)
-		said = t->reason(err);
-	return said ? said : common_reason(err);
+	return c->why[0] ? c->why : failure_reason_cause(c->failed.why);
 }
 
 static const char *device_prefix(const struct ioctl_table *t, const struct device *dev)
@@ -78,7 +56,7 @@ static void end_call(const struct ioctl_table *t, struct ioctl_call *call, int r
 	if (result < 0 && !(row->flags & IOCTL_UNTOLD))
 		caller_failed(c, result, "%s%s%s(0x%" PRIx64 "): %s (%s)",
 			      device_prefix(t, call->dev), t->named ? ": " : "", row->name, arg,
-			      reason(t, c, result), strerrorname_np(-result));
+			      reason(c), strerrorname_np(-result));
 }
 
 /* Step 2. */
@@ -170,6 +148,7 @@ static void no_such_ioctl(const struct ioctl_table *t, const struct device *dev,
 
 	caller_begin(&c, rq, TRACE_OTHER_IOCTL);
 	caller_end(&c, -ENOTTY);
+	c.failed.why = compat ? WHY_32_BIT : WHY_NO_SUCH_IOCTL;
 	if (compat)
 		caller_failed(&c, -ENOTTY,
 			      "%s%sioctl 0x%08x from a 32-bit program: the driver has none "

@@ -84,13 +84,11 @@ struct ioctl_row {
 
 /**
  * struct ioctl_table - all of a device's
- * @reason: what an errno means on this device where the handler has not said more; NULL: nothing special
- * @named:  messages begin with the device's name
+ * @named: messages begin with the device's name
  */
 struct ioctl_table {
 	const struct ioctl_row *row;
 	size_t n;
-	const char *(*reason)(int err);
 	bool named;
 };
 

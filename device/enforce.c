@@ -36,7 +36,7 @@ const struct policy *enforce_policy(struct gntdev *gd)
 static int forbid(struct refusal *r, const struct gntdev_open *go, const struct policy_verdict *v,
 		  uint16_t domid, uint32_t ref, const char *what)
 {
-	r->kind = FAILURE_RULE;
+	r->why = v->rule[0] ? WHY_RULE : WHY_PV_DESCRIPTOR;
 	r->pid = go->who.pid;
 	r->domid = domid;
 	r->ref = ref;
@@ -101,7 +101,7 @@ static int no_space(struct gntdev *gd, struct refusal *r, const struct gntdev_op
 {
 	unsigned int i = 0;
 
-	r->kind = FAILURE_LIMIT;
+	r->why = WHY_LIMIT;
 	r->pid = go->who.pid;
 	r->domid = -1;
 	r->ref = -1;
@@ -205,7 +205,7 @@ size_t enforce_copies(struct gntdev *gd, struct gntdev_open *go, const struct en
 /* By hash: clients and rules that share a place may be told of more than once. */
 bool enforce_told(struct gntdev *gd, const struct refusal *r)
 {
-	uint64_t hash = (uint32_t)r->pid * 0x9e3779b97f4a7c15ULL + r->kind;
+	uint64_t hash = (uint32_t)r->pid * 0x9e3779b97f4a7c15ULL + r->why;
 
 	/* Not visible: there is no telling whether it is the same client. */
 	if (!r->pid)
@@ -217,13 +217,12 @@ bool enforce_told(struct gntdev *gd, const struct refusal *r)
 
 void enforce_failed(struct gntdev *gd, struct caller *c, const struct refusal *r)
 {
-	c->failed.kind = r->kind;
 	c->failed.domid = r->domid;
 	c->failed.ref = r->ref;
 	snprintf(c->rule, sizeof(c->rule), "%s", r->rule);
 	c->failed.rule = c->rule;
 	c->silent = enforce_told(gd, r);
-	caller_why(c, 0, "%s", r->text);
+	caller_why(c, 0, r->why, "%s", r->text);
 }
 
 /* What clients were told of the old rules does not count for the new ones. */

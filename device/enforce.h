@@ -21,14 +21,14 @@ struct gntdev_open;
 
 /**
  * struct refusal - what stands in the way
- * @kind:  FAILURE_RULE (EPERM) or FAILURE_LIMIT (ENOSPC)
+ * @why:   WHY_RULE, WHY_PV_DESCRIPTOR (EPERM) or WHY_LIMIT (ENOSPC)
  * @rule:  the rule's name, or the limit's
  * @pid:   the client: of the open, 0 if it is not visible
  * @domid, @ref: the first grant that is refused; -1 for a limit
  * @text:  in words
  */
 struct refusal {
-	enum failure_kind kind;
+	enum failure_reason why;
 	pid_t pid;
 	int32_t domid;
 	int64_t ref;

@@ -149,7 +149,7 @@ static void clear_byte(struct gntdev *gd, const struct mapping *mp)
 
 static void tell_lost(const struct mapping *mp, const struct hv_grant *g)
 {
-	struct failure f = failure_of(FAILURE_GRANT, TRACE_HV_UNMAP, mp->ev.tid, 0);
+	struct failure f = failure_of(WHY_NOT_UNMAPPED, TRACE_HV_UNMAP, mp->ev.tid, 0);
 
 	f.uid = mp->ev.uid;
 	f.domid = g->domid;
@@ -244,9 +244,9 @@ static void fail(struct mapping *mp, int err)
 	refuse_mmap(mc, &ev, err);
 }
 
-static struct failure mmap_failure(enum failure_kind kind, const struct mmap_call *mc, int err)
+static struct failure mmap_failure(enum failure_reason why, const struct mmap_call *mc, int err)
 {
-	struct failure f = failure_of(kind, TRACE_MMAP, mc->pid, err);
+	struct failure f = failure_of(why, TRACE_MMAP, mc->pid, err);
 
 	f.uid = mc->uid;
 	return f;
@@ -254,7 +254,8 @@ static struct failure mmap_failure(enum failure_kind kind, const struct mmap_cal
 
 static void tell_no_window(const struct mmap_call *mc, uint32_t count, int err)
 {
-	struct failure f = mmap_failure(FAILURE_SYSTEM, mc, err);
+	bool descriptors = err == -EMFILE || err == -ENFILE;
+	struct failure f = mmap_failure(descriptors ? WHY_NO_DESCRIPTORS : WHY_NO_WINDOW, mc, err);
 
 	failure_report(&f, "mmap: no window for %u grants: %s", count, strerror(-err));
 }
@@ -307,7 +308,7 @@ static bool again(struct mapping *mp)
 
 static void refused(struct mapping *mp, const struct hv_grant *bad)
 {
-	struct failure f = mmap_failure(FAILURE_GRANT, mp->mc, EINVAL);
+	struct failure f = mmap_failure(WHY_GRANT, mp->mc, EINVAL);
 
 	f.domid = bad->domid;
 	f.ref = bad->ref;
@@ -324,14 +325,14 @@ static void refused(struct mapping *mp, const struct hv_grant *bad)
 /* The hypercall itself has failed, or the grants cannot be in one window. Return: what the client gets. */
 static int not_called(const struct mapping *mp, int err)
 {
-	struct failure f = mmap_failure(FAILURE_SYSTEM, mp->mc, err);
+	struct failure f = mmap_failure(WHY_HYPERCALL, mp->mc, err);
 
 	f.domid = mp->g[0].domid;
 	if (err != -EXDEV) {
 		failure_report(&f, "mmap: the map hypercall failed: %s", strerror(-err));
 		return err;
 	}
-	f.kind = FAILURE_REQUEST;
+	f.why = WHY_SEVERAL_DOMAINS;
 	f.error = EINVAL;
 	failure_report(&f,
 		       "mmap of index 0x%" PRIx64
@@ -394,49 +395,57 @@ static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap
 	return mp;
 }
 
-/* Under RCU. Return: the open that the request proves to hold, or NULL. */
-static struct gnt_open *check_token(struct gntdev *gd, const struct window_request *rq)
+/*
+ * check_open() - the open that a request proves to hold, and for what it may be mmapped
+ *
+ * Under RCU. Return: 0 with *@out; -errno with *@why.
+ */
+static int check_open(struct gntdev *gd, const struct window_request *rq, struct gnt_open **out,
+		      enum failure_reason *why)
 {
 	struct gnt_open *o = open_get(gd->table, rq->open_id);
 	struct gntdev_open *go = o ? open_user(o) : NULL;
 
+	*why = go ? WHY_WRONG_TOKEN : WHY_NOT_OPEN;
 	if (!go || !token_check(&go->token, rq))
-		return NULL;
+		return -ENODEV;
 	__atomic_store_n(&go->uses_windows, true, __ATOMIC_RELAXED);
-	return o;
+	*out = o;
+	*why = WHY_ACCESS;
+	return token_access(&go->token, rq);
 }
 
 /*
  * claim() - checks 1 to 3 of section 4, the policy's, and take the map for this mmap
+ * @why: out: which of them it does not pass
  * @r: why, after -EPERM, which is the policy's alone
  *
  * Under RCU; the map may be kept afterwards.
  */
-static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out, const char **why,
-		 struct refusal *r)
+static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out,
+		 enum failure_reason *why, struct refusal *r)
 {
 	const struct window_request *rq = &mc->rq;
-	struct gnt_open *o = check_token(gd, rq);
 	uint64_t pages = rq->length >> ABI_PAGE_SHIFT;
+	struct gnt_open *o;
 	struct map *m;
+	int err;
 
-	*why = "the token is not that of an open descriptor";
-	if (!o)
-		return -ENODEV;
-	*why = "the descriptor was not opened for that";
-	if (token_access(&((struct gntdev_open *)open_user(o))->token, rq))
-		return -EACCES;
-	*why = "a writable mapping must be MAP_SHARED";
+	err = check_open(gd, rq, &o, why);
+	if (err)
+		return err;
+	*why = WHY_PRIVATE;
 	if (rq->prot & PROT_WRITE && !mmap_is_shared(rq->flags))
 		return -EINVAL;
-	*why = "no map of that index and length on this descriptor";
+	*why = WHY_MMAP_NO_MAP;
 	m = pages <= UINT32_MAX ? map_find(o, rq->offset >> ABI_PAGE_SHIFT, (uint32_t)pages) : NULL;
 	if (!m)
 		return -EINVAL;
-	*why = r->text;
-	if (enforce_mmap(gd, open_user(o), m, rq->prot & PROT_WRITE, mc->uid, r))
+	if (enforce_mmap(gd, open_user(o), m, rq->prot & PROT_WRITE, mc->uid, r)) {
+		*why = r->why;
 		return -EPERM;
-	*why = "this map has been mmapped before, and that works once only";
+	}
+	*why = WHY_MMAPPED_BEFORE;
 	if (map_claim(m))
 		return -EINVAL;
 	__atomic_store_n(&((struct gntdev_open *)open_user(o))->last_count, m->count,
@@ -452,13 +461,13 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 
 /* @r: after -EPERM. */
 static void not_claimed(struct gntdev *gd, struct mmap_call *mc, struct trace_event *ev, int err,
-			const char *why, const struct refusal *r)
+			enum failure_reason why, const struct refusal *r)
 {
-	struct failure f = mmap_failure(FAILURE_REQUEST, mc, err);
+	const char *text = err == -EPERM ? r->text : failure_reason_cause(why);
+	struct failure f = mmap_failure(why, mc, err);
 
 	f.stranger = err == -ENODEV;
 	if (err == -EPERM) {
-		f.kind = r->kind;
 		f.domid = r->domid;
 		f.ref = r->ref;
 		f.rule = r->rule;
@@ -467,7 +476,7 @@ static void not_claimed(struct gntdev *gd, struct mmap_call *mc, struct trace_ev
 		failure_silent(&f);
 	else
 		failure_report(&f, "mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
-			       mc->rq.offset, mc->rq.length, why, strerrorname_np(-err));
+			       mc->rq.offset, mc->rq.length, text, strerrorname_np(-err));
 	refuse_mmap(mc, ev, err);
 }
 
@@ -476,8 +485,8 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	struct gntdev *gd = arg;
 	struct trace_event ev;
 	struct mapping *mp;
+	enum failure_reason why;
 	struct refusal r;
-	const char *why;
 	struct map *m;
 	int err;
 

@@ -46,11 +46,11 @@ static int map_header(struct device *dev, struct ioctl_call *call, void *arg)
 	call->c.ev.domid = (uint16_t)op->refs[0].domid;
 	call->c.ev.ref = op->refs[0].ref;
 	if (!op->count || op->count > gd->limit)
-		return caller_why(&call->c, -EINVAL, "count %u is not 1 to %u", op->count,
-				  gd->limit);
+		return caller_why(&call->c, -EINVAL, WHY_MAP_COUNT, "count %u is not 1 to %u",
+				  op->count, gd->limit);
 	m = map_new(op->count);
 	if (!m)
-		return -ENOMEM;
+		return caller_reason(&call->c, -ENOMEM, WHY_NO_MEMORY);
 	m->born = trace_now();
 	memcpy(&m->refs[0], &op->refs[0], sizeof(m->refs[0]));
 	call->object = m;
@@ -123,6 +123,8 @@ static int ioctl_map(struct device *dev, struct ioctl_call *call, void *arg)
 	err = list_map(gd, call->c.rq->fh, m, &first, &r);
 	if (err == -EPERM || err == -ENOSPC)
 		enforce_failed(gd, &call->c, &r);
+	else if (err)
+		caller_reason(&call->c, err, err == -EBADF ? WHY_CLOSED : WHY_NO_MEMORY);
 	if (err)
 		return err;
 	call->object = NULL;
@@ -158,7 +160,7 @@ static bool gave_up(struct gnt_open *o, const struct map *m)
 
 static void tell_about_preload(struct gntdev *gd, const struct request *rq)
 {
-	struct failure f = failure_of(FAILURE_PRELOAD, TRACE_MMAP, rq->tid, ENODEV);
+	struct failure f = failure_of(WHY_NO_PRELOAD, TRACE_MMAP, rq->tid, ENODEV);
 
 	f.uid = rq->uid;
 	if (told_about_preload(gd, rq->tid))
@@ -198,7 +200,8 @@ static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
 	if (end == MAP_DEAD)
 		grant_finish(gd, m);
 	if (end == MAP_LOST)
-		return caller_why(c, -ENOENT, "no map of %u pages at index 0x%" PRIx64, op->count,
+		return caller_why(c, -ENOENT, WHY_UNMAP_NO_MAP,
+				  "no map of %u pages at index 0x%" PRIx64, op->count,
 				  (uint64_t)op->index);
 	return 0;
 }
@@ -287,7 +290,8 @@ static int ioctl_get_offset(struct device *dev, struct ioctl_call *call, void *a
 		err = offset_as_told(gd, c->rq, op);
 	}
 	if (err)
-		return caller_why(c, err, "no mapping of this device ends next above 0x%" PRIx64,
+		return caller_why(c, err, WHY_NO_MAPPING_THERE,
+				  "no mapping of this device ends next above 0x%" PRIx64,
 				  (uint64_t)op->vaddr);
 	return 0;
 }
@@ -311,9 +315,11 @@ static int set_notify(struct gntdev *gd, struct caller *c,
 		gd->hv->ops->port_put(gd->hv, op->event_channel_port);
 	rcu_read_leave();
 	if (err == -ENOENT)
-		caller_why(c, err, "no map has a byte at index 0x%" PRIx64, (uint64_t)op->index);
+		caller_why(c, err, WHY_NOTIFY_NO_MAP, "no map has a byte at index 0x%" PRIx64,
+			   (uint64_t)op->index);
 	else if (err)
-		caller_why(c, err, "a byte in a read-only mapping cannot be cleared");
+		caller_why(c, err, WHY_NOTIFY_READ_ONLY,
+			   "a byte in a read-only mapping cannot be cleared");
 	return err;
 }
 
@@ -328,13 +334,15 @@ static int ioctl_notify(struct device *dev, struct ioctl_call *call, void *arg)
 
 	c->ev.index = op->index;
 	if (op->action & ~(uint32_t)(UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT))
-		return caller_why(c, -EINVAL, "action 0x%x has unknown bits", op->action);
+		return caller_why(c, -EINVAL, WHY_NOTIFY_ACTION, "action 0x%x has unknown bits",
+				  op->action);
 	/* What others than root have open may be anything: see device/winioctl.c. */
 	owner = c->rq->uid == 0 ? c->rq->tid : 0;
 	if (op->action & UNMAP_NOTIFY_SEND_EVENT)
 		err = gd->hv->ops->port_get(gd->hv, op->event_channel_port, owner);
 	if (err)
-		return caller_why(c, err, "event channel %u is not bound", op->event_channel_port);
+		return caller_why(c, err, err == -ENOMEM ? WHY_NO_MEMORY : WHY_NOTIFY_PORT,
+				  "event channel %u is not bound", op->event_channel_port);
 	return set_notify(gd, c, op);
 }
 
@@ -410,7 +418,7 @@ static void drop_open(struct gntdev *gd, struct gntdev_open *go)
 static void tell_refused_open(struct gntdev *gd, const struct gntdev_open *go,
 			      const struct refusal *r)
 {
-	struct failure f = failure_of(r->kind, TRACE_OPEN, r->pid, ENOSPC);
+	struct failure f = failure_of(r->why, TRACE_OPEN, r->pid, ENOSPC);
 
 	f.uid = go->who.uid;
 	f.rule = r->rule;

@@ -61,16 +61,24 @@ static uint64_t status_addr(const struct copy_batch *b, uint32_t i)
 	return segment_addr(b, i) + offsetof(segment_t, status);
 }
 
-/* Rows 4 and 5 of section 9. */
-static int check_segment(const segment_t *s)
+/* The call ends with this, unless a segment before ends it otherwise. */
+static void end_with(struct copy_batch *b, int err, enum failure_reason why)
 {
-	if (source_is_local(s) && dest_is_local(s))
-		return -EINVAL;
-	if (!source_is_local(s) && s->source.foreign.offset + s->len > ABI_PAGE_SIZE)
-		return -EINVAL;
-	if (!dest_is_local(s) && s->dest.foreign.offset + s->len > ABI_PAGE_SIZE)
-		return -EINVAL;
-	return 0;
+	b->err = caller_reason(b->c, err, why);
+}
+
+/* Rows 4 and 5 of section 9. Return: whether this segment is one to be copied. */
+static bool check_segment(struct copy_batch *b, const segment_t *s)
+{
+	bool local = source_is_local(s) && dest_is_local(s);
+	bool crosses = (!source_is_local(s) && s->source.foreign.offset + s->len > ABI_PAGE_SIZE) ||
+		       (!dest_is_local(s) && s->dest.foreign.offset + s->len > ABI_PAGE_SIZE);
+
+	if (local)
+		end_with(b, -EINVAL, WHY_COPY_NO_GRANT);
+	else if (crosses)
+		end_with(b, -EINVAL, WHY_COPY_CROSSES);
+	return !local && !crosses;
 }
 
 static void prepare_op(struct copy_batch *b, uint32_t i)
@@ -171,7 +179,7 @@ static int fetch_locals(struct copy_batch *b)
 	if (done < n) {
 		/* Row 7: this segment ends the call. */
 		b->good = which[done];
-		b->err = -EFAULT;
+		end_with(b, -EFAULT, WHY_CALLER_MEMORY);
 	}
 	return 0;
 }
@@ -262,7 +270,7 @@ static int fetch_segments(struct copy_batch *b)
 	b->n = left < COPY_BATCH || !b->c->direct ? left : COPY_BATCH;
 	if (b->n > CALLER_AREAS_MAX) {
 		b->n = 0;
-		return -ENOMEM;
+		return caller_reason(b->c, -ENOMEM, WHY_TOO_MUCH_TO_COPY);
 	}
 	err = caller_fetch(b->c, b->seg, segment_addr(b, 0), b->n * sizeof(segment_t));
 	if (!err || !b->c->direct)
@@ -275,7 +283,7 @@ static int fetch_segments(struct copy_batch *b)
 	err = caller_fetch_some(b->c, local, remote, b->n, &done);
 	if (!err && done < b->n) {
 		b->n = (uint32_t)done;
-		b->err = -EFAULT;
+		end_with(b, -EFAULT, WHY_CALLER_MEMORY);
 	}
 	return err;
 }
@@ -323,7 +331,7 @@ static void clear_statuses(struct copy_batch *b)
 	done = caller_store_some(b->c, local, remote, b->good);
 	if (done < b->good) {
 		b->good = (uint32_t)done;
-		b->err = -EFAULT;
+		end_with(b, -EFAULT, WHY_CALLER_MEMORY);
 	}
 }
 
@@ -348,7 +356,7 @@ static void probe_dests(struct copy_batch *b)
 	if (bad == b->good)
 		return;
 	b->good = bad;
-	b->err = -EFAULT;
+	end_with(b, -EFAULT, WHY_CALLER_MEMORY);
 	b->seg[bad].status = GNTST_bad_page;
 	caller_store(b->c, status_addr(b, bad), &b->seg[bad].status, sizeof(b->seg[bad].status));
 }
@@ -392,7 +400,10 @@ static void check_policy(struct copy_batch *b)
 	if (!b->refused)
 		return;
 	b->good = which[done];
-	b->err = o ? -EPERM : -EBADF;
+	if (o)
+		end_with(b, -EPERM, b->refusal.why);
+	else
+		end_with(b, -EBADF, WHY_CLOSED);
 }
 
 /* The call's first grant, for who traces it. */
@@ -413,12 +424,9 @@ static void check_batch(struct copy_batch *b)
 	b->mixed = false;
 	for (b->good = 0; b->good < b->n; b->good++) {
 		bool reads = reads_earlier(b, b->good);
-		int err = check_segment(&b->seg[b->good]);
 
-		if (err) {
-			b->err = err;
+		if (!check_segment(b, &b->seg[b->good]))
 			return;
-		}
 		if (b->c->direct && reads) {
 			b->n = b->good;
 			return;
@@ -477,11 +485,10 @@ void batch_copy(struct copy_batch *b)
 	}
 	if (!err)
 		return;
-	b->c->failed.kind = FAILURE_SYSTEM;
 	for (i -= step; i < b->good; i++)
 		if (b->op[i].status == HV_PENDING)
 			b->op[i].status = GNTST_general_error;
-	b->err = err;
+	end_with(b, err, WHY_HYPERCALL);
 }
 
 bool batch_again(struct copy_batch *b)
@@ -511,7 +518,7 @@ static void tell_segment(struct copy_batch *b, uint32_t i)
 	const struct hv_copy_ref *r = op->src_local ? &op->dst : &op->src;
 	struct failure f = b->c->failed;
 
-	f.kind = FAILURE_GRANT;
+	f.why = WHY_GRANT;
 	f.domid = r->domid;
 	f.ref = r->ref;
 	f.status = op->status;
@@ -616,13 +623,13 @@ static int end_at(struct copy_batch *b, uint32_t failed)
 	/* If this fails too the statuses are out of reach, and nobody can be told. */
 	caller_store_some(b->c, w.local, w.remote, w.n);
 	b->good = failed;
-	return -EFAULT;
+	return caller_reason(b->c, -EFAULT, WHY_CALLER_MEMORY);
 }
 
 int batch_write(struct copy_batch *b)
 {
 	/* Where the hypercall itself has failed that is told with the call's end. */
-	bool called = b->c->failed.kind != FAILURE_SYSTEM;
+	bool called = b->c->failed.why != WHY_HYPERCALL;
 	bool refused = take_statuses(b);
 	uint32_t end = b->good;
 
@@ -655,7 +662,7 @@ int batch_start(struct copy_batch *b, struct gntdev *gd, struct caller *c, uint6
 	if (!b->lent)
 		b->bounce = aligned_alloc(ABI_PAGE_SIZE,
 					  (count < pages ? count : pages) * ABI_PAGE_SIZE);
-	return b->bounce ? 0 : -ENOMEM;
+	return b->bounce ? 0 : caller_reason(c, -ENOMEM, WHY_NO_MEMORY);
 }
 
 void batch_end(struct copy_batch *b)

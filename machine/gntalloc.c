@@ -142,23 +142,26 @@ static size_t alloc_size(uint32_t count)
  * @op:   the header; index out: within the limit it is used up in any case
  * @refs: room for op->count; out
  */
-static int alloc(struct gntalloc *ga, uint64_t fh, struct ioctl_gntalloc_alloc_gref *op,
+static int alloc(struct gntalloc *ga, struct caller *c, struct ioctl_gntalloc_alloc_gref *op,
 		 uint32_t *refs)
 {
+	enum failure_reason why = WHY_CLOSED;
 	struct alloc_open *o;
 	int err = -EBADF;
 
 	pthread_mutex_lock(&ga->lock);
-	o = get_open(ga, fh);
+	o = get_open(ga, c->rq->fh);
 	if (o && !pages_promise(&ga->pages, op->count)) {
 		err = -ENOSPC;
+		why = WHY_ALLOC_LIMIT;
 	} else if (o) {
 		op->index = o->next;
 		o->next += op->count * ABI_PAGE_SIZE;
 		err = pages_add(&ga->pages, &o->pages, op, refs);
+		why = err == -ENOSPC ? WHY_ALLOC_NO_REFS : WHY_SIM_MEMORY;
 	}
 	pthread_mutex_unlock(&ga->lock);
-	return err;
+	return caller_reason(c, err, why);
 }
 
 /* Under no lock: a client may have deallocated some of it, having guessed the index. */
@@ -188,10 +191,10 @@ static int alloc_header(struct device *dev, struct ioctl_call *call, void *arg)
 	unsigned char *whole;
 
 	if (op->count > to_gntalloc(dev)->pages.limit)
-		return -ENOSPC;
+		return caller_reason(&call->c, -ENOSPC, WHY_ALLOC_LIMIT);
 	whole = calloc(1, alloc_size(op->count));
 	if (!whole)
-		return -ENOMEM;
+		return caller_reason(&call->c, -ENOMEM, WHY_NO_MEMORY);
 	memcpy(whole, op, sizeof(*op));
 	call->object = whole;
 	call->more = (struct iovec){ whole + sizeof(*op), alloc_size(op->count) - sizeof(*op) };
@@ -206,7 +209,7 @@ static void alloc_drop(struct ioctl_call *call)
 static int ioctl_alloc(struct device *dev, struct ioctl_call *call, void *arg)
 {
 	unsigned char *whole = call->object;
-	int err = alloc(to_gntalloc(dev), call->c.rq->fh, (struct ioctl_gntalloc_alloc_gref *)whole,
+	int err = alloc(to_gntalloc(dev), &call->c, (struct ioctl_gntalloc_alloc_gref *)whole,
 			(uint32_t *)(whole + ABI_ALLOC_GREFS_OFFSET));
 
 	memcpy(arg, whole, sizeof(struct ioctl_gntalloc_alloc_gref));
@@ -227,7 +230,9 @@ static int ioctl_dealloc(struct device *dev, struct ioctl_call *call, void *arg)
 {
 	const struct ioctl_gntalloc_dealloc_gref *op = arg;
 
-	return dealloc(to_gntalloc(dev), call->c.rq->fh, op->index, op->count);
+	return caller_reason(&call->c,
+			     dealloc(to_gntalloc(dev), call->c.rq->fh, op->index, op->count),
+			     WHY_ALLOC_NO_PAGE);
 }
 
 /* The driver's order, not that of gntdev: EFAULT, ENOENT, action EINVAL, port EINVAL. */
@@ -245,7 +250,7 @@ static int ioctl_notify(struct device *dev, struct ioctl_call *call, void *arg)
 		p = pages_find(&o->pages, op->index & ~(ABI_PAGE_SIZE - 1), 1);
 	err = p ? page_notify(&ga->pages, p, op) : -ENOENT;
 	pthread_mutex_unlock(&ga->lock);
-	return err;
+	return caller_reason(&call->c, err, p ? WHY_ALLOC_FIELD : WHY_ALLOC_NO_PAGE);
 }
 
 /* --- ioctls in general ---------------------------------------------------------------------------- */
@@ -280,22 +285,6 @@ static int ioctl_window(struct device *dev, struct ioctl_call *call, void *arg)
 	return err ? err : winioctl_mmap(call->c.rq, arg, &token, ga->winsock);
 }
 
-static const char *reason(int err)
-{
-	switch (err) {
-	case -ENOENT:
-		return "no such page on this descriptor";
-	case -ENOSPC:
-		return "more pages than the limit, or than the grant table has room for";
-	case -ENOMEM:
-		return "the simulated machine is out of memory, or the daemon is";
-	case -EINVAL:
-		return "a field is out of range, or names nothing of ours";
-	default:
-		return NULL;
-	}
-}
-
 static const struct ioctl_row rows[] = {
 	{ IOCTL_CMD(IOCTL_GNTALLOC_ALLOC_GREF), TRACE_OTHER_IOCTL, "ALLOC_GREF",
 	  .flags = IOCTL_BACK | IOCTL_MORE_BACK, .fn = ioctl_alloc, .more = alloc_header,
@@ -310,9 +299,9 @@ static const struct ioctl_row rows[] = {
 	  .flags = IOCTL_DIRECT | IOCTL_UNTOLD, .fn = ioctl_window },
 };
 
-static const struct ioctl_table ioctls = {
-	.row = rows, .n = sizeof(rows) / sizeof(rows[0]), .reason = reason, .named = true
-};
+static const struct ioctl_table ioctls = { .row = rows,
+					   .n = sizeof(rows) / sizeof(rows[0]),
+					   .named = true };
 
 static void gntalloc_ioctl(struct device *dev, struct request *rq)
 {
@@ -341,21 +330,25 @@ static void window_gone(struct window_user *user)
  * use_pages() - find the pages of an mmap; each that the window shows has one more user
  * @n: how many, and how many @win and @g have room for; 0: more than anybody can have
  *
- * Under the lock. Return: 0 or a positive errno.
+ * Under the lock. Return: 0 or a positive errno, with *@why.
  */
 static int use_pages(struct gntalloc *ga, const struct window_request *rq, struct alloc_window *win,
-		     struct hv_grant *g, size_t n)
+		     struct hv_grant *g, size_t n, enum failure_reason *why)
 {
 	struct alloc_open *o = get_open(ga, rq->open_id);
 	struct page *p;
 
+	*why = o ? WHY_WRONG_TOKEN : WHY_NOT_OPEN;
 	if (!o || !token_check(&o->token, rq))
 		return ENODEV;
+	*why = WHY_ACCESS;
 	if (token_access(&o->token, rq))
 		return EACCES;
 	win->readonly = !o->token.may_write;
+	*why = WHY_PRIVATE;
 	if (!mmap_is_shared(rq->flags))
 		return EINVAL;
+	*why = WHY_ALLOC_NO_PAGE;
 	p = pages_find(&o->pages, rq->offset, n);
 	if (!p)
 		return ENOENT;
@@ -396,14 +389,15 @@ static void show(struct gntalloc *ga, struct mmap_call *mc, struct alloc_window 
 	mmap_call_refuse(mc, -fd);
 }
 
-static void refuse(struct gntalloc *ga, struct mmap_call *mc, int err)
+static void refuse(struct gntalloc *ga, struct mmap_call *mc, int err, enum failure_reason why)
 {
-	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, mc->pid, err);
+	struct failure f = failure_of(why, TRACE_MMAP, mc->pid, err);
 
 	f.uid = mc->uid;
 	f.stranger = err == ENODEV;
-	failure_report(&f, "%s: mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s", ga->dev.name,
-		       mc->rq.offset, mc->rq.length, strerrorname_np(err));
+	failure_report(&f, "%s: mmap(offset 0x%" PRIx64 ", length 0x%" PRIx64 "): %s (%s)",
+		       ga->dev.name, mc->rq.offset, mc->rq.length, failure_reason_cause(why),
+		       strerrorname_np(err));
 	mmap_call_refuse(mc, err);
 }
 
@@ -413,6 +407,7 @@ void gntalloc_mmap(struct mmap_call *mc, void *arg)
 	uint64_t n = mc->rq.length >> ABI_PAGE_SHIFT;
 	struct alloc_window *win;
 	struct hv_grant *g;
+	enum failure_reason why = WHY_NO_MEMORY;
 	int err = ENOMEM;
 
 	/* Nobody has more than the limit: so much need not be allocated in order to say so. */
@@ -424,12 +419,12 @@ void gntalloc_mmap(struct mmap_call *mc, void *arg)
 		win->user.gone = window_gone;
 		win->ga = ga;
 		pthread_mutex_lock(&ga->lock);
-		err = use_pages(ga, &mc->rq, win, g, n);
+		err = use_pages(ga, &mc->rq, win, g, n, &why);
 		pthread_mutex_unlock(&ga->lock);
 	}
 	if (err) {
 		free(win);
-		refuse(ga, mc, err);
+		refuse(ga, mc, err, why);
 	} else {
 		show(ga, mc, win, g);
 	}

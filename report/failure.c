@@ -83,10 +83,10 @@ static bool bucket_take(const struct failure *f, unsigned int *left_out)
 	return lines <= FAILURE_BURST;
 }
 
-struct failure failure_of(enum failure_kind kind, enum trace_op op, pid_t pid, int error)
+struct failure failure_of(enum failure_reason why, enum trace_op op, pid_t pid, int error)
 {
 	return (struct failure){
-		.kind = kind,
+		.why = why,
 		.op = op,
 		.pid = pid,
 		.uid = (uid_t)-1,
@@ -205,11 +205,13 @@ static void tell_numbers(struct log_fields *f, const struct failure_entry *e)
 
 static void tell(const struct failure_entry *e)
 {
+	enum failure_kind kind = failure_reason_kind(e->why);
 	struct log_fields f;
 	char left_out[64] = "";
 
-	log_fields_init(&f, e->op == TRACE_HV_UNMAP ? LOG_ERR : LOG_WARNING, message_ids[e->kind]);
-	log_field(&f, "GNTDEV_KIND=%s", failure_kind_name(e->kind));
+	log_fields_init(&f, e->op == TRACE_HV_UNMAP ? LOG_ERR : LOG_WARNING, message_ids[kind]);
+	log_field(&f, "GNTDEV_KIND=%s", failure_kind_name(kind));
+	log_field(&f, "GNTDEV_REASON=%s", failure_reason_name(e->why));
 	log_field(&f, "GNTDEV_OPERATION=%s", trace_op_name(e->op));
 	tell_numbers(&f, e);
 	if (e->comm[0])
@@ -227,7 +229,7 @@ static void tell(const struct failure_entry *e)
 
 void failure_silent(const struct failure *f)
 {
-	__atomic_fetch_add(&counts[f->kind], 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&counts[failure_reason_kind(f->why)], 1, __ATOMIC_RELAXED);
 }
 
 void failure_vreport(const struct failure *f, const char *fmt, va_list ap)
@@ -240,7 +242,7 @@ void failure_vreport(const struct failure *f, const char *fmt, va_list ap)
 	if (!bucket_take(f, &e.left_out))
 		return;
 	e.time = clock_realtime_ns();
-	e.kind = f->kind;
+	e.why = f->why;
 	e.op = f->op;
 	e.pid = f->pid;
 	e.uid = f->uid;

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "report/reason.h"
 #include "report/trace.h"
 #include "client/who.h"
 
@@ -29,13 +30,13 @@ enum failure_kind {
 	FAILURE_SYSTEM,	 /* a hypercall or system call failed, or memory was out */
 	FAILURE_RULE,	 /* a rule of the policy */
 	FAILURE_LIMIT,	 /* a limit of the policy */
-	FAILURE_PRELOAD, /* a client without the preload object */
+	FAILURE_PRELOAD, /* a client without the preload object, or one that cannot use it */
 	FAILURE_KINDS,
 };
 
 /**
  * struct failure - one of them
- * @kind:   whose fault
+ * @why:    the reason; it says whose fault it is
  * @op:     what was done
  * @pid:    the client's process or thread, 0 if it is not visible to us
  * @uid:    the client's, (uid_t)-1 unknown
@@ -47,7 +48,7 @@ enum failure_kind {
  * @stranger: the client has not shown that it holds the device open: any local user may be it
  */
 struct failure {
-	enum failure_kind kind;
+	enum failure_reason why;
 	enum trace_op op;
 	bool stranger;
 	pid_t pid;
@@ -60,7 +61,7 @@ struct failure {
 };
 
 /** failure_of() - a failure of which only that much is known. @error: 0, or an errno of either sign */
-struct failure failure_of(enum failure_kind kind, enum trace_op op, pid_t pid, int error);
+struct failure failure_of(enum failure_reason why, enum trace_op op, pid_t pid, int error);
 
 /**
  * failure_report() - tell a failure
@@ -94,7 +95,7 @@ void failure_silent(const struct failure *f);
 struct failure_entry {
 	uint64_t seq;
 	uint64_t time;
-	enum failure_kind kind;
+	enum failure_reason why;
 	enum trace_op op;
 	pid_t pid;
 	uid_t uid;
@@ -131,13 +132,25 @@ const char *failure_kind_name(enum failure_kind kind);
 
 /* --- report/remedy.c --- */
 
+/** failure_reason_kind() - whose fault that is */
+enum failure_kind failure_reason_kind(enum failure_reason why);
+
+/** failure_reason_name() - such as "map_count": what does not change when texts do. Never NULL */
+const char *failure_reason_name(enum failure_reason why);
+
 /** failure_status_words() - what a status of Xen means, in a sentence. Never NULL */
 const char *failure_status_words(int status);
 
-/** failure_cause() - what is likely behind a failure, in a sentence. Never NULL */
+/** failure_reason_cause() - what is behind it, where Xen has said nothing. Never NULL */
+const char *failure_reason_cause(enum failure_reason why);
+
+/** failure_cause() - what is behind a failure, in a sentence. Never NULL */
 const char *failure_cause(const struct failure_entry *e);
 
-/** failure_remedy() - what to do about it, in a sentence. Never NULL */
-const char *failure_remedy(const struct failure_entry *e);
+/* No remedy is longer. */
+#define FAILURE_REMEDY_SIZE 512
+
+/** failure_remedy() - what to do about it, in a sentence. @out: FAILURE_REMEDY_SIZE bytes take all of it */
+void failure_remedy(const struct failure_entry *e, char *out, size_t size);
 
 #endif /* REPORT_FAILURE_H */

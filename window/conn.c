@@ -176,7 +176,7 @@ bool winconn_ask(struct conn *c)
 	struct iovec iov = { .iov_base = &in, .iov_len = sizeof(in.buf) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT);
-	const char *why = "it sent descriptors";
+	enum failure_reason why = WHY_WINDOW_REQUEST;
 	int error;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !winconn_arm(c, EPOLLIN))

@@ -14,12 +14,12 @@
 
 #define PAGE_BYTES 4096ULL
 
-int winreply_check(const struct window_request *rq, size_t len, const char **why)
+int winreply_check(const struct window_request *rq, size_t len, enum failure_reason *why)
 {
-	*why = "its preload object is of another version than the daemon";
+	*why = WHY_PROTOCOL;
 	if (len != sizeof(*rq) || rq->magic != WINDOW_MAGIC || rq->version != WINDOW_VERSION)
 		return ENODEV;
-	*why = "its request makes no sense";
+	*why = WHY_WINDOW_REQUEST;
 	if (rq->reserved || rq->offset % PAGE_BYTES || rq->length % PAGE_BYTES || !rq->length ||
 	    rq->offset + rq->length < rq->offset)
 		return EINVAL;
@@ -133,11 +133,12 @@ void winreply_free(struct winreply *r)
 	r->piece = NULL;
 }
 
-void winreply_tell(pid_t pid, uid_t uid, int error, const char *why)
+void winreply_tell(pid_t pid, uid_t uid, int error, enum failure_reason why)
 {
-	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, pid, error);
+	struct failure f = failure_of(why, TRACE_MMAP, pid, error);
 
 	f.uid = uid;
 	f.stranger = true;
-	failure_report(&f, "window request refused (%s): %s", strerror(error), why);
+	failure_report(&f, "window request refused (%s): %s", strerror(error),
+		       failure_reason_cause(why));
 }

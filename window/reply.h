@@ -11,6 +11,7 @@
 
 #include "hypercall.h"
 #include "abi/winproto.h"
+#include "report/reason.h"
 
 /**
  * struct winreply - a window on its way to a client
@@ -58,10 +59,13 @@ int winreply_send(struct winreply *r, int sock);
  * Return: 0, or the errno that the client's mmap gets: ENODEV, as without a preload object, if it does
  * not speak our protocol; EINVAL for what no mmap(2) can have asked.
  */
-int winreply_check(const struct window_request *rq, size_t len, const char **why);
+int winreply_check(const struct window_request *rq, size_t len, enum failure_reason *why);
 
-/** winreply_tell() - tell the log and others that a request of anybody's was refused. @error: positive */
-void winreply_tell(pid_t pid, uid_t uid, int error, const char *why);
+/**
+ * winreply_tell() - tell the log and others that a request of anybody's was refused
+ * @error: positive errno
+ */
+void winreply_tell(pid_t pid, uid_t uid, int error, enum failure_reason why);
 
 /** winreply_refuse() - say no, with a positive errno, to a client that is perhaps still there */
 void winreply_refuse(int sock, int error);

@@ -46,7 +46,7 @@
 
 static void tell_no_accept(int error)
 {
-	struct failure f = failure_of(FAILURE_SYSTEM, TRACE_MMAP, 0, error);
+	struct failure f = failure_of(WHY_NO_ACCEPT, TRACE_MMAP, 0, error);
 
 	failure_report(&f, "cannot accept window connections: %s", strerror(error));
 }
@@ -155,7 +155,7 @@ static struct conn *adopt_one(struct winsock *ws)
 int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
 {
 	struct conn *c = adopt_one(ws);
-	const char *why;
+	enum failure_reason why;
 	int error;
 
 	if (!c) {

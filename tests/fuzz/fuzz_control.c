@@ -177,7 +177,7 @@ static void set_phase(uint64_t fh, uint64_t index, enum map_phase phase)
 static void fill_device(void)
 {
 	const struct opener by = { .tid = gettid() };
-	struct failure f = failure_of(FAILURE_GRANT, TRACE_MMAP, getpid(), EINVAL);
+	struct failure f = failure_of(WHY_GRANT, TRACE_MMAP, getpid(), EINVAL);
 	uint64_t fh;
 
 	for (uint16_t i = 0; i < 4; i++) {

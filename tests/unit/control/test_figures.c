@@ -108,7 +108,7 @@ END_TEST
 
 START_TEST(all_failures_that_are_kept_are_told)
 {
-	struct failure f = failure_of(FAILURE_REQUEST, TRACE_MMAP, 0, EINVAL);
+	struct failure f = failure_of(WHY_MMAP_NO_MAP, TRACE_MMAP, 0, EINVAL);
 	char text[FAILURE_TEXT_SIZE];
 	json_t *all;
 

@@ -39,7 +39,7 @@ static int numbers(struct device *dev, struct ioctl_call *call, void *arg)
 
 	ck_assert_str_eq(dev->name, "double");
 	if (s->n > 1000)
-		return caller_why(&call->c, -EINVAL, "more than 1000");
+		return caller_why(&call->c, -EINVAL, WHY_MAP_COUNT, "more than 1000");
 	call->object = calloc(s->n + 1, sizeof(uint32_t));
 	ck_assert_ptr_nonnull(call->object);
 	made++;
