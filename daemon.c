@@ -24,6 +24,7 @@
 #include "base/defer.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "base/rundir.h"
 #include "base/why.h"
 #include "control/control.h"
 #include "device/enforce.h"
@@ -65,6 +66,7 @@ struct daemon {
 	char control_path[PATH_BYTES];
 	char metrics_path[PATH_BYTES];
 	struct control *control;
+	bool made_run_dir;
 };
 
 void daemon_config_init(struct daemon_config *c)
@@ -97,12 +99,22 @@ static bool path_for(const struct daemon *d, const char *name, const char *suffi
 	return true;
 }
 
-static bool make_run_dir(const char *dir, const struct why *why)
+static bool make_run_dir(struct daemon *d, const struct why *why)
 {
-	if (mkdir(dir, 0755) == 0 || errno == EEXIST)
-		return true;
-	return because(why, "cannot make the run directory %s: %s (give another with --run-dir)",
-		       dir, strerror(errno));
+	if (!rundir_make(d->config->run_dir, &d->made_run_dir, why))
+		return false;
+	if (rundir_closed(d->config->run_dir))
+		log_warn("users other than its owner cannot enter %s, and so cannot map: chmod "
+			 "go+x %s, if they are to",
+			 d->config->run_dir, d->config->run_dir);
+	return true;
+}
+
+/* What an operator or systemd has made is theirs. Busy if another daemon uses it. */
+static void remove_run_dir(const struct daemon *d)
+{
+	if (d->made_run_dir)
+		rmdir(d->config->run_dir);
 }
 
 static bool start_windows(struct daemon *d, const struct why *why)
@@ -111,8 +123,7 @@ static bool start_windows(struct daemon *d, const struct why *why)
 	const char *text;
 	int err;
 
-	if (!make_run_dir(d->config->run_dir, why) ||
-	    !path_for(d, d->config->name, ".windows", path, why))
+	if (!make_run_dir(d, why) || !path_for(d, d->config->name, ".windows", path, why))
 		return false;
 	if (!platform_mount(&d->platform, path, why))
 		return false;
@@ -515,7 +526,7 @@ static int leave(struct daemon *d, enum session_end end)
 		unlink(d->served[i].socket);
 	err = platform_check_empty(&d->platform);
 	platform_leave(&d->platform);
-	rmdir(d->config->run_dir);
+	remove_run_dir(d);
 	return end == SESSION_STUCK ? -EBUSY : err;
 }
 
@@ -553,8 +564,7 @@ int daemon_stop(struct daemon *d)
 	err = platform_check_empty(&d->platform);
 	free_parts(d);
 	rcu_thread_leave();
-	/* Made by us, or by systemd, which removes it itself; busy if another daemon uses it. */
-	rmdir(d->config->run_dir);
+	remove_run_dir(d);
 	free(d);
 	return err;
 }

@@ -10,6 +10,12 @@ check_output "a name that is none" 'is no device name' daemon --name=../sda
 check_output "the name of a kernel driver's device" 'belongs to a kernel driver: unload it' daemon --name=fuse
 check_output "a run directory that cannot be" 'cannot make the run directory /nowhere/at/all' daemon --run-dir=/nowhere/at/all
 
+check_output "a run directory that is relative" 'run-dir=here: an absolute path is wanted' daemon --run-dir=here
+mkdir -m 777 /tmp/open
+check_output "a run directory that anybody can write to" 'others can write to the directory \(mode 0777\).*chmod go-w' daemon --run-dir=/tmp/open
+check_output "or one above it" '/tmp/open: others can write' daemon --run-dir=/tmp/open/run
+check "nothing is left in it" test ! -e /tmp/open/run
+
 mkdir -p /dev/xen && touch /dev/xen/gntdev
 check_output "a left-over file" '/dev/xen/gntdev exists and no driver is known to own it' daemon
 rm /dev/xen/gntdev
@@ -18,7 +24,18 @@ rm /dev/xen/gntdev
 cp "$BUILD/cuse_gntdev" /tmp/cuse_gntdev
 check_output "no permission" 'no permission to open /dev/cuse' \
 	setpriv --reuid=65534 --clear-groups timeout 10 /tmp/cuse_gntdev --sim --run-dir=/tmp/nobody
-chmod 600 /dev/cuse
+
+umask 077
+mkdir /run/empty
+start_daemon --run-dir=/run/empty
+check_output "a run directory of an operator's that is closed" 'users other than its owner cannot enter /run/empty' cat daemon.log
+check "its daemon ends well" stop_daemon
+check "and leaves what is not its own" test -d /run/empty
+start_daemon
+check "one that the daemon makes is open, whatever the umask" test "$(stat -c %a /run/cuse-gntdev)" = 755
+check "the daemon ends well" stop_daemon
+check "and takes it away" test ! -e /run/cuse-gntdev
+umask 022chmod 600 /dev/cuse
 mv /dev/cuse /dev/cuse.away
 check_output "no /dev/cuse" 'modprobe cuse' daemon
 mv /dev/cuse.away /dev/cuse
