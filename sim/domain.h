@@ -2,7 +2,7 @@
 /*
  * sim/domain.h - simulated domains: their grant tables and their event channel ports
  *
- * Any thread may call anything but init and fini. Each domain has one lock, for its state, its
+ * Any thread may call anything but domains_init(). Each domain has one lock, for its state, its
  * grant table and its ports. It is never held while anything else is waited for, except the lock of
  * the machine's frames, and no two domains are ever locked together.
  */
@@ -70,11 +70,8 @@ struct domains {
 };
 
 void domains_init(struct domains *ds, struct machine *machine, uint32_t table_max, uint16_t mapper);
-void domains_fini(struct domains *ds);
 
-/* As the functions of sim/sim.h of these names. */
-int domain_add(struct domains *ds, uint16_t domid);
-int domain_remove(struct domains *ds, uint16_t domid);
+/* As the function of sim/sim.h of this name. */
 enum sim_domain_state domain_state(struct domains *ds, uint16_t domid);
 
 /** domain_get() - Return: the domid's domain, whatever its state, or NULL if it never was one */
@@ -86,9 +83,6 @@ struct domain *domain_get(struct domains *ds, uint16_t domid);
  * Return: the domain, locked; NULL if the domid is out of range or the domain is not running.
  */
 struct domain *domain_lock_running(struct domains *ds, uint16_t domid);
-
-/** domain_settle() - under the lock: whatever a dying domain waits for may have gone */
-void domain_settle(struct domain *d);
 
 /* Adds what domains hold to the counts; handles and frames are not known here. */
 void domains_count(struct domains *ds, struct sim_counts *counts);

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sim/life.h"
+
 /* Under the lock. Return: the port, or NULL if it is out of range or unbound. */
 static struct port *bound_port(struct domain *d, uint32_t number)
 {

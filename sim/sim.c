@@ -42,6 +42,7 @@
 #include "sim/event.h"
 #include "sim/fault.h"
 #include "sim/grant.h"
+#include "sim/life.h"
 #include "sim/machine.h"
 #include "sim/maptrack.h"
 
