@@ -8,7 +8,7 @@
  * Rules for all functions:
  *
  * - Operations come in arrays of any length; the implementation cuts them into hypercalls as it
- *   sees fit. As in Xen, each operation carries its own status (GNTST_*, from xen/grant_table.h), later
+ *   sees fit. As in Xen, each operation carries its own status (GNTST_*, from <xen/grant_table.h>), later
  *   operations run although earlier ones failed, and nothing is undone.
  * - A negative return value is -errno of the hypercall itself. Then no operation of the array has
  *   taken effect, unless the function says otherwise.

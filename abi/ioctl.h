@@ -3,7 +3,7 @@
  * abi/ioctl.h - the kernel drivers' ioctl ABI, held to its layout
  *
  * The structures are those of Xen's own headers (libxen-dev); what is asserted here is what a
- * client on x86-64 Linux passes, byte for byte (gntdev-abi.md, section 2). A header that moved a
+ * client on x86-64 Linux passes, byte for byte (docs/gntdev-abi.md, section 2). A header that moved a
  * field would break every client silently: it breaks the build instead.
  */
 #ifndef ABI_IOCTL_H

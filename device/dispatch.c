@@ -5,7 +5,7 @@
  * What happens to a request, and in this order, which is that of the kernel's drivers:
  *
  *  1. decode. The command word is matched whole, size field and all; 32-bit callers have no ioctls
- *     (gntdev-abi.md, sections 1 and 2). What is not in the table is ENOTTY.
+ *     (docs/gntdev-abi.md, sections 1 and 2). What is not in the table is ENOTTY.
  *  2. the fixed part of the argument is read: EFAULT.
  *  3. row->more() looks at it, where something is to be refused before the variable part behind it is
  *     touched, and says how long that is: EINVAL, ENOSPC, ENOMEM. It is read: EFAULT.

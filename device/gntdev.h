@@ -110,7 +110,7 @@ extern const struct ioctl_table gntdev_ioctls;
  * gntdev_mmap() - answer an mmap: for winsock_new()
  * @arg: the struct gntdev
  *
- * The driver's checks in the driver's order (gntdev-abi.md, section 4). Of those of the kernel's core,
+ * The driver's checks in the driver's order (docs/gntdev-abi.md, section 4). Of those of the kernel's core,
  * which it made before it said ENODEV, the access mode is checked again: who has a token need not
  * have asked the kernel.
  */
@@ -156,7 +156,7 @@ bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms);
 
 /*
  * The driver tries a grant whose page is paged out again after 1, 2, ... 255 ms, then takes it for a
- * bad page (gntdev-abi.md, section 11).
+ * bad page (docs/gntdev-abi.md, section 11).
  */
 #define GNTDEV_EAGAIN_TRIES 256
 

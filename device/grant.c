@@ -140,7 +140,7 @@ static void clear_byte(struct gntdev *gd, const struct mapping *mp)
 
 	/*
 	 * Set before a read-only mmap, the action is accepted and lost: there is nothing that could
-	 * be written through (section 8, where the driver crashes).
+	 * be written through (docs/gntdev-abi.md, section 8, where the driver crashes).
 	 */
 	if (notify_action(word) & UNMAP_NOTIFY_CLEAR_BYTE && !mp->map->readonly)
 		gd->hv->ops->clear_byte(gd->hv, &mp->g[byte >> ABI_PAGE_SHIFT],
@@ -229,7 +229,7 @@ static void refuse_mmap(struct mmap_call *mc, struct trace_event *ev, int err)
 	trace_end(ev);
 }
 
-/* The one attempt has failed: nothing stays mapped (section 4, as PV). */
+/* The one attempt has failed: nothing stays mapped (docs/gntdev-abi.md, section 4, as PV). */
 static void fail(struct mapping *mp, int err)
 {
 	struct gntdev *gd = mp->gd;
@@ -416,7 +416,7 @@ static int check_open(struct gntdev *gd, const struct window_request *rq, struct
 }
 
 /*
- * claim() - checks 1 to 3 of section 4, the policy's, and take the map for this mmap
+ * claim() - checks 1 to 3 of docs/gntdev-abi.md, section 4, the policy's, and take the map for this mmap
  * @why: out: which of them it does not pass
  * @r: why, after -EPERM, which is the policy's alone
  *

@@ -3,7 +3,7 @@
  * device/ioctl.c - the ioctls of xen/gntdev
  *
  * The table of them is near the end; device/dispatch.c runs it. Every handler follows the order of checks
- * and the errno of gntdev-abi.md, whose section it names. What clients leave uninitialised is ignored, as
+ * and the errno of docs/gntdev-abi.md, section by section. What clients leave uninitialised is ignored, as
  * the driver ignores it.
  */
 #include <errno.h>

@@ -15,7 +15,7 @@
  * Each segment is checked as the driver does, and the first that cannot be carried out ends the call with its
  * errno: those before it are carried out, those behind it are not looked at. A status is written for a
  * segment exactly when its copy was tried, also if the call as a whole fails (the driver's statuses
- * lie then: gntdev-abi.md, section 9). That asks for two things which the driver gets from pinning:
+ * lie then: docs/gntdev-abi.md, section 9). That asks for two things which the driver gets from pinning:
  *
  * - A segment that writes into a grant must not be carried out if the destination of one before it cannot be
  *   written. That would show after the hypercall only, so these are tried before it, by a byte that is

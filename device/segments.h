@@ -6,7 +6,7 @@
  * long as nothing ends the call batch_read(), batch_copy(), batch_write(); then batch_end(). Only
  * batch_copy(), batch_again() and batch_give_up() leave the caller's memory alone.
  *
- * Rows are those of gntdev-abi.md, section 9.
+ * Rows are those of docs/gntdev-abi.md, section 9.
  */
 #ifndef DEVICE_SEGMENTS_H
 #define DEVICE_SEGMENTS_H

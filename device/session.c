@@ -361,7 +361,7 @@ static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 	}
 }
 
-/* gntdev-abi.md, section 1: read and write are EINVAL (CUSE would say ENOSYS without a handler). */
+/* docs/gntdev-abi.md, section 1: read and write are EINVAL (CUSE would say ENOSYS without a handler). */
 static void on_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)size;

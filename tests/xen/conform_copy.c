@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_copy.c - section 9: GRANT_COPY
+ * conform_copy.c - docs/gntdev-abi.md, section 9: GRANT_COPY
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_device.c - sections 1 and 2: the device, its numbers and layouts
+ * conform_device.c - docs/gntdev-abi.md, sections 1 and 2: the device, its numbers and layouts
  */
 #include <errno.h>
 #include <fcntl.h>

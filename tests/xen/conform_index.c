@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_index.c - sections 6 and 7: UNMAP_GRANT_REF and GET_OFFSET_FOR_VADDR
+ * conform_index.c - docs/gntdev-abi.md, sections 6 and 7: UNMAP_GRANT_REF and GET_OFFSET_FOR_VADDR
  */
 #include <errno.h>
 #include <fcntl.h>

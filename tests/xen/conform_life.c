@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_life.c - section 5: what becomes of a mapping
+ * conform_life.c - docs/gntdev-abi.md, section 5: what becomes of a mapping
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_map.c - section 3: MAP_GRANT_REF and its indexes
+ * conform_map.c - docs/gntdev-abi.md, section 3: MAP_GRANT_REF and its indexes
  */
 #include <errno.h>
 #include <fcntl.h>

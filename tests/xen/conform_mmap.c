@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_mmap.c - section 4: mmap
+ * conform_mmap.c - docs/gntdev-abi.md, section 4: mmap
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_notify.c - section 8: SET_UNMAP_NOTIFY, and when it fires
+ * conform_notify.c - docs/gntdev-abi.md, section 8: SET_UNMAP_NOTIFY, and when it fires
  */
 #include <errno.h>
 #include <fcntl.h>

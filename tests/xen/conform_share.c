@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conform_share.c - section 5, end: one file or mapping in several processes
+ * conform_share.c - docs/gntdev-abi.md, section 5, end: one file or mapping in several processes
  */
 #include <errno.h>
 #include <fcntl.h>

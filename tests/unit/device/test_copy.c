@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * device/test_copy.c - GRANT_COPY: every row of gntdev-abi.md, section 9, in both ways of reaching the
+ * device/test_copy.c - GRANT_COPY: every row of docs/gntdev-abi.md, section 9, in both ways of reaching the
  * caller's memory
  */
 #include <errno.h>

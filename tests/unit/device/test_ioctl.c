@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * device/test_ioctl.c - every ioctl of xen/gntdev, every row of gntdev-abi.md that needs no process of its
+ * device/test_ioctl.c - every ioctl of xen/gntdev, every row of docs/gntdev-abi.md that needs no process of its
  * own, in both ways of reaching the caller's memory
  */
 #include <errno.h>
