@@ -66,7 +66,7 @@ CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
 MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
-.PHONY: all man help deps demo check bench bench-xen fuzz lint install deb clean
+.PHONY: all man help deps demo check bench bench-xen fuzz lint format install deb clean
 .PHONY: check-unit check-cuse check-deb check-xen
 .PHONY: run-lint run-unit run-cuse run-deb run-xen
 .DELETE_ON_ERROR:
@@ -90,6 +90,7 @@ help:
 	@echo "make bench-xen      the same on a real Xen, next to the kernel's driver (ONE=debian12-pvh: only there)"
 	@echo "make fuzz           look for input that breaks a parser, each for FUZZ_SECONDS=$(FUZZ_SECONDS) (ONE=name: only this one)"
 	@echo "make lint           style, warnings of two compilers, static analysis"
+	@echo "make format         format all sources in place"
 	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
 	@echo "make deb            the Debian package for this machine's release, in build/deb/"
 	@echo "make deps           install the packages of packages.list (as root)"
@@ -107,7 +108,7 @@ deps:
 	@echo "deps: all packages are there"
 
 # all and install take the system as it is; everything that runs tests sees to its packages first.
-ifneq ($(filter demo deb bench% fuzz lint check% run-%,$(MAKECMDGOALS)),)
+ifneq ($(filter demo deb bench% fuzz lint format check% run-%,$(MAKECMDGOALS)),)
 PACKAGES = $(addprefix build/packages/,$1)
 endif
 
@@ -251,6 +252,9 @@ run-lint: $(call PACKAGES,build unit lint)
 lint: $(call PACKAGES,build unit lint)
 	@tests/stage.sh run lint tests/lint.sh all || true
 	@tests/stage.sh sum lint
+
+format: $(call PACKAGES,lint)
+	@tests/lint.sh format
 
 run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) tests/unit/preload/programs.sh build/gntdev-run build/libgntdev-mmap.so
 	@tests/unit/run.sh $(TORTURE_SECONDS) $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) tests/unit/preload/programs.sh

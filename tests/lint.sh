@@ -1,16 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# lint.sh quick  style, warnings of gcc and clang, scripts, lengths (half a minute)
-# lint.sh all    clang-tidy and cppcheck as well
+# lint.sh quick   style, rooms, warnings of gcc and clang, scripts, lengths (half a minute)
+# lint.sh all     clang-tidy and cppcheck as well
+# lint.sh format  formats all sources in place
 #
-# Prints one line of TAP for each rule, with what broke it as comments above.
+# The first two print one line of TAP for each rule, with what broke it as comments above.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 status=0
 # Formatting differs between releases of clang-format: this one's is the standard.
 format_version=14
-max_file=800 max_function=60
+max_file=800
+# Lines of functions: the longest, nine of ten, half of them.
+max_function=60 p90_function=40 median_function=15
 
 if git rev-parse --git-dir >/dev/null 2>&1; then
 	mapfile -t files < <(git ls-files -co --exclude-standard)
@@ -44,9 +47,41 @@ rule()
 	status=1
 }
 
+# The clang-format of the standard's version, else whichever there is.
+formatter=clang-format
+! command -v "clang-format-$format_version" >/dev/null || formatter=clang-format-$format_version
+formatter_version=$("$formatter" --version 2>/dev/null | sed -n 's/.*version \([0-9]*\)\..*/\1/p')
+
 format()
 {
-	clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
+	"$formatter" --dry-run -Werror "${sources[@]}" "${headers[@]}"
+}
+
+# Another version has another idea of the same style, so its differences are told, and no fault. That it
+# can read the style and each source is one.
+format_otherwise()
+{
+	local file lines=0 of=0 out=build/lint-format
+
+	mkdir -p build
+	for file in "${sources[@]}" "${headers[@]}"; do
+		"$formatter" "$file" >$out || return 1
+		lines=$((lines + $(diff "$file" $out | grep -c '^>')))
+		of=$((of + $(wc -l <"$file")))
+	done
+	rm -f $out
+	printf '# the style is that of clang-format %s, here is %s: it would change %d of %d lines\n' \
+		"$format_version" "$formatter_version" $lines $of >&3
+}
+
+format_in_place()
+{
+	if [ "$formatter_version" != "$format_version" ]; then
+		echo "format: the style is that of clang-format $format_version, here is ${formatter_version:-none}:" \
+			"it would change lines that are not yours"
+		return 1
+	fi
+	"$formatter" -i "${sources[@]}" "${headers[@]}"
 }
 
 # parallel COMMAND... -- FILE...: one process for each file, one for each processor at a time
@@ -179,16 +214,28 @@ faults()
 	named docs/developer.md '`%s' "${keys[@]}" "${ops[@]}"
 }
 
-# A report, not a rule.
-long_functions()
+# "FILE FUNCTION LINES" of each function, between its braces
+functions()
 {
-	awk -v max="$max_function" '
+	awk '
 		FNR == 1 { start = 0 }
 		/^[A-Za-z].*\(/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
 		/^{/ { start = FNR }
-		/^}/ && start { n = FNR - start - 1; start = 0
-			if (n > max) print "# " FILENAME ": " name "(): " n " lines" }
-	' "${sources[@]}"
+		/^}/ && start { print FILENAME, name "()", FNR - start - 1; start = 0 }
+	' "${sources[@]}" "${headers[@]}"
+}
+
+function_lengths()
+{
+	functions | sort -n -k3 | awk -v max="$max_function" -v p90="$p90_function" -v median="$median_function" '
+		{ n[NR] = $3 }
+		$3 > max { print $1 ": " $2 " has " $3 " lines, at most " max }
+		END {
+			half = n[int((NR + 1) / 2)]; most = n[int((NR * 9 + 9) / 10)]
+			printf "# functions: %d, median %d, p90 %d, max %d\n", NR, half, most, n[NR] | "cat >&3"
+			if (half > median) print "half of the functions have more than " half - 1 " lines: " median " is the limit"
+			if (most > p90) print "a tenth of the functions have more than " most - 1 " lines: " p90 " is the limit"
+		}'
 }
 
 # One line for each finding, without the path that leads to it.
@@ -213,16 +260,26 @@ check_source()
 		--template='{file}:{line}: {severity}: {message} [{id}]' -j "$(nproc)"
 }
 
-if clang-format --version | grep -q "version $format_version\."; then
+if [ "${1-}" = format ]; then
+	format_in_place
+	exit
+fi
+# For what rules tell besides, good or bad.
+exec 3>&1
+if [ "$formatter_version" = "$format_version" ]; then
 	rule clang-format format
 else
-	echo "ok lint: clang-format # SKIP needs version $format_version"
+	rule "clang-format ${formatter_version:-(none)} can read the style" format_otherwise
 fi
+rule "rooms: includes point down, no circles" tests/rooms.sh
+rule "what is cited is there" tests/cited.sh
+rule "the rules about rooms and citations can fail" tests/rules_test.sh
 rule "gcc warnings" compile gcc
 rule "clang warnings" compile clang
 rule "each header compiles alone" headers_alone
 rule shellcheck shellcheck -x -e SC2317 "${scripts[@]}"
 rule "no file over $max_file lines" lengths
+rule "functions: none over $max_function lines, p90 $p90_function, median $median_function" function_lengths
 rule "licence in each source" spdx
 rule "no local paths" local_paths
 rule "man pages" man_pages
@@ -235,6 +292,4 @@ if [ "${1-}" = all ]; then
 	rule clang-tidy tidy
 	rule cppcheck check_source
 fi
-echo "# functions over $max_function lines:"
-long_functions
 exit $status
