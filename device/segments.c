@@ -67,7 +67,7 @@ static void end_with(struct copy_batch *b, int err, enum failure_reason why)
 	b->err = caller_reason(b->c, err, why);
 }
 
-/* Rows 4 and 5 of section 9. Return: whether this segment is one to be copied. */
+/* Rows 4 and 5 of docs/gntdev-abi.md, section 9. Return: whether this segment is one to be copied. */
 static bool check_segment(struct copy_batch *b, const segment_t *s)
 {
 	bool local = source_is_local(s) && dest_is_local(s);

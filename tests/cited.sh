@@ -77,7 +77,7 @@ function check_sections(before, text,   page, numbers, number) {
 		sub(/,? $/, "", page)
 		page = found(page)
 	}
-	if (page == "") { complain("cites a section of no document: write page.md, section N"); return }
+	if (page == "") { complain("cites a section of no document: write docs/NAME.md, section N"); return }
 	match(text, /^sections? [0-9]+((, | and )[0-9]+)*/)
 	numbers = substr(text, 1, RLENGTH)
 	while (match(numbers, /[0-9]+/)) {
