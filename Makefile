@@ -18,6 +18,7 @@ DOCDIR   = $(PREFIX)/share/doc/cuse-gntdev
 COMPLETIONS = $(PREFIX)/share/bash-completion/completions
 TORTURE_SECONDS ?= 8
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 1800
 
 CFLAGS   ?= -O2 -g
 WARNINGS  = -Wall -Wextra -Wshadow
@@ -66,9 +67,9 @@ CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
 MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
-.PHONY: all man help deps demo check bench bench-xen fuzz lint format install deb clean
+.PHONY: all man help deps deps-check demo check bench bench-xen fuzz soak lint format install deb clean
 .PHONY: check-unit check-cuse check-deb check-xen
-.PHONY: run-lint run-unit run-cuse run-deb run-xen
+.PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 %: %.o
@@ -89,28 +90,36 @@ help:
 	@echo "make bench          measure: lines of name, value, unit"
 	@echo "make bench-xen      the same on a real Xen, next to the kernel's driver (ONE=debian12-pvh: only there)"
 	@echo "make fuzz           look for input that breaks a parser, each for FUZZ_SECONDS=$(FUZZ_SECONDS) (ONE=name: only this one)"
+	@echo "make soak           the long forms of tests, each for SOAK_SECONDS=$(SOAK_SECONDS) (ONE=name: $(SOAK))"
 	@echo "make lint           style, warnings of two compilers, static analysis"
 	@echo "make format         format all sources in place"
 	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
 	@echo "make deb            the Debian package for this machine's release, in build/deb/"
-	@echo "make deps           install the packages of packages.list (as root)"
+	@echo "make deps           install all packages of packages.list (as root)"
 	@echo "make clean          remove build/ (downloads stay in .cache/)"
 
 # --- packages -----------------------------------------------------------------------------------
 
-PURPOSES = build unit cuse deb install xen lint
+# What only builds takes the system as it is, and says what is missing; what runs tests, root's demo and the
+# like install it.
+AT_WORK := $(filter demo deb bench% fuzz soak lint format check% run-% soak-%,$(MAKECMDGOALS))
 
-build/packages/%: packages.list
-	@./packages.sh $* && mkdir -p $(@D) && touch $@
+# packages PURPOSES: to be there before; one question for all of them. A build is asked for first: most is.
+empty :=
+PACKAGES = build/packages/$(subst $(empty) $(empty),+,$(strip $1))
+
+build/packages/build: packages.list
+	@./packages.sh $(if $(AT_WORK),,-n) build && mkdir -p $(@D) && touch $@
+build/packages/%: packages.list build/packages/build
+	@./packages.sh $(if $(AT_WORK),,-n) $(subst +, ,$*) && mkdir -p $(@D) && touch $@
 
 deps:
-	@./packages.sh $(PURPOSES) && mkdir -p build/packages && touch $(PURPOSES:%=build/packages/%)
+	@./packages.sh $(sort $(shell sed -n 's/^\([a-z]*\)\t.*/\1/p' packages.list))
 	@echo "deps: all packages are there"
 
-# all and install take the system as it is; everything that runs tests sees to its packages first.
-ifneq ($(filter demo deb bench% fuzz lint format check% run-%,$(MAKECMDGOALS)),)
-PACKAGES = $(addprefix build/packages/,$1)
-endif
+# What apt does not know is the failure of the stage that needs it.
+deps-check:
+	@./packages.sh build man unit cuse deb install xen lint || [ $$? -eq 3 ]
 
 # --- building -----------------------------------------------------------------------------------
 
@@ -123,12 +132,14 @@ endif
 
 # variant DIRECTORY, COMPILER FLAGS, LINKER FLAGS: programs in it, objects in o/
 define variant
-$1/o/%.o: %.c Makefile | $$(call PACKAGES,build unit)
+$1/o/%.o: %.c Makefile | $$(call PACKAGES,build)
 	$$(call Q,CC)$$(CC) $$(COMPILE) $2 $$(PKG_CFLAGS) -c -o $$@ $$<
 
-$(UNIT:%=$1/o/%.main.o): tests/unit/main.c Makefile | $$(call PACKAGES,build unit)
+$(UNIT:%=$1/o/%.main.o): tests/unit/main.c Makefile | $$(call PACKAGES,unit)
 	$$(call Q,CC)$$(CC) $$(COMPILE) $2 -DSUITE=$$(patsubst test_%.main.o,%,$$(@F))_suite \
 		-DSUITE_NAME='"$$(patsubst $1/o/tests/unit/%.main.o,%,$$@)"' -c -o $$@ $$<
+
+$(UNIT:%=$1/o/%.o) $(SUPPORT:%.c=$1/o/%.o): | $$(call PACKAGES,unit)
 
 # One program for each suite: a test may bring a double of a whole module, which then stays in the
 # archive. So may what suites share: whoever uses it gets it before the modules it stands for. Members of one
@@ -160,7 +171,7 @@ $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/o/%.o
 
 $(FUZZ:%=$1/tests/fuzz/replay_%): $1/tests/fuzz/replay_%: $1/o/tests/fuzz/fuzz_%.o $1/o/tests/fuzz/replay.o \
 		$1/tests/unit/support.a $1/modules.a
-	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -pthread
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) $$(CHECK_LIBS) -pthread
 endef
 
 $(eval $(call variant,build,$(HARDEN),$(HARDEN_LD)))
@@ -190,7 +201,7 @@ build/gntdev-run: preload/gntdev-run
 	@mkdir -p $(@D)
 	@cp $< $@
 
-build/man/%: man/%.scd Makefile | $(call PACKAGES,build)
+build/man/%: man/%.scd Makefile | $(call PACKAGES,man)
 	$(call Q,MAN)scdoc <$< >$@
 
 # Clients that run on a real Xen: with that Xen's headers (its management interface is another in
@@ -235,9 +246,9 @@ build/xen/tools/%: tests/xen/guest/%.c Makefile | $(call PACKAGES,build)
 JOBS  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 STAGES = lint unit cuse deb xen
 
-check: deps
+check: deps-check
 	@rm -rf build/results
-	@for stage in $(STAGES); do \
+	@export CHECK_END=$$(tests/pace.sh end); for stage in $(STAGES); do \
 		tests/stage.sh run $$stage $(MAKE) $(JOBS) --no-print-directory run-$$stage || true; \
 	done
 	@tests/stage.sh sum $(STAGES)
@@ -246,10 +257,10 @@ check-unit check-cuse check-deb check-xen: check-%:
 	@tests/stage.sh run $* $(MAKE) $(JOBS) --no-print-directory run-$* || true
 	@tests/stage.sh sum $*
 
-run-lint: $(call PACKAGES,build unit lint)
+run-lint: $(call PACKAGES,unit lint)
 	@tests/lint.sh quick
 
-lint: $(call PACKAGES,build unit lint)
+lint: $(call PACKAGES,unit lint)
 	@tests/stage.sh run lint tests/lint.sh all || true
 	@tests/stage.sh sum lint
 
@@ -275,16 +286,24 @@ run-xen: $(CUSE_BIN) build/asan/cuse_gntdev build/asan/tests/uml/cycles $(XEN_TO
 		$(foreach t,$(XEN_NEEDS),.cache/xen/$t/stamp $(XEN_CLIENTS:%=build/xen/$t/%))
 	@tests/xen/check.sh "$(XEN_RUN)" $(CASES)
 
-# What it finds on the way stays in .cache/fuzz. To keep of that what reaches something new, run the fuzzer
-# with -merge=1, tests/fuzz/corpus/NAME and .cache/fuzz/NAME.
 fuzz: $(patsubst %,build/fuzz/fuzz_%,$(or $(ONE),$(FUZZ)))
-	@for f in $^; do name=$${f##*/fuzz_}; mkdir -p .cache/fuzz/$$name; echo "# $$name"; \
-		set --; [ ! -f tests/fuzz/$$name.dict ] || { tests/fuzz/dict.sh $$name >build/fuzz/$$name.dict && \
-			set -- -dict=build/fuzz/$$name.dict; }; \
-		$$f -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
-			-artifact_prefix=.cache/fuzz/$$name- "$$@" \
-			.cache/fuzz/$$name tests/fuzz/corpus/$$name || exit 1; \
+	@tests/fuzz/run.sh $(FUZZ_SECONDS) $^
+
+# What make check does for seconds, or not at all, for as long as it is let: for each stage a target run-soak-STAGE
+# that prints TAP. This list is the place to add one.
+SOAK = torture fuzz
+
+soak: $(call PACKAGES,unit fuzz)
+	@export CHECK_END=999999999; for stage in $(or $(ONE),$(SOAK)); do \
+		tests/stage.sh run soak-$$stage $(MAKE) $(JOBS) --no-print-directory run-soak-$$stage || true; \
 	done
+	@tests/stage.sh sum $(patsubst %,soak-%,$(or $(ONE),$(SOAK)))
+
+run-soak-torture: $(TORTURE_BIN)
+	@tests/unit/run.sh $(SOAK_SECONDS) $^
+
+run-soak-fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
+	@tests/fuzz/run.sh $(SOAK_SECONDS) $^
 
 demo: $(PROGRAMS) build/uml-xstate.so $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
 	@if [ -c /dev/cuse ] && [ "$$(id -u)" -eq 0 ]; then examples/demo.sh; \
@@ -337,7 +356,7 @@ install: $(PROGRAMS) $(MAN)
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 
 # The Debian package, and lintian's opinion of it.
-deb: $(call PACKAGES,build deb)
+deb: $(call PACKAGES,man deb)
 	@./deb.sh build/deb
 
 clean:

@@ -154,7 +154,7 @@ same()
 build_dependencies()
 {
 	same "packages.list and debian/control" \
-		"$(sed -n 's/^build\t//p' packages.list | grep -vxE 'gcc|libc6-dev|make')" \
+		"$(grep -E '^(build|man)'$'\t' packages.list | cut -f 2 | grep -vxE 'gcc|libc6-dev|make')" \
 		"$(sed -n '/^Build-Depends:/,/^[^ ]*:/p' debian/control | sed -n 's/^\(Build-Depends:\)\? \+//p' |
 			sed 's/[ ,].*//' | grep -vE '^(debhelper-compat$|dh-sequence-|Standards)')"
 }

@@ -7,7 +7,7 @@
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
 release=$1 root=$PWD/build/deb-$1.root out=build/deb-$1
-mapfile -t packages < <(sed -n 's/^\(build\|deb\)\t//p' packages.list)
+mapfile -t packages < <(grep -E '^(build|man|deb)'$'\t' packages.list | cut -f 2)
 
 rm -rf "$out"
 tests/deb/root.sh build "$release" "$root" build-essential "${packages[@]}"
