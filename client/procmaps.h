@@ -58,48 +58,4 @@ bool procmaps_exact(pid_t tid, uint64_t start, uint64_t end, struct procmaps_fil
  */
 int procmaps_at_text(pid_t tid, uint64_t vaddr, struct procmaps_file *file);
 
-/**
- * struct procmaps_visitor - what procmaps_walk() tells
- * @wanted:  whether files of this name are looked for
- * @found:   a process has a file of a wanted name mapped or open; as often as it is found
- * @blocked: this process cannot be looked into; @start is when it started, clock ticks since boot
- *           as in /proc/PID/stat, UINT64_MAX if even that is not told
- */
-struct procmaps_visitor {
-	bool (*wanted)(const char *name);
-	void (*found)(struct procmaps_visitor *v, const struct procmaps_file *file);
-	void (*blocked)(struct procmaps_visitor *v, pid_t pid, uint64_t start);
-};
-
-/**
- * procmaps_walk() - look at all files that processes have mapped or open
- *
- * Processes are looked at one after the other, those born meanwhile too. Descriptors come before
- * mappings, so that a client that maps what it has open and then closes it is not missed.
- *
- * Return: 0 if every process that lived at the end was looked at; 1 if so many were born that
- * this cannot be said; -EACCES if /proc hides processes; -errno if not everything was seen for another reason.
- */
-int procmaps_walk(struct procmaps_visitor *v);
-
-/**
- * procmaps_look() - look at all files that one process has mapped or open
- *
- * As procmaps_walk() does it for each. A process that has gone holds nothing.
- */
-void procmaps_look(struct procmaps_visitor *v, pid_t pid);
-
-/**
- * procmaps_pids() - the processes that there are
- * @n: out: how many
- *
- * Return: their ids, to be freed; NULL if /proc cannot be read or there is no memory.
- */
-pid_t *procmaps_pids(size_t *n);
-
-/**
- * procmaps_now() - the time, in the units of procmaps_visitor's @start
- */
-uint64_t procmaps_now(void);
-
 #endif /* CLIENT_PROCMAPS_H */

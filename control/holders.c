@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/procwalk.h"
 #include "window/window.h"
 
 /* Some MiB, if somebody has very many files of such names. */
@@ -23,12 +24,10 @@ enum holders_state {
 /**
  * struct control_holders - a look
  * @state: enum holders_state (atomic)
- * @pid:   whom the thread looks at
  */
 struct control_holders {
-	struct procmaps_visitor visitor;
+	struct procwalk_visitor visitor;
 	int state;
-	pid_t pid;
 	struct control_holder *found;
 	size_t n;
 	size_t room;
@@ -50,10 +49,10 @@ static bool is_same(const struct control_holder *a, const struct control_holder 
 	       !strcmp(a->file.name, b->file.name);
 }
 
-static void found(struct procmaps_visitor *v, const struct procmaps_file *file)
+static void found(struct procwalk_visitor *v, pid_t pid, const struct procmaps_file *file)
 {
 	struct control_holders *h = (struct control_holders *)v;
-	struct control_holder holder = { .pid = h->pid, .file = *file };
+	struct control_holder holder = { .pid = pid, .file = *file };
 	struct control_holder *more;
 
 	if (h->n == FOUND_MAX || (h->n && is_same(&h->found[h->n - 1], &holder)))
@@ -70,11 +69,12 @@ static void found(struct procmaps_visitor *v, const struct procmaps_file *file)
 }
 
 /* What it holds is not known, so it is not told. */
-static void blocked(struct procmaps_visitor *v, pid_t pid, uint64_t start)
+static void blocked(struct procwalk_visitor *v, pid_t pid, uint64_t start, bool late)
 {
 	(void)v;
 	(void)pid;
 	(void)start;
+	(void)late;
 }
 
 static void holders_free(struct control_holders *h)
@@ -86,15 +86,9 @@ static void holders_free(struct control_holders *h)
 static void *look(void *arg)
 {
 	struct control_holders *h = arg;
-	size_t n = 0;
-	pid_t *pids = procmaps_pids(&n);
 	int state = HOLDERS_LOOKING;
 
-	for (size_t i = 0; i < n && __atomic_load_n(&h->state, __ATOMIC_RELAXED) == state; i++) {
-		h->pid = pids[i];
-		procmaps_look(&h->visitor, pids[i]);
-	}
-	free(pids);
+	procwalk(&h->visitor);
 	if (!__atomic_compare_exchange_n(&h->state, &state, HOLDERS_DONE, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_ACQUIRE))
 		holders_free(h);
@@ -139,6 +133,8 @@ void control_holders_put(struct control_holders *h)
 {
 	int state = HOLDERS_LOOKING;
 
+	if (h)
+		__atomic_store_n(&h->visitor.stop, true, __ATOMIC_RELAXED);
 	if (h && !__atomic_compare_exchange_n(&h->state, &state, HOLDERS_ABANDONED, false,
 					      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		holders_free(h);

@@ -2,7 +2,7 @@
 /*
  * control/holders.h - which processes hold windows now, by a look through /proc
  *
- * It takes its time, and a process can make it wait (by memory that it serves itself), so it is made by a
+ * It takes its time, and a process can make it wait a little (client/procwalk.h), so it is made by a
  * thread of its own, which touches nothing but what it collects. Who asked looks now and then whether
  * it is done, and goes on without it if it takes too long.
  *

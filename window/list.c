@@ -26,10 +26,35 @@ struct window *window_of_file(const struct windows *w, const struct procmaps_fil
 
 void window_end(struct windows *w, struct window *win, uint64_t id)
 {
+	struct window_queue *q = &w->ended[win->info.open_id % WINDOW_QUEUES];
+
 	if (!ids_remove(w->ids, id))
 		return;
-	win->next = w->ended;
-	w->ended = win;
+	win->next = NULL;
+	if (q->first)
+		q->last->next = win;
+	else
+		q->first = win;
+	q->last = win;
+	w->n_ended++;
+}
+
+struct window *window_next_ended(struct windows *w)
+{
+	struct window_queue *q = &w->ended[w->turn];
+	struct window *win;
+
+	if (!w->n_ended)
+		return NULL;
+	while (!q->first) {
+		w->turn = (w->turn + 1) % WINDOW_QUEUES;
+		q = &w->ended[w->turn];
+	}
+	win = q->first;
+	q->first = win->next;
+	w->turn = (w->turn + 1) % WINDOW_QUEUES;
+	w->n_ended--;
+	return win;
 }
 
 /* Whether it is one to be told of; the rest of @win is constant then. */

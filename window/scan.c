@@ -5,8 +5,9 @@
  * Whether a window in doubt is still held is asked of /proc: a window is held if any process has a
  * descriptor or mapping of its name and inode. Doubt falls on a shared window at each close, and on
  * all windows when events were lost because the kernel's queue was full (IN_Q_OVERFLOW; a
- * client that dies with more than 16,384 windows is enough). From a lost event on, no window made
- * before is known not to be shared.
+ * client that dies with more than 16,384 windows is enough). If openings were lost, no window made
+ * before is known not to be shared. They have a queue of their own, so that closes without number do
+ * not bring that about.
  *
  * /proc cannot be read at one instant. A holder that forks and ends at the wrong moment could be
  * missed: its child was born behind the place in the list that was reached, and the parent was
@@ -22,20 +23,26 @@
  *  - while a process could hold it that we may not look into (no CAP_SYS_PTRACE, a security module):
  *    the client it was delivered to, and any process born after the window was made. Processes
  *    that are older can have got it only by SCM_RIGHTS, see window/window.c. If /proc hides processes
- *    (hidepid) nothing is judged. The log says so, and it is tried again every second;
+ *    (hidepid) nothing is judged. The log says so, and it is tried again every second. So it is
+ *    with processes that make us wait for their mappings (client/procwalk.h);
  *  - if its client is not in our pid namespace: no pass can see that one, so its window's grants stay
  *    mapped until the daemon ends.
+ *
+ * A pass is made by a thread of its own. It tells which windows it has found (@seen), and the watcher, who goes
+ * on meanwhile, judges when it is over. A window that falls into doubt meanwhile waits for the next pass.
  */
 #include "window/impl.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rcu.h"
-#include "client/procmaps.h"
+#include "client/procwalk.h"
 
 /* Passes in a row that must have missed a window if processes are born too fast to see them all. */
 #define PASSES 5
@@ -48,12 +55,31 @@
 /* While processes cannot be looked into. */
 #define SCAN_RETRY_MS 1000
 
-static bool is_name(const char *s)
-{
-	struct window_name name;
+/**
+ * struct window_scan - one pass
+ * @w, @pass: whose, and which
+ * @sure:    procwalk() has looked at every process, or reported it; its @result
+ * @blocked: processes that could not be looked into, @n_blocked of them
+ * @youngest: when the youngest of them started; of all processes if there is no memory for a list
+ * @late:    the last one that made us wait, 0: none
+ * @spared:  windows that were not found, and not judged because of blocked processes
+ * @start:   when it began, ms
+ */
+struct window_scan {
+	struct procwalk_visitor visitor;
+	struct windows *w;
+	uint32_t pass;
+	pthread_t thread;
+	int result;
+	pid_t *blocked;
+	size_t n_blocked;
+	uint64_t youngest;
+	pid_t late;
+	uint64_t spared;
+	uint64_t start;
+};
 
-	return window_name_parse(s, &name);
-}
+/* --- doubt -------------------------------------------------------------------------------------- */
 
 void window_scan_in(struct windows *w, uint64_t ms)
 {
@@ -65,24 +91,105 @@ void window_scan_in(struct windows *w, uint64_t ms)
 		w->scan_due = when;
 }
 
-static void cast_doubt(uint64_t id, void *obj, void *arg)
+int window_scan_wait(const struct windows *w)
+{
+	uint64_t now;
+
+	if (!w->scan_due || w->scan)
+		return -1;
+	now = clock_coarse_ms();
+	return w->scan_due > now ? (int)(w->scan_due - now) : 0;
+}
+
+void window_scan_doubt(struct window *win)
+{
+	win->doubt = true;
+	win->judged = 0;
+}
+
+static void doubt_closed(uint64_t id, void *obj, void *arg)
+{
+	(void)id;
+	(void)arg;
+	window_scan_doubt(obj);
+}
+
+static void doubt_shared(uint64_t id, void *obj, void *arg)
 {
 	struct window *win = obj;
 
 	(void)id;
 	(void)arg;
-	win->doubt = true;
 	win->shared = true;
+	window_scan_doubt(win);
 }
 
-void window_scan_all(struct windows *w)
+void window_scan_all(struct windows *w, bool opens)
 {
 	rcu_read_enter();
-	ids_for_each(w->ids, cast_doubt, NULL);
+	ids_for_each(w->ids, opens ? doubt_shared : doubt_closed, NULL);
 	rcu_read_leave();
 }
 
-/* Before a pass: which windows it can judge. */
+/* --- a pass: on its thread, and those of procwalk() --------------------------------------------- */
+
+static struct window_scan *scan_of(struct procwalk_visitor *v)
+{
+	return caa_container_of(v, struct window_scan, visitor);
+}
+
+static bool is_name(const char *s)
+{
+	struct window_name name;
+
+	return window_name_parse(s, &name);
+}
+
+/* Some process holds this file. */
+static void scan_found(struct procwalk_visitor *v, pid_t pid, const struct procmaps_file *file)
+{
+	const struct window_scan *s = scan_of(v);
+	struct window_name name;
+	struct window *win;
+
+	(void)pid;
+	rcu_read_enter();
+	win = window_of_file(s->w, file, &name);
+	if (win)
+		__atomic_store_n(&win->seen, s->pass, __ATOMIC_RELAXED);
+	rcu_read_leave();
+}
+
+/* Nobody knows what this process holds. */
+static void scan_blocked(struct procwalk_visitor *v, pid_t pid, uint64_t start, bool late)
+{
+	struct window_scan *s = scan_of(v);
+	pid_t *more = realloc(s->blocked, (s->n_blocked + 1) * sizeof(*more));
+
+	if (!more)
+		start = UINT64_MAX;
+	else
+		(s->blocked = more)[s->n_blocked++] = pid;
+	if (start > s->youngest)
+		s->youngest = start;
+	if (late)
+		s->late = pid;
+}
+
+static void *make_pass(void *arg)
+{
+	struct window_scan *s = arg;
+
+	rcu_thread_enter();
+	s->result = procwalk(&s->visitor);
+	rcu_thread_leave();
+	eventfd_write(s->w->scanned, 1);
+	return NULL;
+}
+
+/* --- before and after a pass: the watcher ------------------------------------------------------- */
+
+/* Which windows it can judge. */
 static void mark_judged(uint64_t id, void *obj, void *arg)
 {
 	struct windows *w = arg;
@@ -99,58 +206,8 @@ static void mark_judged(uint64_t id, void *obj, void *arg)
 	w->judged++;
 }
 
-/**
- * struct scan - one pass
- * @blocked:  processes that we could not look into, @n_blocked of them
- * @youngest: when the youngest of them started; of all processes if there is no memory for a list
- * @sure:     every process was looked at
- * @spared:   windows that were not found, and not judged because of blocked processes
- */
-struct scan {
-	struct procmaps_visitor visitor;
-	struct windows *w;
-	pid_t *blocked;
-	size_t n_blocked;
-	uint64_t youngest;
-	bool sure;
-	uint64_t spared;
-};
-
-static struct scan *scan_of(struct procmaps_visitor *v)
-{
-	return caa_container_of(v, struct scan, visitor);
-}
-
-/* During a pass: some process holds this file. */
-static void scan_found(struct procmaps_visitor *v, const struct procmaps_file *file)
-{
-	struct windows *w = scan_of(v)->w;
-	struct window_name name;
-	struct window *win;
-
-	rcu_read_enter();
-	win = window_of_file(w, file, &name);
-	if (win)
-		win->seen = w->pass;
-	rcu_read_leave();
-}
-
-/* During a pass: nobody knows what this process holds. */
-static void scan_blocked(struct procmaps_visitor *v, pid_t pid, uint64_t start)
-{
-	struct scan *s = scan_of(v);
-	pid_t *more = realloc(s->blocked, (s->n_blocked + 1) * sizeof(*more));
-
-	if (!more)
-		start = UINT64_MAX;
-	else
-		(s->blocked = more)[s->n_blocked++] = pid;
-	if (start > s->youngest)
-		s->youngest = start;
-}
-
 /* Whether a process that we cannot look into can hold the window. */
-static bool maybe_hidden(const struct scan *s, const struct window *win)
+static bool maybe_hidden(const struct window_scan *s, const struct window *win)
 {
 	/* Its client is not of our pid namespace, and so may those be that it gave the window to. */
 	if (!win->client || s->youngest >= win->born)
@@ -161,22 +218,24 @@ static bool maybe_hidden(const struct scan *s, const struct window *win)
 	return false;
 }
 
-/* After a pass. */
 static void judge(uint64_t id, void *obj, void *arg)
 {
-	struct scan *s = arg;
+	struct window_scan *s = arg;
 	struct windows *w = s->w;
 	struct window *win = obj;
 
-	if (!win->doubt || win->judged != w->pass)
+	if (!win->doubt)
 		return;
-	if (win->seen == w->pass) {
+	w->in_doubt++;
+	if (win->judged != s->pass)
+		return;
+	if (__atomic_load_n(&win->seen, __ATOMIC_RELAXED) == s->pass) {
 		win->doubt = false;
 		win->missed = 0;
 		w->in_doubt--;
 	} else if (maybe_hidden(s, win)) {
 		s->spared++;
-	} else if (++win->missed >= (s->sure ? SURE_PASSES : PASSES)) {
+	} else if (++win->missed >= (s->result == 0 ? SURE_PASSES : PASSES)) {
 		window_end(w, win, id);
 		w->in_doubt--;
 	}
@@ -192,46 +251,106 @@ static void warn_unseen(struct windows *w, uint64_t n, const char *why)
 		 n, why);
 }
 
-/* Look for the holders of windows in doubt. Return: whether all that can be judged were. */
-static bool look(struct windows *w)
+static void warn_late(struct windows *w, const struct window_scan *s)
 {
-	struct scan s = {
-		.visitor = { .wanted = is_name, .found = scan_found, .blocked = scan_blocked },
-		.w = w,
-	};
-	int seen = procmaps_walk(&s.visitor);
-
-	if (seen >= 0) {
-		s.sure = seen == 0;
-		rcu_read_enter();
-		ids_for_each(w->ids, judge, &s);
-		rcu_read_leave();
-		if (s.spared)
-			warn_unseen(w, s.spared, "not all processes can be looked into");
-	} else {
-		warn_unseen(w, w->judged, strerror(-seen));
-	}
-	free(s.blocked);
-	return seen >= 0 && !s.spared;
+	if (w->warned)
+		return;
+	w->warned = true;
+	log_warn("%" PRIu64 " windows may have ended, but it cannot be seen: process %d keeps its "
+		 "memory map locked. Their grants stay mapped until it lets go or ends",
+		 s->spared, (int)s->late);
 }
 
-void window_scan(struct windows *w)
+static void warn_spared(struct windows *w, const struct window_scan *s)
 {
-	uint64_t start = clock_coarse_ms();
-	bool all = true;
+	if (s->late)
+		warn_late(w, s);
+	else
+		warn_unseen(w, s->spared, "not all processes can be looked into");
+}
 
+static void begin(struct windows *w)
+{
+	struct window_scan *s = calloc(1, sizeof(*s));
+
+	w->scan_due = 0;
 	w->pass++;
 	w->in_doubt = 0;
 	w->judged = 0;
 	rcu_read_enter();
 	ids_for_each(w->ids, mark_judged, w);
 	rcu_read_leave();
-	if (w->judged)
-		all = look(w);
-	w->scan_due = 0;
-	w->scan_gap = clock_coarse_ms() + 2 * (clock_coarse_ms() - start) + SCAN_GAP_MS;
-	if (!all)
+	if (s && w->judged) {
+		s->visitor = (struct procwalk_visitor){ .wanted = is_name,
+							.found = scan_found,
+							.blocked = scan_blocked };
+		s->w = w;
+		s->pass = w->pass;
+		s->start = clock_coarse_ms();
+		if (!pthread_create(&s->thread, NULL, make_pass, s)) {
+			w->scan = s;
+			return;
+		}
+	}
+	free(s);
+	if (w->in_doubt)
+		window_scan_in(w, w->judged ? SCAN_RETRY_MS : SCAN_WAIT_MS);
+}
+
+/* It is over. Return: it, to be freed. */
+static struct window_scan *take(struct windows *w)
+{
+	struct window_scan *s = w->scan;
+	eventfd_t n;
+
+	pthread_join(s->thread, NULL);
+	eventfd_read(w->scanned, &n);
+	w->scan = NULL;
+	return s;
+}
+
+static void scan_free(struct window_scan *s)
+{
+	free(s->blocked);
+	free(s);
+}
+
+static void finish(struct windows *w)
+{
+	struct window_scan *s = take(w);
+	uint64_t now = clock_coarse_ms();
+
+	w->in_doubt = 0;
+	w->scan_gap = now + 2 * (now - s->start) + SCAN_GAP_MS;
+	if (s->result < 0) {
+		warn_unseen(w, w->judged, strerror(-s->result));
 		window_scan_in(w, SCAN_RETRY_MS);
-	else if (w->in_doubt)
-		window_scan_in(w, w->judged ? 0 : SCAN_WAIT_MS);
+	} else {
+		rcu_read_enter();
+		ids_for_each(w->ids, judge, s);
+		rcu_read_leave();
+		if (s->spared)
+			warn_spared(w, s);
+		if (w->in_doubt)
+			window_scan_in(w, s->spared ? SCAN_RETRY_MS : 0);
+	}
+	scan_free(s);
+}
+
+void window_scan_step(struct windows *w)
+{
+	struct pollfd p = { .fd = w->scanned, .events = POLLIN };
+
+	if (w->scan && poll(&p, 1, 0) == 1)
+		finish(w);
+	if (window_scan_wait(w) == 0)
+		begin(w);
+}
+
+void window_scan_stop(struct windows *w)
+{
+	if (!w->scan)
+		return;
+	__atomic_store_n(&w->scan->visitor.stop, true, __ATOMIC_RELAXED);
+	scan_free(take(w));
 }

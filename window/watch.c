@@ -40,15 +40,16 @@ void window_watch_close(struct window_watch *ww)
 		close(ww->opens);
 }
 
-static void tell(const char *buf, ssize_t n, void (*fn)(void *arg, uint32_t mask, const char *name),
-		 void *arg)
+/* @queue: what it is of, IN_OPEN or IN_CLOSE */
+static void tell(const char *buf, ssize_t n, uint32_t queue,
+		 void (*fn)(void *arg, uint32_t mask, const char *name), void *arg)
 {
 	const struct inotify_event *ev;
 
 	for (const char *p = buf; p < buf + n; p += sizeof(*ev) + ev->len) {
 		ev = (const struct inotify_event *)p;
 		if (ev->mask & IN_Q_OVERFLOW)
-			fn(arg, IN_Q_OVERFLOW, NULL);
+			fn(arg, IN_Q_OVERFLOW | queue, NULL);
 		else if (ev->len)
 			fn(arg, ev->mask, ev->name);
 	}
@@ -62,7 +63,7 @@ bool window_watch_take(struct window_watch *ww,
 
 	/* After the read: every opening that came before one of these closes is there now. */
 	while ((k = read(ww->opens, opens, sizeof(opens))) > 0)
-		tell(opens, k, fn, arg);
-	tell(closes, n, fn, arg);
+		tell(opens, k, IN_OPEN, fn, arg);
+	tell(closes, n, IN_CLOSE, fn, arg);
 	return n > 0;
 }

@@ -30,7 +30,8 @@ void window_watch_close(struct window_watch *ww);
 
 /**
  * window_watch_take() - take the next events, some 1,000 closes at most
- * @fn: called for each, with its mask and name; with IN_Q_OVERFLOW and no name if some were lost
+ * @fn: called for each, with its mask and name; if some were lost, without a name, with IN_Q_OVERFLOW and
+ *      IN_OPEN or IN_CLOSE, by which ones
  *
  * Openings come before those closes that they preceded. They have to be taken now and then also if
  * there are no closes, before the kernel's queue is full (16,384 by default; a window is two).

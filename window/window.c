@@ -58,8 +58,8 @@
  *    not.
  *  - An entry that root opens by name between link and unlink, within microseconds, may be taken
  *    for our own opening.
- *  - A client that keeps its own memory map locked (mmap of a file that it serves itself by FUSE)
- *    delays a rescan, and with it the ends behind it.
+ *  - A process that keeps its own memory map locked (mmap of a file that it serves itself by FUSE)
+ *    is not seen into meanwhile: windows in doubt that it could hold wait for it, nothing else does.
  *  - Simulated windows are hard links of one file, so that a lease (F_SETLEASE) on the file would
  *    answer for all of them at once. No window has an inode of its own in this version, so leases
  *    are not used.
@@ -90,6 +90,7 @@
 #include "base/log.h"
 #include "base/rcu.h"
 #include "client/procmaps.h"
+#include "client/procwalk.h"
 #include "report/trace.h"
 #include "window/dir.h"
 #include "window/impl.h"
@@ -97,6 +98,8 @@
 
 /* Reads before ends are reported, though more events wait: enough for the whole queue. */
 #define READS_AT_ONCE 32
+/* Ends that are reported before it is looked whether other clients' windows have ended, too. */
+#define ENDS_AT_ONCE 32
 /*
  * After some events others follow soon: take them together, at the cost of this delay. A client that
  * maps and unmaps all the time would otherwise have the watcher run three times for each window.
@@ -113,13 +116,12 @@ static void window_free(struct rcu_head *head)
 	free(caa_container_of(head, struct window, rcu));
 }
 
-/* Watcher; not under RCU. */
-static void report_ended(struct windows *w)
+/* Report @max windows that have ended. Watcher; not under RCU. */
+static void report_ended(struct windows *w, uint64_t max)
 {
 	struct window *win;
 
-	while ((win = w->ended)) {
-		w->ended = win->next;
+	while (max-- && (win = window_next_ended(w))) {
 		win->user->gone(win->user);
 		__atomic_fetch_sub(&w->live, 1, __ATOMIC_RELEASE);
 		rcu_call(&win->rcu, window_free);
@@ -135,7 +137,7 @@ static void closed(struct windows *w, struct window *win, uint64_t id)
 		window_end(w, win, id);
 		return;
 	}
-	win->doubt = true;
+	window_scan_doubt(win);
 	window_scan_in(w, 0);
 }
 
@@ -164,7 +166,7 @@ static void event(void *arg, uint32_t mask, const char *name)
 
 	if (mask & IN_Q_OVERFLOW) {
 		log_debug("the kernel has dropped events of windows: looking for their users");
-		window_scan_all(w);
+		window_scan_all(w, mask & IN_OPEN);
 		window_scan_in(w, 0);
 	} else {
 		rcu_read_enter();
@@ -180,7 +182,6 @@ static bool drain(struct windows *w)
 
 	while (reads < READS_AT_ONCE && window_watch_take(&w->watch, event, w))
 		reads++;
-	report_ended(w);
 	return reads > 0;
 }
 
@@ -189,20 +190,22 @@ static bool wait_events(struct windows *w, bool events, int ms)
 {
 	struct pollfd fds[] = {
 		{ .fd = w->stop, .events = POLLIN },
+		{ .fd = w->scanned, .events = POLLIN },
 		{ .fd = events ? w->watch.closes : -1, .events = POLLIN },
 	};
 
-	poll(fds, 2, ms);
+	poll(fds, 3, ms);
 	return fds[0].revents != 0;
 }
 
-static int ms_to_scan(const struct windows *w)
+/* How long the watcher may wait for events, ms; -1: for ever. */
+static int ms_to_wait(const struct windows *w)
 {
-	uint64_t now = w->scan_due ? clock_coarse_ms() : 0;
+	int scan = window_scan_wait(w);
 
-	if (!w->scan_due)
-		return windows_count(w) ? OPENS_MS : -1;
-	return w->scan_due > now ? (int)(w->scan_due - now) : 0;
+	if (w->n_ended)
+		return 0;
+	return scan < 0 && windows_count(w) ? OPENS_MS : scan;
 }
 
 static void *watcher(void *arg)
@@ -210,14 +213,12 @@ static void *watcher(void *arg)
 	struct windows *w = arg;
 
 	rcu_thread_enter();
-	while (!wait_events(w, true, ms_to_scan(w))) {
+	while (!wait_events(w, true, ms_to_wait(w))) {
 		bool any = drain(w);
 
-		if (ms_to_scan(w) == 0) {
-			window_scan(w);
-			report_ended(w);
-		}
-		if (any && wait_events(w, false, PAUSE_MS))
+		window_scan_step(w);
+		report_ended(w, ENDS_AT_ONCE);
+		if (any && !w->n_ended && wait_events(w, false, PAUSE_MS))
 			break;
 	}
 	rcu_thread_leave();
@@ -266,7 +267,7 @@ int window_make(struct windows *w, struct hypervisor *hv, enum window_kind kind,
 	win->name.index = at->first << 12;
 	win->name.count = (uint32_t)n;
 	win->name.life = w->life;
-	win->born = procmaps_now();
+	win->born = procwalk_now();
 	win->info = (struct window_info){ .index = win->name.index,
 					  .open_id = at->open_id,
 					  .made = trace_now(),
@@ -363,7 +364,8 @@ static int open_watch(struct windows *w, const char **why)
 {
 	*why = "cannot watch the window directory (see fs.inotify.max_user_instances)";
 	w->stop = eventfd(0, EFD_CLOEXEC);
-	return w->stop < 0 ? -errno : window_watch_open(&w->watch, w->dirfd);
+	w->scanned = eventfd(0, EFD_CLOEXEC);
+	return w->stop < 0 || w->scanned < 0 ? -errno : window_watch_open(&w->watch, w->dirfd);
 }
 
 static void close_all(struct windows *w)
@@ -371,6 +373,8 @@ static void close_all(struct windows *w)
 	window_watch_close(&w->watch);
 	if (w->stop >= 0)
 		close(w->stop);
+	if (w->scanned >= 0)
+		close(w->scanned);
 	if (w->dirfd >= 0)
 		close(w->dirfd);
 	if (w->ids)
@@ -387,7 +391,7 @@ int windows_new(const char *dir, struct windows **out, const char **why)
 	*why = "no memory";
 	if (!w)
 		return -ENOMEM;
-	w->dirfd = w->stop = w->watch.closes = w->watch.opens = -1;
+	w->dirfd = w->stop = w->scanned = w->watch.closes = w->watch.opens = -1;
 	w->path = strdup(dir);
 	w->ids = ids_new();
 	err = w->path && w->ids ? open_directory(w, why) : -ENOMEM;
@@ -421,10 +425,11 @@ void windows_end(struct windows *w)
 		pthread_join(w->thread, NULL);
 		w->started = false;
 	}
+	window_scan_stop(w);
 	rcu_read_enter();
 	ids_for_each(w->ids, end_any, w);
 	rcu_read_leave();
-	report_ended(w);
+	report_ended(w, UINT64_MAX);
 	window_dir_clean(w->dirfd);
 	rmdir(w->path);
 }

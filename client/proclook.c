@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client/proclook.c - a look at all files that one process has mapped or open
+ *
+ * A process whose first thread has ended while others go on shows neither mappings nor descriptors
+ * in /proc/PID, and a thread can have a descriptor table of its own: the look goes into
+ * /proc/PID/task. What a thread shares with the first one (kcmp(2) tells) is not read again.
+ *
+ * A file is looked up by statx(2) without synchronising: a client must not be able to make us wait
+ * for a file system that it serves itself.
+ *
+ * Nobody can be kept from making us wait for its mappings: while it waits for a page of a file that it serves
+ * itself, and another of its threads wants to map something, nobody else can have a look. So a helper looks, and
+ * is left behind if it does not get on (base/helper.h).
+ */
+#include "client/proclook.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/kcmp.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "client/mapstext.h"
+
+/* How long a look may not get on, and how long it may take, ms. A process with 60,000 mappings takes 0.1 s. */
+#define STILL_MS 250
+#define MOST_MS	 2000
+
+/* Helpers that may be left behind: in all, and with processes of one user. */
+#define LATE_MAX     16
+#define LATE_OF_USER 3
+
+/* What looks at the processes of one user other than root may take in one walk, those of LOOK_MS and more, ms. */
+#define LOOK_MS 100
+#define USER_MS 2000
+
+/**
+ * struct look - one of them
+ * @v:       who wants to know, NULL once it is left behind (@lock)
+ * @blocked: it does not let us
+ * @err:     -errno: it has failed
+ *
+ * Of those that were left behind, protected by late_lock:
+ * @next:    one more
+ * @over:    it has ended
+ */
+struct look {
+	struct helper_task task;
+	pthread_mutex_t lock;
+	struct procwalk_visitor *v;
+	bool (*wanted)(const char *name);
+	pid_t pid;
+	bool blocked;
+	int err;
+	struct look *next;
+	uint64_t start;
+	uid_t uid;
+	bool over;
+};
+
+static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct look *all_late;
+
+/* --- what the helper does ------------------------------------------------------------------------ */
+
+static void get_on(struct look *l)
+{
+	__atomic_store_n(&l->task.progress, l->task.progress + 1, __ATOMIC_RELAXED);
+}
+
+static void found(struct look *l, const struct procmaps_file *file)
+{
+	pthread_mutex_lock(&l->lock);
+	if (l->v)
+		l->v->found(l->v, l->pid, file);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* What has gone is no error: it holds nothing any more. */
+static void look_failed(struct look *l, int err)
+{
+	if (err == EACCES || err == EPERM)
+		l->blocked = true;
+	else if (err != ENOENT && err != ESRCH)
+		l->err = -err;
+}
+
+static DIR *open_dir(struct look *l, int at, const char *path)
+{
+	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (dir)
+		return dir;
+	look_failed(l, errno);
+	if (fd >= 0)
+		close(fd);
+	return NULL;
+}
+
+/* The next entry; NULL at the end, or when the process has gone in between. */
+static const struct dirent *next_entry(struct look *l, DIR *dir)
+{
+	const struct dirent *e;
+
+	errno = 0;
+	e = readdir(dir);
+	if (!e && errno)
+		look_failed(l, errno);
+	return e;
+}
+
+static void look_at_descriptor(struct look *l, int dirfd, const char *entry)
+{
+	char path[PATH_MAX];
+	struct procmaps_file file;
+	struct statx st;
+	ssize_t len = readlinkat(dirfd, entry, path, sizeof(path));
+
+	if (len < 0) {
+		if (errno != ENAMETOOLONG)
+			look_failed(l, errno);
+		return;
+	}
+	mapstext_name(&file, path, (size_t)len);
+	if (!l->wanted(file.name))
+		return;
+	/* Somebody's own file system may answer as it likes; a tmpfs, where ours are, does not fail. */
+	if (statx(dirfd, entry, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &st))
+		return;
+	file.dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	file.ino = st.stx_ino;
+	found(l, &file);
+}
+
+static void look_at_descriptors(struct look *l, int task, pid_t tid)
+{
+	const struct dirent *e;
+	char path[32];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%d/fd", (int)tid);
+	dir = open_dir(l, task, path);
+	if (!dir)
+		return;
+	while ((e = next_entry(l, dir))) {
+		get_on(l);
+		if (e->d_name[0] != '.')
+			look_at_descriptor(l, dirfd(dir), e->d_name);
+	}
+	closedir(dir);
+}
+
+/* Return: whether the thread has any mappings. */
+static bool look_at_maps(struct look *l, int task, pid_t tid)
+{
+	struct mapstext t = { .len = 0 };
+	struct procmaps_file file;
+	char path[32];
+	uint64_t end;
+	bool any = false;
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%d/maps", (int)tid);
+	fd = openat(task, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		look_failed(l, errno);
+		return false;
+	}
+	t.fd = fd;
+	while ((ret = mapstext_next(&t, &end, &file)) > 0) {
+		any = true;
+		get_on(l);
+		if (l->wanted(file.name))
+			found(l, &file);
+	}
+	if (ret < 0)
+		look_failed(l, -ret);
+	close(fd);
+	return any;
+}
+
+static bool same_descriptors(pid_t a, pid_t b)
+{
+	return syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0) == 0;
+}
+
+static void look_at_threads(struct look *l)
+{
+	const struct dirent *e;
+	char path[32];
+	DIR *task;
+	pid_t tid;
+	bool mapped = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)l->pid);
+	task = open_dir(l, AT_FDCWD, path);
+	if (!task)
+		return;
+	look_at_descriptors(l, dirfd(task), l->pid);
+	while ((e = next_entry(l, task))) {
+		tid = procwalk_pid(e);
+		if (tid && tid != l->pid && !same_descriptors(l->pid, tid))
+			look_at_descriptors(l, dirfd(task), tid);
+	}
+	/* All threads have the same mappings, but those that are ending have none any more. */
+	rewinddir(task);
+	while (!mapped && (e = next_entry(l, task))) {
+		tid = procwalk_pid(e);
+		mapped = tid && look_at_maps(l, dirfd(task), tid);
+	}
+	closedir(task);
+}
+
+static void run(struct helper_task *t)
+{
+	struct look *l = (struct look *)t;
+
+	look_at_threads(l);
+	pthread_mutex_lock(&late_lock);
+	l->over = true;
+	for (struct look **p = &all_late; *p; p = &(*p)->next)
+		if (*p == l) {
+			*p = l->next;
+			break;
+		}
+	pthread_mutex_unlock(&late_lock);
+}
+
+static void look_free(struct helper_task *t)
+{
+	struct look *l = (struct look *)t;
+
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+/* --- who asks ------------------------------------------------------------------------------------ */
+
+/* Read a small file whole. Return: whether there is anything in it. */
+static bool read_line(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	return true;
+}
+
+/* When a process started: field 22, the 20th behind the name, which can hold anything. */
+uint64_t proclook_start(pid_t pid)
+{
+	char path[32], buf[1024];
+	char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	p = read_line(path, buf, sizeof(buf)) ? strrchr(buf, ')') : NULL;
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p, NULL, 10) : UINT64_MAX;
+}
+
+/* Whose process it is: its real user id, which "nondumpable" does not hide. */
+static uid_t user_of(pid_t pid)
+{
+	char path[32], buf[1024];
+	const char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	/* The name in front of it has no newline of its own. */
+	p = read_line(path, buf, sizeof(buf)) ? strstr(buf, "\nUid:\t") : NULL;
+	return p ? (uid_t)strtoul(p + 6, NULL, 10) : (uid_t)-1;
+}
+
+/* The place of a user in the list of times; the number of places if it has none. */
+static unsigned int place_of(const struct proclook *pl, uid_t uid)
+{
+	unsigned int i = 0;
+
+	while (i < pl->n_users && pl->user[i].uid != uid)
+		i++;
+	return i;
+}
+
+/* Count what a look has taken. If there are very many users the last place is for all the others. */
+static void add_time(struct proclook *pl, uid_t uid, uint64_t ms)
+{
+	unsigned int i = place_of(pl, uid);
+
+	if (i == PROCLOOK_USERS)
+		i--;
+	else if (i == pl->n_users)
+		pl->user[pl->n_users++].uid = uid;
+	pl->user[i].ms += ms;
+}
+
+/* Whether so many were left behind that this one is not to be looked at. Root can do worse. */
+static bool is_too_late(pid_t pid, uid_t uid)
+{
+	uint64_t start = proclook_start(pid);
+	unsigned int n = 0, of_user = 0;
+	bool same = false;
+
+	pthread_mutex_lock(&late_lock);
+	for (const struct look *l = all_late; l; l = l->next) {
+		n++;
+		of_user += l->uid == uid && uid != 0;
+		same |= l->pid == pid && l->start == start;
+	}
+	pthread_mutex_unlock(&late_lock);
+	return same || n >= LATE_MAX || of_user >= LATE_OF_USER;
+}
+
+static bool may_look(const struct proclook *pl, pid_t pid)
+{
+	unsigned int i;
+	uid_t uid;
+
+	if (!pl->n_users && !__atomic_load_n(&all_late, __ATOMIC_RELAXED))
+		return true;
+	uid = user_of(pid);
+	i = place_of(pl, uid);
+	if (uid != 0 && i < pl->n_users && pl->user[i].ms >= USER_MS)
+		return false;
+	return !is_too_late(pid, uid);
+}
+
+/* It is left behind: whoever looks at this process next is to know. */
+static void leave(struct look *l)
+{
+	l->start = proclook_start(l->pid);
+	l->uid = user_of(l->pid);
+	pthread_mutex_lock(&l->lock);
+	l->v = NULL;
+	pthread_mutex_unlock(&l->lock);
+	pthread_mutex_lock(&late_lock);
+	if (!l->over) {
+		l->next = all_late;
+		__atomic_store_n(&all_late, l, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&late_lock);
+}
+
+/* Have it done. Return: as proclook(). */
+static int have_run(struct proclook *pl, struct look *l)
+{
+	uint64_t began = clock_ms(), took;
+	int err = helper_run(&pl->helper, &l->task, STILL_MS, MOST_MS);
+
+	if (err == -ETIMEDOUT)
+		leave(l);
+	else if (!err)
+		err = l->err ? l->err : l->blocked ? -EACCES : 0;
+	took = clock_ms() - began;
+	if (took > LOOK_MS)
+		add_time(pl, user_of(l->pid), took);
+	return err;
+}
+
+int proclook(struct proclook *pl, struct procwalk_visitor *v, pid_t pid)
+{
+	struct look *l;
+	int err;
+
+	if (!may_look(pl, pid))
+		return -ETIMEDOUT;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	l->task.run = run;
+	l->task.free = look_free;
+	pthread_mutex_init(&l->lock, NULL);
+	l->v = v;
+	l->wanted = v->wanted;
+	l->pid = pid;
+	err = have_run(pl, l);
+	helper_put(&l->task);
+	return err;
+}
+
+void proclook_end(struct proclook *pl)
+{
+	helper_end(&pl->helper);
+}
+
+unsigned int proclook_late(void)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&late_lock);
+	for (const struct look *l = all_late; l; l = l->next)
+		n++;
+	pthread_mutex_unlock(&late_lock);
+	return n;
+}
