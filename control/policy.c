@@ -14,6 +14,7 @@
 #include "device/gntdev.h"
 #include "policy/policy.h"
 #include "policy/quota.h"
+#include "policy/rule.h"
 #include "client/who.h"
 
 /* --- users -------------------------------------------------------------------------------------- */
@@ -97,13 +98,134 @@ json_t *control_policy_json(struct gntdev *gd)
 	return o;
 }
 
-/* --- explain ------------------------------------------------------------------------------------ */
+/* --- show --------------------------------------------------------------------------------------- */
 
-static const char *const actions[] = {
-	[POLICY_ALLOW] = "allow",
-	[POLICY_READ_ONLY] = "read-only",
-	[POLICY_DENY] = "deny",
+/* So many of a list are told, so that a record has an end: it is shorter than half of CONTROL_OUT_STEP. */
+#define MEMBERS_MAX 64
+
+/**
+ * struct shown - the policy that was in force when it was asked for
+ * @rules: what is to be told, from @next on
+ * @end:   what follows them
+ */
+struct shown {
+	struct control_answer answer;
+	json_t *rules;
+	size_t next;
+	json_t *end;
 };
+
+/* @member: makes the one at a place. */
+static void set_list(json_t *o, const char *name, size_t n,
+		     json_t *(*member)(const void *list, size_t i), const void *list)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < n && i < MEMBERS_MAX; i++)
+		json_array_append_new(all, member(list, i));
+	if (n)
+		json_object_set_new(o, name, json_incref(all));
+	if (n > MEMBERS_MAX)
+		json_object_set_new(o, "left_out", json_true());
+	json_decref(all);
+}
+
+static json_t *id_member(const void *list, size_t i)
+{
+	return json_integer(((const struct policy_ids *)list)->id[i]);
+}
+
+static json_t *pattern_member(const void *list, size_t i)
+{
+	return control_text(((const struct policy_patterns *)list)->pattern[i]);
+}
+
+static json_t *range_member(const void *list, size_t i)
+{
+	const struct policy_range *r = &((const struct policy_ranges *)list)->range[i];
+
+	return r->first == r->last ? json_sprintf("%u", r->first)
+				   : json_sprintf("%u-%u", r->first, r->last);
+}
+
+static json_t *rule_json(const struct policy_rule *r)
+{
+	json_t *o = json_pack("{s:o, s:o, s:I, s:s}", "name", control_text(r->name), "file",
+			      control_text(r->file), "line", (json_int_t)r->line, "action",
+			      policy_action_name(r->action));
+
+	set_list(o, "user", r->users.n, id_member, &r->users);
+	set_list(o, "group", r->groups.n, id_member, &r->groups);
+	set_list(o, "unit", r->units.n, pattern_member, &r->units);
+	set_list(o, "cgroup", r->cgroups.n, pattern_member, &r->cgroups);
+	set_list(o, "domid", r->domids.n, range_member, &r->domids);
+	if (r->pv != POLICY_RULE_PV_UNSAID)
+		json_object_set_new(o, "pv_descriptor", json_boolean(r->pv == POLICY_RULE_PV_YES));
+	return o;
+}
+
+static bool shown_more(struct control_answer *a, struct control_out *out)
+{
+	struct shown *s = (struct shown *)a;
+	size_t start = out->end;
+
+	for (; s->next < json_array_size(s->rules); s->next++) {
+		if (out->end - start >= CONTROL_OUT_STEP / 2)
+			return true;
+		control_out_json(out, "rule", json_incref(json_array_get(s->rules, s->next)));
+	}
+	control_out_json(out, "end", json_incref(s->end));
+	return false;
+}
+
+static void shown_free(struct control_answer *a)
+{
+	struct shown *s = (struct shown *)a;
+
+	json_decref(s->rules);
+	json_decref(s->end);
+	free(s);
+}
+
+/* The policy may be replaced while it is told, so it is taken as a whole, under RCU. */
+static void take_policy(struct gntdev *gd, struct shown *s)
+{
+	json_t *limits = json_object();
+	const struct policy *p;
+
+	s->end = control_policy_json(gd);
+	rcu_read_enter();
+	p = enforce_policy(gd);
+	for (unsigned int i = 0; i < p->n_rules; i++)
+		json_array_append_new(s->rules, rule_json(&p->rule[i]));
+	for (int i = 0; i < POLICY_N_LIMITS; i++)
+		json_object_set_new(limits, policy_limit_name((enum policy_limit)i),
+				    json_integer((json_int_t)policy_limit_get(
+					    &p->limits, (enum policy_limit)i)));
+	json_object_set_new(s->end, "pv_descriptor", json_string(policy_pv_name(p->pv)));
+	rcu_read_leave();
+	json_object_set_new(s->end, "limits", limits);
+}
+
+int control_ask_policy(struct control_request *rq, struct control_out *out,
+		       struct control_answer **answer)
+{
+	struct shown *s;
+
+	(void)out;
+	if (!control_done(rq))
+		return -EINVAL;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->answer = (struct control_answer){ .more = shown_more, .free = shown_free };
+	s->rules = json_array();
+	take_policy(rq->view->gd, s);
+	*answer = &s->answer;
+	return 0;
+}
+
+/* --- explain ------------------------------------------------------------------------------------ */
 
 static json_t *who_json(const struct who *w)
 {
@@ -126,8 +248,8 @@ static json_t *verdict_json(struct gntdev *gd, const struct who *w, uint16_t dom
 	json_t *o;
 
 	policy_decide(enforce_policy(gd), w, domid, &v);
-	o = json_pack("{s:s, s:b, s:b}", "action", actions[v.action], "pv", (int)v.pv, "default",
-		      (int)!v.file);
+	o = json_pack("{s:s, s:b, s:b}", "action", policy_action_name(v.action), "pv", (int)v.pv,
+		      "default", (int)!v.file);
 	if (v.file) {
 		json_object_set_new(o, "rule", control_text(v.rule));
 		json_object_set_new(o, "file", control_text(v.file));

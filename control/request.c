@@ -126,6 +126,7 @@ static const struct question {
 	{ "trace", control_ask_trace },
 	{ "metrics", control_ask_metrics },
 	{ "explain", control_ask_explain },
+	{ "policy", control_ask_policy },
 	{ "fault", control_ask_fault },
 };
 

@@ -132,6 +132,8 @@ int control_ask_explain(struct control_request *rq, struct control_out *out,
 			struct control_answer **answer);
 int control_ask_trace(struct control_request *rq, struct control_out *out,
 		      struct control_answer **answer);
+int control_ask_policy(struct control_request *rq, struct control_out *out,
+		       struct control_answer **answer);
 int control_ask_fault(struct control_request *rq, struct control_out *out,
 		      struct control_answer **answer);
 

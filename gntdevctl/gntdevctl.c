@@ -31,7 +31,7 @@ static const struct command {
 	{ "errors", "the last failures: what, the likely cause, the remedy", ctl_errors },
 	{ "graph", "who maps whose pages, as Graphviz text or SVG", ctl_graph },
 	{ "metrics", "figures in Prometheus' text form", ctl_metrics },
-	{ "policy", "check a policy file; explain a decision", ctl_policy },
+	{ "policy", "the policy in force; check a policy file; explain a decision", ctl_policy },
 	{ "fault", "the simulator's faults: add, clear, let go on what waits", ctl_fault },
 	{ "doctor", "look for what is wrong with this machine, and say what mends it", ctl_doctor },
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gntdevctl/policy.c - gntdevctl policy check, gntdevctl policy explain
+ * gntdevctl/policy.c - gntdevctl policy show, check, explain
  *
  * A file is checked here, by the code that the daemon reads it with; a decision is the daemon's.
  */
@@ -28,7 +28,7 @@ static const struct argp_option options[] = {
 
 /**
  * struct policy_args - the command line
- * @action: "check" or "explain"
+ * @action: "show", "check" or "explain"
  * @pid, @domid: -1: not given
  */
 struct policy_args {
@@ -39,23 +39,23 @@ struct policy_args {
 	long domid;
 };
 
+static bool is(const struct policy_args *a, const char *action)
+{
+	return a->action && !strcmp(a->action, action);
+}
+
 static void check_arguments(const struct policy_args *a, const struct argp_state *state)
 {
-	bool check;
-
-	if (!a->action) {
-		argp_error(state, "what is wanted: \"check\" or \"explain\"?");
-		return;
-	}
-	check = !strcmp(a->action, "check");
-	if (!check && strcmp(a->action, "explain") != 0)
-		argp_error(state, "\"%s\": \"check\" or \"explain\" is wanted", a->action);
-	if (check && (a->pid >= 0 || a->domid >= 0))
-		argp_error(state, "check: --pid and --domid are explain's");
-	if (!check && a->file)
-		argp_error(state, "explain: \"%s\": it asks the daemon, and takes no file",
+	if (!is(a, "show") && !is(a, "check") && !is(a, "explain"))
+		argp_error(state, "%s%s%s\"show\", \"check\" or \"explain\" is wanted",
+			   a->action ? "\"" : "", a->action ? a->action : "",
+			   a->action ? "\": " : "");
+	if (!is(a, "explain") && (a->pid >= 0 || a->domid >= 0))
+		argp_error(state, "%s: --pid and --domid are explain's", a->action);
+	if (!is(a, "check") && a->file)
+		argp_error(state, "%s: \"%s\": it asks the daemon, and takes no file", a->action,
 			   a->file);
-	if (!check && (a->pid < 0 || a->domid < 0))
+	if (is(a, "explain") && (a->pid < 0 || a->domid < 0))
 		argp_error(state, "explain: --pid and --domid are wanted");
 }
 
@@ -149,6 +149,103 @@ static int check(const struct policy_args *a)
 	return err ? CTL_BAD : CTL_DONE;
 }
 
+/* --- show ------------------------------------------------------------------------------------- */
+
+static void print_member(const char *key, const json_t *member)
+{
+	if (!strcmp(key, "user") && json_is_integer(member)) {
+		fputs(ctl_user((uid_t)json_integer_value(member)).s, stdout);
+	} else if (json_is_integer(member)) {
+		printf("%lld", (long long)json_integer_value(member));
+	} else {
+		putchar('\'');
+		ctl_print_clean(stdout, json_is_string(member) ? json_string_value(member) : "?");
+		putchar('\'');
+	}
+}
+
+/* As it stands in a file: key = value, or key = {one, another}. */
+static void print_condition(const json_t *rule, const char *key)
+{
+	const json_t *list = json_object_get(rule, key);
+	json_t *member;
+	size_t i;
+
+	if (!json_array_size(list))
+		return;
+	printf(json_array_size(list) > 1 ? " %s = {" : " %s = ", key);
+	json_array_foreach((json_t *)list, i, member) {
+		fputs(i ? ", " : "", stdout);
+		print_member(key, member);
+	}
+	fputs(json_array_size(list) > 1 ? "} " : " ", stdout);
+}
+
+static void print_rule(const json_t *rule)
+{
+	static const char *const keys[] = { "user", "group", "unit", "cgroup", "domid" };
+	const json_t *pv = json_object_get(rule, "pv_descriptor");
+
+	fputs("# ", stdout);
+	ctl_print_clean(stdout, ctl_string(rule, "file"));
+	printf(":%lld\nrule \"", ctl_integer(rule, "line", 0));
+	ctl_print_clean(stdout, ctl_string(rule, "name"));
+	fputs("\" {", stdout);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		print_condition(rule, keys[i]);
+	fputs(" action = ", stdout);
+	ctl_print_clean(stdout, ctl_string(rule, "action"));
+	if (pv)
+		printf("  pv_descriptor = %s", json_is_true(pv) ? "yes" : "no");
+	puts(json_is_true(json_object_get(rule, "left_out")) ? " } # and more in its lists" : " }");
+}
+
+static bool take_rule(const struct ctl_record *r, void *arg)
+{
+	if (*(const bool *)arg)
+		return ctl_print_record(r);
+	if (!strcmp(r->name, "rule"))
+		print_rule(r->value);
+	return true;
+}
+
+/* Behind the rules: their order is what counts. */
+static void print_rest(const json_t *end)
+{
+	const char *name, *error = ctl_string(end, "error");
+	json_t *value;
+
+	puts("limit {");
+	json_object_foreach(json_object_get(end, "limits"), name, value)
+		if (json_is_integer(value) && json_integer_value(value) > 0)
+			printf("\t%s = %lld\n", name, (long long)json_integer_value(value));
+	puts("}");
+	fputs("pv_descriptor = ", stdout);
+	ctl_print_clean(stdout, ctl_string(end, "pv_descriptor"));
+	printf("\n# in force since %s\n", ctl_time((uint64_t)ctl_integer(end, "loaded", 0), 1).s);
+	if (!*error)
+		return;
+	fputs("# a later one was refused: ", stdout);
+	ctl_print_clean(stdout, error);
+	putchar('\n');
+}
+
+static int show(const struct policy_args *a)
+{
+	bool json = a->ctl->json;
+	json_t *end;
+	int status = ctl_query(a->ctl, ctl_request("policy"), take_rule, &json, &end);
+
+	if (end && json) {
+		json_dumpf(end, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+		putchar('\n');
+	} else if (end) {
+		print_rest(end);
+	}
+	json_decref(end);
+	return status;
+}
+
 /* --- explain ---------------------------------------------------------------------------------- */
 
 static const char *action_words(const char *action)
@@ -224,8 +321,9 @@ static int explain(const struct policy_args *a)
 int ctl_policy(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command command = {
-		.args = "check [FILE]\nexplain --pid=PID --domid=DOMID",
-		.doc = "check: read a policy (default " CTL_POLICY
+		.args = "show\ncheck [FILE]\nexplain --pid=PID --domid=DOMID",
+		.doc = "show: the policy that the daemon has in force. check: read a policy "
+		       "(default " CTL_POLICY
 		       ") and FILE.d/*.conf, and say what is wrong with it. explain: what the "
 		       "daemon's policy says of a process that would open the device, and which "
 		       "rule says so.",
@@ -237,5 +335,7 @@ int ctl_policy(struct ctl *ctl, int argc, char **argv)
 	struct policy_args a = { .ctl = ctl, .pid = -1, .domid = -1 };
 
 	ctl_parse(ctl, &command, argc, argv, &a);
-	return !strcmp(a.action, "check") ? check(&a) : explain(&a);
+	if (is(&a, "show"))
+		return show(&a);
+	return is(&a, "check") ? check(&a) : explain(&a);
 }

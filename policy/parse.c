@@ -288,14 +288,8 @@ static int take_domid(struct reader *r, unsigned int line, const char *value)
 
 static int take_action(struct reader *r, unsigned int line, const char *value)
 {
-	static const char *const names[] = {
-		[POLICY_ALLOW] = "allow",
-		[POLICY_READ_ONLY] = "read-only",
-		[POLICY_DENY] = "deny",
-	};
-
-	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(value, names[i]) != 0)
+	for (int i = POLICY_ALLOW; i <= POLICY_DENY; i++) {
+		if (strcmp(value, policy_action_name((enum policy_action)i)) != 0)
 			continue;
 		r->rule.action = (enum policy_action)i;
 		r->rule.has_action = true;
@@ -398,18 +392,13 @@ static int end_limit(cfg_t *cfg, cfg_opt_t *opt)
 
 static int take_pv(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
-	static const char *const names[] = {
-		[POLICY_PV_ROOT] = "root",
-		[POLICY_PV_ANY] = "any",
-		[POLICY_PV_NONE] = "none",
-	};
 	struct reader *r = reading;
 
 	if (!say_once(r, SAID_PV))
 		return fail(r, -EINVAL, line_of(cfg), "\"%s\" for the second time", opt->name);
 	*(const char **)result = value;
-	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(value, names[i]) != 0)
+	for (int i = POLICY_PV_ROOT; i <= POLICY_PV_NONE; i++) {
+		if (strcmp(value, policy_pv_name((enum policy_pv)i)) != 0)
 			continue;
 		r->p->pv = (enum policy_pv)i;
 		return 0;

@@ -217,6 +217,28 @@ void policy_decide(const struct policy *p, const struct who *who, uint16_t domid
 	policy_view_decide(&view, domid, v);
 }
 
+const char *policy_action_name(enum policy_action action)
+{
+	static const char *const names[] = {
+		[POLICY_ALLOW] = "allow",
+		[POLICY_READ_ONLY] = "read-only",
+		[POLICY_DENY] = "deny",
+	};
+
+	return names[action];
+}
+
+const char *policy_pv_name(enum policy_pv pv)
+{
+	static const char *const names[] = {
+		[POLICY_PV_ROOT] = "root",
+		[POLICY_PV_ANY] = "any",
+		[POLICY_PV_NONE] = "none",
+	};
+
+	return names[pv];
+}
+
 bool policy_has_rules(const struct policy *p)
 {
 	return p->n_rules;

@@ -24,6 +24,9 @@ enum policy_action {
 	POLICY_DENY,
 };
 
+/** policy_action_name() - as in the policy's files. Never NULL */
+const char *policy_action_name(enum policy_action action);
+
 struct policy;
 
 /**

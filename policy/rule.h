@@ -78,6 +78,9 @@ struct policy {
 	char **warning;
 };
 
+/** policy_pv_name() - as in the policy's files. Never NULL */
+const char *policy_pv_name(enum policy_pv pv);
+
 /** policy_rule_clear() - free what it holds, and make it one that says nothing */
 void policy_rule_clear(struct policy_rule *r);
 

@@ -207,6 +207,70 @@ START_TEST(users_with_most_pages_are_told)
 }
 END_TEST
 
+/* As it is in force: what was read, in its order. */
+START_TEST(the_policy_is_told)
+{
+	json_t *all = control_once("{\"v\":1,\"do\":\"policy\"}\n"), *rule;
+	char text[2048] =
+		"rule \"a\" { unit = 'x-*.service' cgroup = {'/a/*', '/b'} domid = {1, 5-9} "
+		"action = read-only pv_descriptor = no }\n"
+		"rule \"b\" { action = deny user = {";
+
+	ck_assert_int_eq(control_count(all, "rule"), 0);
+	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 0);
+	ck_assert_str_eq(text_at(control_end_of(all), "pv_descriptor"), "root");
+	json_decref(all);
+	for (int i = 0; i < 70; i++)
+		sprintf(text + strlen(text), "%d,", 1000 + i);
+	strcpy(text + strlen(text) - 1, "} }\nlimit { pages = 9 }\npv_descriptor = none\n");
+	obey(text);
+	all = control_once("{\"v\":1,\"do\":\"policy\"}\n");
+	ck_assert_int_eq(control_count(all, "rule"), 2);
+	rule = control_record(all, "rule", 0);
+	ck_assert_str_eq(text_at(rule, "name"), "a");
+	ck_assert_int_eq(control_number_at(rule, "line"), 1);
+	ck_assert_str_eq(text_at(rule, "action"), "read-only");
+	ck_assert(json_is_false(json_object_get(rule, "pv_descriptor")));
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(rule, "cgroup"), 1)),
+			 "/b");
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(rule, "domid"), 0)), "1");
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(rule, "domid"), 1)),
+			 "5-9");
+	ck_assert_ptr_null(json_object_get(rule, "user"));
+	ck_assert_ptr_null(json_object_get(rule, "left_out"));
+	rule = control_record(all, "rule", 1);
+	ck_assert_ptr_nonnull(strstr(text_at(rule, "file"), "/policy"));
+	ck_assert_int_eq(json_array_size(json_object_get(rule, "user")), 64);
+	ck_assert(json_is_true(json_object_get(rule, "left_out")));
+	ck_assert_ptr_null(json_object_get(rule, "pv_descriptor"));
+	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 9);
+	ck_assert_int_eq(control_number_at(all, "end.rules"), 2);
+	ck_assert_str_eq(text_at(control_end_of(all), "pv_descriptor"), "none");
+	json_decref(all);
+}
+END_TEST
+
+/* More than one step's worth: whole, and each rule once. */
+START_TEST(a_long_policy_is_told)
+{
+	char *text = malloc(1U << 20), *at = text;
+	json_t *all;
+
+	for (int i = 0; i < 250; i++) {
+		at += sprintf(at, "rule \"r%d\" { action = allow cgroup = {", i);
+		for (int k = 0; k < 10; k++)
+			at += sprintf(at, "%s'/%0200d'", k ? ", " : "", i * 10 + k);
+		at += sprintf(at, "} }\n");
+	}
+	obey(text);
+	free(text);
+	all = control_once("{\"v\":1,\"do\":\"policy\"}\n");
+	ck_assert_int_eq(control_count(all, "rule"), 250);
+	ck_assert_str_eq(text_at(control_record(all, "rule", 249), "name"), "r249");
+	json_decref(all);
+}
+END_TEST
+
 static json_t *explain(long long pid, long long domid)
 {
 	char line[96];
@@ -511,6 +575,8 @@ Suite *figures_suite(void)
 	tcase_add_test(tc, all_failures_that_are_kept_are_told);
 	tcase_add_test(tc, stats_tell_the_policy);
 	tcase_add_test(tc, users_with_most_pages_are_told);
+	tcase_add_test(tc, the_policy_is_told);
+	tcase_add_test(tc, a_long_policy_is_told);
 	tcase_add_test(tc, explain_tells_which_rule_decides);
 	tcase_add_test(tc, trace_tells_what_happens);
 	tcase_add_test(tc, trace_can_be_filtered);
