@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * daemon.h - the parts of the daemon, put together and taken apart
+ *
+ * The root, which is this, platform.h and cuse_gntdev.c, may include all rooms but preload/ and gntdevctl/.
  */
 #ifndef DAEMON_H
 #define DAEMON_H

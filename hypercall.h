@@ -18,6 +18,8 @@
  *   the hypercall itself (and the delays that a user asked the simulator for).
  * - What Xen or a guest can have written is checked here, not by the caller: a status out of range
  *   is reported as GNTST_general_error.
+ *
+ * It may include abi/ alone.
  */
 #ifndef HYPERCALL_H
 #define HYPERCALL_H

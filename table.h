@@ -11,6 +11,8 @@
  * not be kept after rcu_read_leave() unless the function that gave it says that it may be.
  *
  * table.c tells how it works and what is guaranteed.
+ *
+ * It knows no CUSE, no hypervisor and no client, and may include base/ alone: so it builds and is tested alone.
  */
 #ifndef TABLE_H
 #define TABLE_H

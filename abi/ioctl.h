@@ -5,6 +5,10 @@
  * The structures are those of Xen's own headers (libxen-dev); what is asserted here is what a
  * client on x86-64 Linux passes, byte for byte (docs/gntdev-abi.md, section 2). A header that moved a
  * field would break every client silently: it breaks the build instead.
+ *
+ * The room abi/ is what others speak: the drivers' ioctls, Xen's interface, the protocol between preload object
+ * and daemon, the version. It promises everybody that no layout changes unnoticed. It may include nothing of
+ * ours.
  */
 #ifndef ABI_IOCTL_H
 #define ABI_IOCTL_H

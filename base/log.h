@@ -9,6 +9,8 @@
  * the lines, from log_start() to log_stop(). Before and after, whoever has something to say writes it himself. Lines
  * keep their order. If they are not taken as fast as they come (a pipe that nobody reads, a journal that
  * hangs) some are lost, and a line in their place tells how many.
+ *
+ * This header is the face of the log: base/logqueue.c includes it for struct log_fields.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -6,6 +6,10 @@
  * until it leaves; whoever has taken an object out of sight frees it by rcu_call() or rcu_free_later().
  *
  * Names are other ones than liburcu's rcu_read_lock() and its like, which are macros of <urcu.h>.
+ *
+ * The room base/ is what any part of the program may need, and knows no grant, no client and no device: RCU,
+ * lock-free trees and ids, clocks, the log, threads for later. Each header promises to whoever includes it that
+ * nothing in it waits unless it says so. It may include nothing of ours.
  */
 #ifndef BASE_RCU_H
 #define BASE_RCU_H

@@ -10,6 +10,10 @@
  * request_retry(), from any thread, at once or later. A client whose request is not answered
  * cannot even be killed; two answers would answer somebody else. request_done() and
  * request_retry() abort the process on a second answer: that is a bug of ours, never input.
+ *
+ * The room client/ is one request, and what can be known of who made it: user, unit, what is mapped where. It
+ * promises to policy/, report/, window/ and device/ that what it tells of a process is true, or said to be
+ * unknown: never a guess. It may include abi/ and base/.
  */
 #ifndef CLIENT_REQUEST_H
 #define CLIENT_REQUEST_H

@@ -4,6 +4,10 @@
  *
  * One thread serves both; it shares nothing with those that serve the device but what it reads of
  * the table under RCU. docs/control.md tells what can be asked.
+ *
+ * The room control/ promises to the operator an answer at any time, and to clients that no question, however
+ * large its answer, makes them wait. It may include device/ and all below, and sim/, whose faults can be set
+ * from outside.
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H

@@ -6,6 +6,11 @@
  *   device/copy.c     GRANT_COPY; device/segments.c: its segments, in batches
  *   device/grant.c    the life of a mapping: mmap, release, notifications
  *   device/enforce.c  what the policy says to all that
+ *
+ * The room device/ promises to clients what the driver does (docs/gntdev-abi.md): its answers, in its order of
+ * checks, one to each request, on a thread that waits for no other client. It knows no particular hypervisor.
+ * It may include all that is below: abi/, base/, client/, policy/, report/, window/, hypercall.h, table.h. Of
+ * all files device/session.c alone includes libfuse.
  */
 #ifndef DEVICE_GNTDEV_H
 #define DEVICE_GNTDEV_H

@@ -5,6 +5,10 @@
  * Each subcommand (gntdevctl/commands.h) is one function in a file of its own, which says what its command line
  * is, asks the daemon (gntdevctl/client.h) and prints. One thread. Whatever the daemon sends was partly chosen
  * by its clients: it is checked, and cleaned before it is printed (gntdevctl/text.h).
+ *
+ * The room gntdevctl/ is the operator's tool. It promises that nothing a client chose reaches a terminal as it
+ * was, and that no daemon makes it wait without end. It may include abi/, base/, policy/ (to check one) and
+ * control/out.h.
  */
 #ifndef GNTDEVCTL_CTL_H
 #define GNTDEVCTL_CTL_H

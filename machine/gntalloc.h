@@ -4,6 +4,9 @@
  *
  * It has Linux's gntalloc ABI, so that programs on libxengnttab's xengntshr_*() functions run on it
  * unchanged. machine/gntalloc.c tells how a page lives and dies.
+ *
+ * The room machine/ is the rest of the simulated machine: devices by which other programs are its domains. It
+ * promises to them what the drivers of those devices do. It may include device/, sim/ and all below.
  */
 #ifndef MACHINE_GNTALLOC_H
 #define MACHINE_GNTALLOC_H

@@ -5,6 +5,13 @@
  * A policy is read from files (policy/file.c), is never changed afterwards, and decides by itself: it knows
  * processes (client/who.h) and domain numbers, no opens and no maps. What is counted against its limits is
  * policy/quota.h's.
+ *
+ * The room policy/ promises to device/ a decision at once, without a lock and by rules that were read as a
+ * whole or not at all, and limits that are never passed; to gntdevctl, which reads policies by the same code,
+ * that it finds the same mistakes. It may include abi/, base/ and client/.
+ *
+ * This header is the face of the room: policy/rule.h includes it for its types, and its functions are made in
+ * several files.
  */
 #ifndef POLICY_POLICY_H
 #define POLICY_POLICY_H

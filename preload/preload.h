@@ -9,6 +9,10 @@
  * The object runs in programs that know nothing of it, in signal handlers, in constructors, after fork
  * and in a vfork child: it has no lock, no constructor, allocates nothing, and calls nothing but system
  * calls, none of them by a wrapper that is a cancellation point. man/gntdev-mmap.7.scd lists them.
+ *
+ * The room preload/ runs in other people's programs. It promises them that they do not notice: what it does, on
+ * which system calls, and what becomes of errno is told at the head of preload/preload.c. It may include abi/
+ * alone.
  */
 #ifndef PRELOAD_PRELOAD_H
 #define PRELOAD_PRELOAD_H

@@ -9,6 +9,10 @@
  * open and starts very many can do both. Who has not is limited together with all such. Counts are exact.
  *
  * Any thread may call anything here at any time; nothing waits.
+ *
+ * The room report/ is what is told and counted: failures and what would mend them, events, hypercalls. It
+ * promises to all above it that telling never waits, and that no client can have others' news lost. It may
+ * include abi/, base/, client/ and hypercall.h.
  */
 #ifndef REPORT_FAILURE_H
 #define REPORT_FAILURE_H

@@ -12,6 +12,12 @@
  * Unless a function says otherwise: any thread may call it at any time; domids are those of
  * guests, 0 to SIM_DOMID_MAX; refs, frames and pages are numbers, not bytes; -EINVAL answers an
  * argument out of range and -ENOENT a domain that is not running.
+ *
+ * The room sim/ promises what hypercall.h says, and to tests that they see Xen's statuses in Xen's order. It
+ * may include abi/, base/ and hypercall.h.
+ *
+ * This header is the face of the room: sim/domain.h includes it for its types, and sim/sim.c makes its
+ * functions of those of the room's parts.
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H

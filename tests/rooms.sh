@@ -54,6 +54,22 @@ confuse.h                  policy/parse.c
 ncurses*,curses.h          gntdevctl/top.c
 '
 
+# said TEXT FILE...: one of the files has it, at its head
+said()
+{
+	grep -qF -- "$1" "${@:2}" || echo "${*:2}: \"$1\" is not said there"
+}
+
+if [ -z "${1-}" ]; then
+	while read -r _ dir _; do
+		case $dir in
+		tests/ | bench/ | examples/) ;;
+		*/) said " * The room $dir " "$dir"*.h ;;
+		esac
+	done <<<"$rooms"
+	for face in $faces; do said "This header is the" "$face"; done
+fi
+
 if git rev-parse --git-dir >/dev/null 2>&1 && [ -z "${1-}" ]; then
 	git ls-files -co --exclude-standard -- '*.c' '*.h'
 else

@@ -10,6 +10,8 @@
  * its answer costs one descriptor, which is taken from it when it is wanted. Before Linux 6.16 a
  * client can send descriptors whose closing takes time (a TCP socket that lingers), whether they are
  * received or not: winsock_relieve() cuts that short.
+ *
+ * This header is the face of the server: window/conn.c and window/places.c include it for its types.
  */
 #ifndef WINDOW_SOCKET_H
 #define WINDOW_SOCKET_H

@@ -7,6 +7,12 @@
  * client's mapping (as /proc/PID/maps shows it) and in the event that tells of its end.
  *
  * window/window.c's essay tells who may see what, and how the end of a window is noticed.
+ *
+ * The room window/ promises to the devices that a window's end is reported exactly once, and not before nobody
+ * can reach its memory any more; and that no client holds up another one's mmap. It may include abi/, base/,
+ * client/, report/, table.h and hypercall.h.
+ *
+ * This header is the face of the window directory: the files behind it include it for its types.
  */
 #ifndef WINDOW_WINDOW_H
 #define WINDOW_WINDOW_H

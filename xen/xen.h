@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * xen/xen.h - the hypervisor layer of a real Xen
+ *
+ * The room xen/ is all that makes hypercalls, so that it can be seen whole. It promises to its users what
+ * hypercall.h says, and to the machine that no page which carries a grant returns to the kernel's allocator,
+ * whatever becomes of the daemon. It may include abi/, base/ and hypercall.h.
  */
 #ifndef XEN_XEN_H
 #define XEN_XEN_H

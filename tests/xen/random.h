@@ -4,6 +4,8 @@
  *
  * random.c writes the sequence, random_model.c knows what must hold after each step of it, and
  * random_worker.c is the client: one of several processes that do as they are told.
+ *
+ * This header is their face: random_ops.h includes it for its types.
  */
 #ifndef TESTS_XEN_RANDOM_H
 #define TESTS_XEN_RANDOM_H
