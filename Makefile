@@ -130,6 +130,9 @@ else
 Q = mkdir -p $(@D);
 endif
 
+# Doubles before what they stand for.
+in_order = $(filter-out %.a,$1) $(filter %/support.a,$1) $(filter %/modules.a,$1)
+
 # variant DIRECTORY, COMPILER FLAGS, LINKER FLAGS: programs in it, objects in o/
 define variant
 $1/o/%.o: %.c Makefile | $$(call PACKAGES,build)
@@ -170,8 +173,11 @@ $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/o/%.o
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread
 
 $(FUZZ:%=$1/tests/fuzz/replay_%): $1/tests/fuzz/replay_%: $1/o/tests/fuzz/fuzz_%.o $1/o/tests/fuzz/replay.o \
-		$1/tests/unit/support.a $1/modules.a
-	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) $$(CHECK_LIBS) -pthread
+		$1/modules.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$(call in_order,$$^) $$(PKG_LIBS) $$(CHECK_LIBS) -pthread
+
+# It calls a whole device as the tests do; what the others call is not to be hidden by doubles.
+$1/tests/fuzz/replay_ioctl $1/fuzz_ioctl: $1/tests/unit/support.a
 endef
 
 $(eval $(call variant,build,$(HARDEN),$(HARDEN_LD)))
@@ -180,9 +186,9 @@ $(eval $(call variant,build/tsan,$(TSAN),-pie))
 $(eval $(call variant,build/fuzz,$(FUZZED),-pie))
 
 build/fuzz/%: CC = clang
-$(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o \
-		build/fuzz/tests/unit/support.a build/fuzz/modules.a | $(call PACKAGES,fuzz)
-	$(call Q,LD)$(CC) $(ASAN) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -pthread
+$(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o build/fuzz/modules.a \
+		| $(call PACKAGES,fuzz)
+	$(call Q,LD)$(CC) $(ASAN) -fsanitize=fuzzer -pie $(LDFLAGS) -o $@ $(call in_order,$^) $(PKG_LIBS) $(CHECK_LIBS) -pthread
 
 PRELOAD := $(wildcard preload/*.c)
 
