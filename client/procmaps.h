@@ -8,6 +8,8 @@
  *
  * Any thread may call these. They may take as long as the processes looked at keep their own memory
  * maps locked.
+ *
+ * This header is the face of what is read of /proc: client/mapstext.h includes it for its types.
  */
 #ifndef CLIENT_PROCMAPS_H
 #define CLIENT_PROCMAPS_H

@@ -7,6 +7,8 @@
  * walk waits for those of one user, is bounded (client/proclook.c).
  *
  * Any thread.
+ *
+ * This header is the face of the walk: client/proclook.c includes it for its types.
  */
 #ifndef CLIENT_PROCWALK_H
 #define CLIENT_PROCWALK_H

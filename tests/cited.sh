@@ -5,7 +5,8 @@
 #
 #   [text](PAGE#heading)        in a document: the page, seen from there, and a heading of it
 #   docs/NAME.md                a document
-#   docs/NAME.md, section 9     one with a heading "## 9. ..."; a section without its document is nobody's
+#   docs/NAME.md, section N     one with a heading "## N. ..."; "section N" alone: of the document that the file has
+#                               named last
 #   ROOM/NAME.c, test_NAME.c    a file: by its path, by the end of it, or as a neighbour
 #   gntdevctl(1)                a man page of ours
 #
@@ -77,8 +78,9 @@ function check_sections(before, text,   page, numbers, number) {
 		sub(/,? $/, "", page)
 		page = found(page)
 	}
+	if (page == "") page = last_page
 	if (page == "") { complain("cites a section of no document: write docs/NAME.md, section N"); return }
-	match(text, /^sections? [0-9]+((, | and )[0-9]+)*/)
+	match(text, /^[Ss]ections? [0-9]+((, | and )[0-9]+)*/)
 	numbers = substr(text, 1, RLENGTH)
 	while (match(numbers, /[0-9]+/)) {
 		number = substr(numbers, RSTART, RLENGTH)
@@ -91,6 +93,7 @@ function check_name(name, before) {
 	# Headers may be the system\x27s, unless they are of a room.
 	if (name ~ /\.h$/ && !(substr(name, 1, index(name, "/") - 1) in directory)) return
 	if (found(name) == "") complain("names " name ": there is no such file")
+	else if (name ~ /\.md$/) last_page = found(name)
 }
 function check_page(name,   source) {
 	source = name
@@ -111,7 +114,7 @@ function check_text(text) {
 		if (after !~ /[A-Za-z0-9_(]/) check_name(hit, before)
 	for (from = 1; next_match(text, "(cuse[-_]gntdev|gntdev)[a-z.-]*[(][1-8][)]"); )
 		check_page(hit)
-	for (from = 1; next_match(text, "sections? [0-9]+"); )
+	for (from = 1; next_match(text, "[Ss]ections? [0-9]+"); )
 		if (before !~ /[A-Za-z0-9]$/) check_sections(last " " before, hit substr(text, from))
 	last = text
 }
@@ -128,7 +131,7 @@ function comment_of(text,   s, at) {
 }
 function check_file(   text, fence, kind) {
 	kind = file ~ /\.[ch]$/ ? "c" : file ~ /\.md$/ ? "md" : file ~ /\.scd$/ ? "scd" : "sh"
-	in_comment = 0; last = ""; line = 0
+	in_comment = 0; last = ""; last_page = ""; line = 0
 	while ((getline text < file) > 0) {
 		line++
 		if (kind == "c") { check_text(comment_of(text)); continue }

@@ -43,6 +43,8 @@ policy/policy.h
 window/window.h
 window/socket.h
 base/log.h
+client/procmaps.h
+client/procwalk.h
 tests/xen/random.h
 '
 

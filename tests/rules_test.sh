@@ -81,6 +81,8 @@ file README.md '[facts](docs/facts.md#3-three)'
 broken "a link to a heading that is not there" cited.sh "link to docs/facts.md#3-three: there is no such heading in docs/facts.md"
 file device/gntdev.c '/*' ' * As docs/facts.md,' ' * section 3 has it.' ' */'
 broken "a section that is not there" cited.sh "device/gntdev.c:3: cites section 3 of docs/facts.md: there is none"
+file device/gntdev.c '/* After docs/facts.md. */' 'int x; /* Section 4, row 1. */'
+broken "a section that is not there, of the document named before" cited.sh "device/gntdev.c:2: cites section 4 of docs/facts.md: there is none"
 file device/gntdev.c '/* As in section 2. */'
 broken "a section of no document" cited.sh "device/gntdev.c:1: cites a section of no document"
 file device/gntdev.c '/* See docs/fiction.md. */'

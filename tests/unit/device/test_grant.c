@@ -77,7 +77,7 @@ START_TEST(many_refs_in_any_order)
 }
 END_TEST
 
-/* Section 4, rows 1 to 3. */
+/* docs/gntdev-abi.md, section 4, rows 1 to 3. */
 START_TEST(mmap_rows)
 {
 	uint32_t refs[3] = { rig_grant(false), rig_grant(false), rig_grant(false) };
@@ -313,7 +313,7 @@ START_TEST(notifications_at_unmap_then_munmap)
 }
 END_TEST
 
-/* Section 8's trap: accepted, and lost, where the driver crashes. */
+/* The trap of docs/gntdev-abi.md, section 8: accepted, and lost, where the driver crashes. */
 START_TEST(clear_byte_then_read_only_mmap)
 {
 	uint64_t index = rig_map(rig.fh, rig_grant(false));
