@@ -67,6 +67,12 @@ void caller_begin(struct caller *c, struct request *rq, enum trace_op op)
 	c->why[0] = '\0';
 }
 
+bool caller_killed(struct caller *c)
+{
+	c->gone |= request_killed(c->rq);
+	return c->gone;
+}
+
 int caller_reason(struct caller *c, int err, enum failure_reason why)
 {
 	if (err < 0)
@@ -144,6 +150,8 @@ static ssize_t fetch_direct(struct caller *c, const struct iovec *local, const s
 	ssize_t k;
 	int err;
 
+	if (c->gone)
+		return -EINTR;
 	caller_wait_begin(c);
 	k = process_vm_readv(c->rq->tid, local, n, remote, n, 0);
 	err = errno;
@@ -255,7 +263,7 @@ static size_t store_direct(struct caller *c, const struct iovec *local, const st
 	ssize_t k;
 
 	/* Nothing may come between this check and the write. */
-	if (!c->rq->ops->waiting(c->rq))
+	if (c->gone || !c->rq->ops->waiting(c->rq))
 		return 0;
 	k = process_vm_writev(c->rq->tid, local, n, remote, n, 0);
 	return whole_areas(local, n, k);

@@ -43,7 +43,7 @@
  * @failed:   what is told if it fails: handlers add what they know
  * @rule:     room for failed.rule
  * @silent:   the client has been told before
- * @gone:     the caller was killed, and answered, while we waited for it
+ * @gone:     the caller was killed, and may have been answered: its memory is not touched any more
  *
  * The rest is private, and of use in retry mode only.
  */
@@ -91,6 +91,13 @@ int caller_reason(struct caller *c, int err, enum failure_reason why);
  */
 int caller_why(struct caller *c, int err, enum failure_reason why, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/**
+ * caller_killed() - whether nobody wants the answer any more: request_killed()
+ *
+ * Return: true: the handler ends, with -EINTR, which is no news then.
+ */
+bool caller_killed(struct caller *c);
 
 /**
  * caller_expect() - declare that @len bytes at @addr will be written

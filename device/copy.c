@@ -6,16 +6,16 @@
  * first bad one, write their data and statuses, stop at the bad one with its errno.
  *
  * A segment whose grant is paged out (GNTST_eagain) is tried again on the defer thread: the whole
- * call waits, but only that. It is finished on a thread of its own.
+ * call waits, but only that. It goes on on a thread that counts against its client, as it began.
+ *
+ * A call may have any number of segments, and the driver carries out all of them whatever happens to its
+ * caller. Here it ends between two batches if the caller has been killed: it could not end before, and has no
+ * use for the rest.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "base/defer.h"
-#include "base/rcu.h"
 #include "device/dispatch.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
@@ -91,6 +91,19 @@ static bool copy_batch(struct copy_job *j, bool may_wait)
 	return true;
 }
 
+/* The daemon goes down. */
+static int ended(struct copy_job *j)
+{
+	return caller_reason(&j->call->c, -ECONNABORTED, WHY_ENDING);
+}
+
+static int next_batch(struct copy_job *j)
+{
+	if (__atomic_load_n(&j->gd->ending, __ATOMIC_RELAXED))
+		return ended(j);
+	return caller_killed(&j->call->c) ? -EINTR : batch_read(&j->b);
+}
+
 /*
  * job_run() - go on with the job until it ends or waits
  * @copied: the batch at hand has been carried out
@@ -104,10 +117,7 @@ static int job_run(struct copy_job *j, bool copied)
 	while (!err && (copied || j->b.first + j->b.n < j->b.count)) {
 		if (!copied) {
 			j->tries = 0;
-			if (__atomic_load_n(&j->gd->ending, __ATOMIC_RELAXED))
-				err = caller_reason(&j->call->c, -ECONNABORTED, WHY_ENDING);
-			else
-				err = batch_read(&j->b);
+			err = next_batch(j);
 			if (err)
 				break;
 			if (!copy_batch(j, true))
@@ -119,17 +129,16 @@ static int job_run(struct copy_job *j, bool copied)
 	return err;
 }
 
-static void *job_thread(void *arg)
+/* Go on on a thread of the client's. */
+static void job_continue(void *arg, bool stopping)
 {
 	struct copy_job *j = arg;
-	struct gntdev *gd = j->gd;
+	int err;
 
-	rcu_thread_enter();
 	trace_client(j->call->c.ev.tid, j->call->c.ev.uid);
-	job_end(j, job_run(j, true));
-	rcu_thread_leave();
-	__atomic_fetch_sub(&gd->copies, 1, __ATOMIC_RELEASE);
-	return NULL;
+	err = stopping ? ended(j) : job_run(j, true);
+	if (err != IOCTL_KEPT)
+		job_end(j, err);
 }
 
 /*
@@ -139,36 +148,14 @@ static void *job_thread(void *arg)
 static void job_again(struct defer_item *item, bool stopping)
 {
 	struct copy_job *j = (struct copy_job *)item;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
 
 	trace_client(j->call->c.ev.tid, j->call->c.ev.uid);
-	if (!copy_batch(j, !stopping))
+	if (caller_killed(&j->call->c)) {
+		job_end(j, -EINTR);
 		return;
-	__atomic_fetch_add(&j->gd->copies, 1, __ATOMIC_RELAXED);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	err = pthread_create(&thread, &attr, job_thread, j);
-	pthread_attr_destroy(&attr);
-	if (!err)
-		return;
-	__atomic_fetch_sub(&j->gd->copies, 1, __ATOMIC_RELAXED);
-	/* Nothing of the rest is done, as little as there is no thread for it. */
-	j->b.good = 0;
-	job_end(j, caller_reason(&j->call->c, -ENOMEM, WHY_NO_MEMORY));
-}
-
-bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms)
-{
-	const struct timespec pause = { .tv_nsec = 2000000 };
-
-	for (unsigned int waited = 0; __atomic_load_n(&gd->copies, __ATOMIC_ACQUIRE); waited += 2) {
-		if (waited >= ms)
-			return false;
-		nanosleep(&pause, NULL);
 	}
-	return true;
+	if (copy_batch(j, !stopping) && !request_again(j->call->c.rq, job_continue, j))
+		job_end(j, ended(j));
 }
 
 static_assert(offsetof(struct copy_job, retry) == 0, "job_again() relies on it");
@@ -201,7 +188,7 @@ static int job_new(struct gntdev *gd, struct ioctl_call *call,
 int ioctl_copy(struct device *dev, struct ioctl_call *call, void *arg)
 {
 	const struct ioctl_gntdev_grant_copy *op = arg;
-	struct copy_job *j;
+	struct copy_job *j = NULL;
 	int err;
 
 	/* QEMU's feature test. */

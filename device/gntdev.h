@@ -49,7 +49,6 @@ struct windows;
  * @quota:       what they hold
  * @limit_met:   how often each limit of the policy has refused something
  * @news:        of the policy, under @news_lock
- * @copies:      GRANT_COPYs that are being finished on threads of their own
  * @ending:      the daemon goes down: long calls are cut short
  * @window_miss: where clients were told about the preload object, by hash of the thread id
  * @told_rule:   where clients were told of a rule or limit, by hash of both
@@ -63,7 +62,6 @@ struct gntdev {
 	struct winsock *winsock;
 	uint32_t limit;
 	uint64_t told;
-	unsigned int copies;
 	bool ending;
 	struct policy *policy;
 	struct quota *quota;
@@ -149,15 +147,6 @@ void grant_finish(struct gntdev *gd, struct map *m);
  * If a grant's page is paged out (GNTST_eagain) the call is kept, and answered later.
  */
 int ioctl_copy(struct device *dev, struct ioctl_call *call, void *arg);
-
-/**
- * gntdev_copies_wait() - wait for those that are being finished on threads of their own
- * @ms: at most that long
- *
- * At shutdown, when nothing new comes in and the defer thread has stopped. Return: false if one is
- * held up by its client: it may go on at any time.
- */
-bool gntdev_copies_wait(struct gntdev *gd, unsigned int ms);
 
 /*
  * The driver tries a grant whose page is paged out again after 1, 2, ... 255 ms, then takes it for a

@@ -462,6 +462,8 @@ int batch_read(struct copy_batch *b)
 	} else {
 		store_as_it_was(b);
 	}
+	if (b->c->gone)
+		return -EINTR;
 	for (uint32_t i = 0; i < b->good; i++)
 		prepare_op(b, i);
 	return 0;
@@ -635,6 +637,8 @@ int batch_write(struct copy_batch *b)
 
 	if (refused && called && b->c->direct)
 		end = probe_refused(b);
+	if (b->c->gone)
+		return -EINTR;
 	for (uint32_t i = 0; i < end && called; i++)
 		if (b->seg[i].status != GNTST_okay)
 			tell_segment(b, i);

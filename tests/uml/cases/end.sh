@@ -17,6 +17,7 @@ unset "daemon_node[$DAEMON]"
 start_daemon --fault=copy:nth=1,delay_ms=600
 client "$BUILD/tests/uml/pending" copy >copy.out &
 copier=$!
+wait_for 5 grep -q pending copy.out
 busybox usleep 200000
 kill -TERM "$DAEMON"
 wait "$copier"
@@ -57,6 +58,7 @@ check_output "the mapping is readable afterwards" '^hold: still there, ioctl err
 start_daemon --fault=copy:nth=1,delay_ms=600
 client "$BUILD/tests/uml/pending" copy >copy.out &
 copier=$!
+wait_for 5 grep -q pending copy.out
 busybox usleep 200000
 echo 1 >'/sys/class/cuse/xen!gntdev/abort'
 wait "$copier"

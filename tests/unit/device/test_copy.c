@@ -222,6 +222,8 @@ START_TEST(status_of_an_unwritable_destination)
 END_TEST
 
 static unsigned int ops_carried_out, hypercalls;
+/* The hypercall during which the caller is killed; 0: it is not. */
+static unsigned int killed_during;
 static struct hypervisor_ops counting_ops;
 static int (*real_copy)(struct hypervisor *hv, struct hv_copy *c, size_t n);
 
@@ -237,6 +239,7 @@ static int counting_copy(struct hypervisor *hv, struct hv_copy *c, size_t n)
 		check_within_page(c[i].src_local ? c[i].src_local : c[i].dst_local, c[i].len);
 	ops_carried_out += (unsigned int)n;
 	hypercalls++;
+	double_killed |= hypercalls == killed_during;
 	return real_copy(hv, c, n);
 }
 
@@ -546,6 +549,28 @@ START_TEST(paged_out_for_a_while)
 }
 END_TEST
 
+/* In one batch, and in the next, which is carried out elsewhere. */
+START_TEST(paged_out_twice)
+{
+	enum { N = 100 };
+	uint32_t a = rig_grant(false);
+	segment_t s[N];
+	const char *why;
+
+	memset(rig.frame[0], 'z', 8);
+	memset(local, 0, sizeof(local));
+	for (int i = 0; i < N; i++)
+		s[i] = from_grant(a, 0, local + 8 * i, 8);
+	ck_assert_int_eq(sim_fault_add(rig.sim, "copy:nth=5,status=eagain", &why), 0);
+	ck_assert_int_eq(sim_fault_add(rig.sim, "copy:nth=80,status=eagain,count=2", &why), 0);
+	ck_assert_int_eq(copy(s, N, _i), 0);
+	for (int i = 0; i < N; i++) {
+		ck_assert_int_eq(s[i].status, 0);
+		ck_assert_int_eq(local[8 * i], 'z');
+	}
+}
+END_TEST
+
 /* As the driver reports it: -9. The pauses add up to half a minute there and here. */
 START_TEST(paged_out_for_ever)
 {
@@ -573,6 +598,63 @@ START_TEST(hypercall_error)
 }
 END_TEST
 
+/* As many segments as a call can have would keep a caller for minutes that wants to end. */
+START_TEST(killed_between_batches)
+{
+	enum { N = 100000 };
+	uint32_t a = rig_grant(false);
+	segment_t *s = calloc(N, sizeof(*s));
+
+	count_copies();
+	killed_during = 3;
+	for (int i = 0; i < N; i++)
+		s[i] = from_grant(a, 0, local, 8);
+	ck_assert_int_eq(copy(s, N, DOUBLE_DIRECT), -EINTR);
+	ck_assert_uint_eq(hypercalls, 3);
+	/* The batch that was under way is finished. */
+	ck_assert_int_eq(s[191].status, 0);
+	ck_assert_int_eq(s[192].status, UNTOUCHED);
+	free(s);
+}
+END_TEST
+
+START_TEST(killed_while_paged_out)
+{
+	uint32_t a = rig_grant(false);
+	segment_t s = from_grant(a, 0, local, 8);
+	const char *why;
+
+	count_copies();
+	killed_during = 4;
+	ck_assert_int_eq(sim_fault_add(rig.sim, "copy:status=eagain,count=100000", &why), 0);
+	ck_assert_int_eq(copy(&s, 1, DOUBLE_DIRECT), -EINTR);
+	ck_assert_uint_eq(hypercalls, 4);
+}
+END_TEST
+
+/*
+ * The caller is killed, and answered, while its memory is read for the Nth time: nothing of it is touched
+ * after that, which the double sees to, and no grant.
+ */
+START_TEST(killed_while_read)
+{
+	uint32_t a = rig_grant(false), b = rig_grant(false);
+	segment_t s[3];
+	int err;
+
+	count_copies();
+	s[0] = from_grant(a, 0, local, 8);
+	s[1] = to_grant(local + 8, b, 0, 8);
+	s[2] = from_grant(30000, 0, local + 16, 8);
+	double_killed_at = (unsigned int)_i;
+	err = copy(s, 3, DOUBLE_DIRECT);
+	ck_assert_int_eq(err, double_killed_at ? 0 : -EINTR);
+	/* The header, the segments, the sources, the destination before the second; then the refused one's. */
+	ck_assert_uint_eq(hypercalls, _i > 4);
+	ck_assert_int_eq(err, _i > 5 ? 0 : -EINTR);
+}
+END_TEST
+
 Suite *copy_suite(void);
 
 Suite *copy_suite(void)
@@ -597,7 +679,11 @@ Suite *copy_suite(void)
 	in_both_modes(tc, local_page_before_grant);
 	tcase_add_test(tc, destinations_are_tried_first);
 	tcase_add_test(tc, a_thousand_pages);
+	tcase_add_test(tc, killed_between_batches);
+	tcase_add_test(tc, killed_while_paged_out);
+	tcase_add_loop_test(tc, killed_while_read, 1, 8);
 	in_both_modes(tc, paged_out_for_a_while);
+	in_both_modes(tc, paged_out_twice);
 	tcase_add_test(tc, paged_out_for_ever);
 	in_both_modes(tc, hypercall_error);
 	suite_add_tcase(s, tc);
