@@ -2,47 +2,16 @@
 /*
  * test_table.c - the table by one thread: indexes, lookups, phases, deaths, closing
  *
- * Random sequences are test_table_model.c's, races are torture_table.c's.
+ * Random sequences are test_table_model.c's, races are torture_table.c's, want of memory is test_table_memory.c's.
  */
 #include <check.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "tests/unit/suite.h"
-
-/* Memory runs out at the allocation whose turn it is: the sources are compiled in for that. */
-static int allocations_left = -1;
-
-static bool memory_is_out(void)
-{
-	if (allocations_left < 0)
-		return false;
-	return allocations_left == 0 || --allocations_left == 0;
-}
-
-static void *scarce_malloc(size_t size)
-{
-	return memory_is_out() ? NULL : malloc(size);
-}
-
-static void *scarce_calloc(size_t n, size_t size)
-{
-	return memory_is_out() ? NULL : calloc(n, size);
-}
-
-#define malloc(size)	scarce_malloc(size)
-#define calloc(n, size) scarce_calloc(n, size)
-/* NOLINTBEGIN(bugprone-suspicious-include) */
-#include "base/radix.c"
-#include "base/ids.c"
 #include "base/rcu.h"
-#include "table.c"
-/* NOLINTEND(bugprone-suspicious-include) */
-#undef malloc
-#undef calloc
+#include "table.h"
+#include "tests/unit/suite.h"
 
 static struct table *table;
 static struct gnt_open *open_;
@@ -278,77 +247,6 @@ START_TEST(map_of_65536_pages)
 	drop(m);
 	drop(add_at(65536, 0));
 	drop(add_at(1, 0));
-}
-END_TEST
-
-/* --- no memory -------------------------------------------------------------------------------- */
-
-#define SCARCE_MAPS 12
-
-static void scarce_check(struct map **m, uint64_t pages)
-{
-	for (int i = 0; i < SCARCE_MAPS; i++) {
-		if (m[i])
-			ck_assert_ptr_eq(map_find(open_, m[i]->first, m[i]->count), m[i]);
-	}
-	for (uint64_t page = 0; page < pages; page++) {
-		struct map *found = map_find_page(open_, page);
-
-		assert_each(!found || page - found->first < found->count,
-			    "page %" PRIu64 ": %u from %" PRIu64, page, found->count, found->first);
-	}
-}
-
-/* Maps that need small words, a leaf, several, another level; and holes of each size. */
-START_TEST(without_memory_all_stays_consistent)
-{
-	static const uint32_t count[] = { 1, 7, 60, 1, 4200, 3, 9, 130, 1, 64 };
-	struct map *m[SCARCE_MAPS] = { NULL }, *spare;
-	int refused = 0;
-
-	for (int i = 0; i < SCARCE_MAPS; i++) {
-		struct map *one = map_new(count[i % 10]);
-		int err;
-
-		/* The _i-th allocation from here fails, and all after it: then it is there again. */
-		allocations_left = _i + 1;
-		err = map_add(open_, one);
-		allocations_left = -1;
-		if (err) {
-			ck_assert_int_eq(err, -ENOMEM);
-			ck_assert(!map_is_listed(one));
-			refused++;
-			map_free(one);
-			continue;
-		}
-		m[i] = one;
-		if (i % 3 == 1) {
-			drop(m[i - 1] ? m[i - 1] : m[i]);
-			m[m[i - 1] ? i - 1 : i] = NULL;
-		}
-		scarce_check(m, 5000);
-	}
-	ck_assert(_i < 60 ? refused > 0 : _i < 80 || refused == 0);
-	for (int i = 0; i < SCARCE_MAPS; i++) {
-		if (m[i])
-			drop(m[i]);
-	}
-	spare = add_at(100, 0);
-	add_at(1, 100);
-	drop(spare);
-}
-END_TEST
-
-START_TEST(without_memory_nothing_is_made)
-{
-	allocations_left = 1;
-	ck_assert_ptr_null(map_new(1));
-	ck_assert_ptr_null(table_new());
-	ck_assert_uint_eq(open_new(table, NULL), 0);
-	/* A table without its ids. */
-	allocations_left = 2;
-	ck_assert_ptr_null(table_new());
-	allocations_left = -1;
 }
 END_TEST
 
@@ -679,12 +577,6 @@ static void add_index_tests(TCase *tc)
 	tcase_add_test(tc, map_of_65536_pages);
 }
 
-static void add_memory_tests(TCase *tc)
-{
-	tcase_add_loop_test(tc, without_memory_all_stays_consistent, 0, 90);
-	tcase_add_test(tc, without_memory_nothing_is_made);
-}
-
 static void add_find_tests(TCase *tc)
 {
 	tcase_add_test(tc, find_by_first_and_count);
@@ -718,7 +610,6 @@ Suite *table_suite(void)
 	Suite *s = suite_create("table");
 
 	add_index_tests(tcase(s, "indexes"));
-	add_memory_tests(tcase(s, "memory"));
 	add_find_tests(tcase(s, "lookups"));
 	add_phase_tests(tcase(s, "phases"));
 	add_open_tests(tcase(s, "opens"));
