@@ -442,6 +442,8 @@ static int gntdev_open(struct device *dev, const struct opener *by, int flags, u
 	if (!go)
 		return -ENOMEM;
 	who_read(&go->who, by);
+	if (by->user && go->who.ns == OWNER_OTHER)
+		*by->user = go->who.owner;
 	go->opened = trace_now();
 	err = enforce_open(gd, go, &r);
 	if (err == -ENOSPC)

@@ -352,6 +352,7 @@ static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 	while (!(sr = new_request(req, fi->fh)))
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	sr->release = true;
+	sr->turn.sure = true;
 	answer = turns_enter(s->turns, fi->fh, &sr->turn, true);
 	if (answer == TURNS_RUN) {
 		run(sr);

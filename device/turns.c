@@ -24,9 +24,10 @@ struct user {
 	uid_t uid;
 	unsigned int opens;   /* that refer to it */
 	unsigned int running; /* requests that have a thread */
+	unsigned int sure;    /* of these, such as wait for nobody */
 	LIST_ENTRY(user) same;
 	TAILQ_ENTRY(user) ring;
-	TAILQ_HEAD(opens, turns_open) waiting;
+	TAILQ_HEAD(opens, turns_open) waiting[2]; /* the second: for what is sure */
 };
 
 struct turns_open {
@@ -43,6 +44,7 @@ struct turns {
 	struct ids *opens;
 	unsigned int running;
 	unsigned int queued;
+	unsigned int queued_sure;
 	bool shut;
 	LIST_HEAD(users, user) users[BUCKETS];
 	TAILQ_HEAD(waiting, user) waiting;
@@ -84,7 +86,8 @@ static struct user *get_user(struct turns *t, uid_t uid)
 		if (!u)
 			return NULL;
 		u->uid = uid;
-		TAILQ_INIT(&u->waiting);
+		TAILQ_INIT(&u->waiting[0]);
+		TAILQ_INIT(&u->waiting[1]);
 		LIST_INSERT_HEAD(bucket, u, same);
 	}
 	u->opens++;
@@ -230,27 +233,47 @@ static bool open_may(const struct turns_open *o)
 	return may_have(o->running, o->user->running, TURNS_PER_USER);
 }
 
+static bool turn_may(const struct turns *t, const struct turn *turn)
+{
+	const struct user *u = turn->open->user;
+
+	return (turn->sure && !u->sure) || (user_may(t, u) && open_may(turn->open));
+}
+
 static void start(struct turns *t, struct turn *turn)
 {
 	turn->runs++;
 	turn->open->running++;
 	turn->open->user->running++;
+	turn->open->user->sure += turn->sure;
 	t->running++;
 }
 
+static bool user_waits(const struct user *u)
+{
+	return !TAILQ_EMPTY(&u->waiting[0]) || !TAILQ_EMPTY(&u->waiting[1]);
+}
+
+static void count_queued(struct turns *t, const struct turn *turn, int by)
+{
+	__atomic_store_n(&t->queued, t->queued + (unsigned int)by, __ATOMIC_RELAXED);
+	t->queued_sure += turn->sure ? (unsigned int)by : 0;
+}
+
+/* Nothing follows a close, so the requests in one queue are all of one kind. */
 static void enqueue(struct turns *t, struct turn *turn)
 {
 	struct turns_open *o = turn->open;
 	struct user *u = o->user;
 
 	if (TAILQ_EMPTY(&o->queue)) {
-		if (TAILQ_EMPTY(&u->waiting))
+		if (!user_waits(u))
 			TAILQ_INSERT_TAIL(&t->waiting, u, ring);
-		TAILQ_INSERT_TAIL(&u->waiting, o, ring);
+		TAILQ_INSERT_TAIL(&u->waiting[turn->sure], o, ring);
 	}
 	TAILQ_INSERT_TAIL(&o->queue, turn, queue);
 	turn->queued = true;
-	__atomic_store_n(&t->queued, t->queued + 1, __ATOMIC_RELAXED);
+	count_queued(t, turn, 1);
 }
 
 /* Take a request out of its queue; its open and user go out of their rings when they have no other. */
@@ -261,31 +284,44 @@ static void dequeue(struct turns *t, struct turn *turn)
 
 	TAILQ_REMOVE(&o->queue, turn, queue);
 	turn->queued = false;
-	__atomic_store_n(&t->queued, t->queued - 1, __ATOMIC_RELAXED);
+	count_queued(t, turn, -1);
 	if (!TAILQ_EMPTY(&o->queue))
 		return;
-	TAILQ_REMOVE(&u->waiting, o, ring);
-	if (TAILQ_EMPTY(&u->waiting))
+	TAILQ_REMOVE(&u->waiting[turn->sure], o, ring);
+	if (!user_waits(u))
 		TAILQ_REMOVE(&t->waiting, u, ring);
 }
 
-/* The first open in the rings that may have a thread, or NULL. */
-static struct turns_open *whose_turn(struct turns *t)
+/* The first open of a user that may have a thread, or NULL. */
+static struct turns_open *which_open(const struct turns *t, const struct user *u)
 {
-	struct turns_open *o;
+	struct turns_open *o = TAILQ_FIRST(&u->waiting[1]);
+
+	if (o && turn_may(t, TAILQ_FIRST(&o->queue)))
+		return o;
+	if (!user_may(t, u))
+		return NULL;
+	TAILQ_FOREACH(o, &u->waiting[0], ring)
+	if (open_may(o))
+		break;
+	return o;
+}
+
+/* The first open in the rings that may have a thread, or NULL. */
+static struct turns_open *whose_turn(const struct turns *t)
+{
+	struct turns_open *o = NULL;
 	struct user *u;
 
-	if (t->running >= TURNS_MAX)
+	if (t->running >= TURNS_MAX && !t->queued_sure)
 		return NULL;
 	TAILQ_FOREACH(u, &t->waiting, ring)
 	{
-		if (!user_may(t, u))
-			continue;
-		TAILQ_FOREACH(o, &u->waiting, ring)
-		if (open_may(o))
-			return o;
+		o = which_open(t, u);
+		if (o)
+			break;
 	}
-	return NULL;
+	return o;
 }
 
 enum turns_answer turns_enter(struct turns *t, uint64_t id, struct turn *turn, bool wait)
@@ -298,8 +334,7 @@ enum turns_answer turns_enter(struct turns *t, uint64_t id, struct turn *turn, b
 		turn->fh = turn->open->fh;
 		add(t, turn);
 		/* Not past those of its open that came before. */
-		wait &= !t->shut && (!TAILQ_EMPTY(&turn->open->queue) || !open_may(turn->open) ||
-				     !user_may(t, turn->open->user));
+		wait &= !t->shut && (!TAILQ_EMPTY(&turn->open->queue) || !turn_may(t, turn));
 		answer = wait ? TURNS_QUEUE : TURNS_RUN;
 		if (wait)
 			enqueue(t, turn);
@@ -335,6 +370,7 @@ void turns_leave(struct turns *t, struct turn *turn, bool answered)
 	turn->runs--;
 	turn->open->running--;
 	turn->open->user->running--;
+	turn->open->user->sure -= turn->sure;
 	t->running--;
 	if (answered)
 		drop(t, turn);
@@ -362,8 +398,8 @@ struct turn *turns_next(struct turns *t)
 
 		turn = TAILQ_FIRST(&o->queue);
 		/* To the end of both rings. */
-		TAILQ_REMOVE(&u->waiting, o, ring);
-		TAILQ_INSERT_TAIL(&u->waiting, o, ring);
+		TAILQ_REMOVE(&u->waiting[turn->sure], o, ring);
+		TAILQ_INSERT_TAIL(&u->waiting[turn->sure], o, ring);
 		TAILQ_REMOVE(&t->waiting, u, ring);
 		TAILQ_INSERT_TAIL(&t->waiting, u, ring);
 		dequeue(t, turn);

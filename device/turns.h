@@ -16,6 +16,8 @@
  * of a user. Nothing of that is felt where requests end soon: there are hardly more threads at work than
  * clients at once.
  *
+ * What an open is asked last, when it is closed, gets a thread in any case (struct turn, @sure).
+ *
  * Any thread may call these. The lock is held for a few steps, whatever clients do: the search for whose
  * turn it is passes over those who already have threads, and of these there are few.
  */
@@ -36,8 +38,11 @@ struct turns_open;
 
 /**
  * struct turn - one request; embedded in what it is about
- * @unique: the number that the kernel knows it by
+ * @unique: the number that the kernel knows it by; set before turns_enter()
  * @fh:     what the device calls its open; from turns_enter() on
+ * @sure:   set before turns_enter(): it waits for nobody, and others may wait for it (a close, from which a
+ *          client's other files are closed, which may be what its other requests wait for). One such request
+ *          of a user has a thread whatever that user has
  * @signal: its thread has been sent a signal, see turns_signal()
  * @runs:   threads that it has: 1, or 0 while it waits for something else; 2 for a moment, if that has come
  *          before the first one was left
@@ -48,6 +53,7 @@ struct turns_open;
 struct turn {
 	uint64_t unique;
 	uint64_t fh;
+	bool sure;
 	bool signal;
 	bool queued;
 	unsigned int runs;
@@ -84,7 +90,7 @@ enum turns_answer {
 /**
  * turns_enter() - a request has come
  * @id:   its open
- * @turn: @unique is set, the rest zero
+ * @turn: zero, but for what is said there
  * @wait: whether it may be queued; otherwise it runs, whatever its client has already
  */
 enum turns_answer turns_enter(struct turns *t, uint64_t id, struct turn *turn, bool wait);

@@ -193,6 +193,30 @@ START_TEST(closed_while_it_runs)
 }
 END_TEST
 
+/* Its client's other files are closed behind it: it may be what the others wait for. */
+START_TEST(a_close_is_sure)
+{
+	uint64_t id[22], more = 0;
+	struct turn *close[2];
+
+	for (size_t i = 0; i < 22; i++)
+		take_all(id[i] = open_of(1));
+	more = open_of(1);
+	ck_assert_uint_eq(take_all(more), 0);
+	for (int i = 0; i < 2; i++) {
+		close[i] = new_turn();
+		close[i]->sure = true;
+	}
+	ck_assert_int_eq(turns_enter(turns, open_of(1), close[0], true), TURNS_RUN);
+	ck_assert_int_eq(turns_enter(turns, open_of(1), close[1], true), TURNS_QUEUE);
+	ck_assert_ptr_null(turns_next(turns));
+	turns_leave(turns, close[0], true);
+	ck_assert_ptr_eq(turns_next(turns), close[1]);
+	turns_leave(turns, close[1], true);
+	ck_assert_ptr_null(turns_next(turns));
+}
+END_TEST
+
 static bool is_seventh(struct turn *t, void *arg)
 {
 	++*(unsigned int *)arg;
@@ -241,6 +265,7 @@ Suite *turns_suite(void)
 	tcase_add_test(tc, in_order);
 	tcase_add_test(tc, kept_and_again);
 	tcase_add_test(tc, closed_while_it_runs);
+	tcase_add_test(tc, a_close_is_sure);
 	tcase_add_test(tc, signals);
 	suite_add_tcase(s, tc);
 	return s;
