@@ -607,65 +607,6 @@ START_TEST(trace_ends_well_by_a_signal)
 }
 END_TEST
 
-/* As it would stand in a file; what is in it is no more trusted than anything else. */
-START_TEST(the_policy_is_shown)
-{
-	static const struct canned canned[] = {
-		{ "\"do\":\"policy\"",
-		  "{\"rule\":{\"name\":\"a\",\"file\":\"/etc/\\u001bx\",\"line\":4,\"user\":[0],"
-		  "\"group\":[4711,4712],\"unit\":[\"q-*.service\"],\"domid\":[\"1-9\",\"12\"],"
-		  "\"action\":\"allow\",\"pv_descriptor\":true}}\n"
-		  "{\"rule\":{\"name\":\"b\",\"file\":\"/etc/y\",\"line\":1,\"action\":\"deny\","
-		  "\"left_out\":true}}\n"
-		  "{\"end\":{\"files\":[],\"rules\":2,\"loaded\":1500000000123456789,"
-		  "\"error\":\"/etc/z:1: no\",\"limits\":{\"maps\":0,\"pages\":70},"
-		  "\"pv_descriptor\":\"root\"}}\n" },
-		{ 0 }
-	};
-
-	ctl_rig_start(canned);
-	ck_assert_int_eq(ctl_rig_run(ctl_policy, "show"), CTL_DONE);
-	has(ctl_rig_out, "# /etc/?x:4\nrule \"a\" { user = root  group = {4711, 4712}  unit = "
-			 "'q-*.service'  domid = {'1-9', '12'}  action = allow  pv_descriptor = "
-			 "yes }\n"
-			 "# /etc/y:1\nrule \"b\" { action = deny } # and more in its lists\n"
-			 "limit {\n\tpages = 70\n}\npv_descriptor = root\n");
-	has(ctl_rig_out, "# a later one was refused: /etc/z:1: no\n");
-	ck_assert_int_eq(ctl_rig_run(ctl_policy, "show --json"), CTL_DONE);
-	has(ctl_rig_out, "{\"rule\":{\"name\":\"a\"");
-	has(ctl_rig_out, "\"pages\":70");
-	ck_assert_int_eq(ctl_rig_run(ctl_policy, "show x"), CTL_USAGE);
-	ck_assert_int_eq(ctl_rig_run(ctl_policy, "show --pid 1"), CTL_USAGE);
-}
-END_TEST
-
-START_TEST(explain_names_the_rule)
-{
-	static const struct canned canned[] = {
-		{ "\"pid\":5,",
-		  "{\"end\":{\"action\":\"deny\",\"pv\":false,\"rule\":\"none of it\","
-		  "\"file\":\"/etc/x.conf\",\"line\":12,\"default\":false,\"who\":{\"uid\":0,"
-		  "\"gid\":0,\"command\":\"sh\",\"unit\":\"\",\"cgroup\":\"/c\"}}}\n" },
-		{ "\"pid\":6,", "{\"end\":{\"action\":\"read-only\",\"pv\":true,\"default\":true,"
-				"\"who\":{}}}\n" },
-		{ "\"pid\":7,", "{\"error\":{\"code\":\"ENOENT\",\"text\":\"no process 7\"}}\n" },
-		{ 0 }
-	};
-
-	ctl_rig_start(canned);
-	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain --pid 5 --domid 3"), CTL_BAD);
-	has(ctl_rig_out,
-	    "process 5 may not map pages of domain 3\n"
-	    "  why      rule \"none of it\", /etc/x.conf:12, is the first that matches\n");
-	has(ctl_rig_out, "user root, group 0, command sh, control group /c\n");
-	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain --pid 6 --domid 3"), CTL_DONE);
-	has(ctl_rig_out,
-	    "process 6 may map to read only pages of domain 3\n  why      no rule matches");
-	ck_assert_int_eq(ctl_rig_run(ctl_policy, "explain --pid 7 --domid 3"), CTL_BAD);
-	has(ctl_rig_err, "no process 7");
-}
-END_TEST
-
 START_TEST(a_policy_file_is_checked)
 {
 	char path[64], line[128];
@@ -822,8 +763,6 @@ Suite *gntdevctl_suite(void)
 	tcase_add_test(tc, trace_is_like_strace);
 	tcase_add_test(tc, trace_ends_after_its_time);
 	tcase_add_test(tc, trace_ends_well_by_a_signal);
-	tcase_add_test(tc, the_policy_is_shown);
-	tcase_add_test(tc, explain_names_the_rule);
 	tcase_add_test(tc, a_policy_file_is_checked);
 	tcase_add_test(tc, doctor_tells_what_is_no_text);
 	tcase_add_test(tc, a_graph_is_text_or_a_drawing);
