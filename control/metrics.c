@@ -107,12 +107,19 @@ static void write_users(FILE *f, const struct control_stats *st)
 
 static void write_limits(FILE *f, const struct control_stats *st)
 {
-	family(f, "limit", "gauge", "Limits of the policy that are set, by name.");
-	for (int i = 0; i < POLICY_N_LIMITS; i++)
-		if (policy_limit_get(&st->limits, (enum policy_limit)i))
-			fprintf(f, NAME "limit{name=\"%s\"} %" PRIu64 "\n",
-				policy_limit_name((enum policy_limit)i),
-				policy_limit_get(&st->limits, (enum policy_limit)i));
+	family(f, "limit", "gauge",
+	       "Limits of the policy that are set, by name; those for root, where its defaults are "
+	       "wider.");
+	for (int i = 0; i < POLICY_N_LIMITS; i++) {
+		const char *name = policy_limit_name((enum policy_limit)i);
+		uint64_t all = policy_limit_get(&st->limits, (enum policy_limit)i, false);
+		uint64_t root = policy_limit_get(&st->limits, (enum policy_limit)i, true);
+
+		if (all)
+			fprintf(f, NAME "limit{name=\"%s\"} %" PRIu64 "\n", name, all);
+		if (root != all)
+			fprintf(f, NAME "limit{name=\"%s\",uid=\"0\"} %" PRIu64 "\n", name, root);
+	}
 	family(f, "limit_met_total", "counter",
 	       "How often a limit of the policy has refused something, by name.");
 	for (int i = 0; i < POLICY_N_LIMITS; i++)

@@ -201,7 +201,7 @@ static void take_policy(struct gntdev *gd, struct shown *s)
 	for (int i = 0; i < POLICY_N_LIMITS; i++)
 		json_object_set_new(limits, policy_limit_name((enum policy_limit)i),
 				    json_integer((json_int_t)policy_limit_get(
-					    &p->limits, (enum policy_limit)i)));
+					    &p->limits, (enum policy_limit)i, false)));
 	json_object_set_new(s->end, "pv_descriptor", json_string(policy_pv_name(p->pv)));
 	rcu_read_leave();
 	json_object_set_new(s->end, "limits", limits);

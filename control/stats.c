@@ -68,13 +68,13 @@ static json_t *statuses(const struct control_stats *st)
 	return o;
 }
 
-static json_t *limits(const struct control_stats *st)
+static json_t *limits(const struct control_stats *st, bool root)
 {
 	json_t *o = json_object();
 
 	for (int i = 0; i < POLICY_N_LIMITS; i++)
 		set(o, policy_limit_name((enum policy_limit)i),
-		    policy_limit_get(&st->limits, (enum policy_limit)i));
+		    policy_limit_get(&st->limits, (enum policy_limit)i, root));
 	return o;
 }
 
@@ -191,7 +191,8 @@ int control_ask_stats(struct control_request *rq, struct control_out *out,
 		json_object_set_new(o, "failures", failures(st));
 		json_object_set_new(o, "statuses", statuses(st));
 		json_object_set_new(o, "operations", operations(st));
-		json_object_set_new(o, "limits", limits(st));
+		json_object_set_new(o, "limits", limits(st, false));
+		json_object_set_new(o, "limits_root", limits(st, true));
 		json_object_set_new(o, "limits_met", limits_met(st));
 		json_object_set_new(o, "users", users(st));
 		json_object_set_new(o, "policy", control_policy_json(rq->view->gd));

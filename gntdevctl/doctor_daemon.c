@@ -91,7 +91,7 @@ static bool full_policy(const struct doctor *d, const json_t *s)
 		const struct ctl_text user = ctl_user((uid_t)ctl_integer(u, "uid", -1));
 
 		snprintf(whose, sizeof(whose), " of user %s", user.s);
-		any |= full_count(d, u, limits, POLICY_SCOPE_USER, whose);
+		any |= full_count(d, u, ctl_limits_of(s, u), POLICY_SCOPE_USER, whose);
 	}
 	return any;
 }

@@ -26,6 +26,15 @@ struct ctl_use ctl_use(const json_t *held, const json_t *limits, enum policy_sco
 	return use;
 }
 
+const json_t *ctl_limits_of(const json_t *stats, const json_t *user)
+{
+	const json_t *root = json_object_get(stats, "limits_root");
+
+	if (root && ctl_integer(user, "uid", -1) == 0 && !json_object_get(user, "owner"))
+		return root;
+	return json_object_get(stats, "limits");
+}
+
 struct ctl_text ctl_share_of(const json_t *held, const json_t *limits, enum policy_scope scope,
 			     enum policy_thing thing)
 {

@@ -25,10 +25,13 @@ struct ctl_use {
 /**
  * ctl_use() - look it up
  * @held:   an object with a member for each thing: the answer itself, or one of its users
- * @limits: its member "limits"
+ * @limits: its member "limits", or "limits_root" for user 0: see ctl_limits_of()
  */
 struct ctl_use ctl_use(const json_t *held, const json_t *limits, enum policy_scope scope,
 		       enum policy_thing thing);
+
+/** ctl_limits_of() - the limits that hold for one of the users in an answer to "stats"; NULL: none is told */
+const json_t *ctl_limits_of(const json_t *stats, const json_t *user);
 
 /** ctl_share_of() - the same in words, see ctl_share() */
 struct ctl_text ctl_share_of(const json_t *held, const json_t *limits, enum policy_scope scope,

@@ -115,8 +115,9 @@ static void print_user(const json_t *u, const json_t *limits)
 	}
 }
 
-static void print_users(const json_t *users, const json_t *limits)
+static void print_users(const json_t *stats)
 {
+	const json_t *users = json_object_get(stats, "users");
 	json_t *u;
 	size_t i;
 
@@ -127,7 +128,7 @@ static void print_users(const json_t *users, const json_t *limits)
 		printf(k < POLICY_N_THINGS - 1 ? "%-24s " : "%s\n",
 		       policy_thing_name((enum policy_thing)k));
 	json_array_foreach(users, i, u)
-		print_user(u, limits);
+		print_user(u, ctl_limits_of(stats, u));
 }
 
 /* Counts by name that are not 0, under a heading if there are any. */
@@ -213,7 +214,7 @@ static void print_stats(const json_t *s)
 	print_held(s);
 	print_load(s);
 	print_policy(s);
-	print_users(json_object_get(s, "users"), json_object_get(s, "limits"));
+	print_users(s);
 	print_counts("refused, by limit of the policy", json_object_get(s, "limits_met"));
 	print_counts("failures", json_object_get(s, "failures"));
 	print_counts("grants that Xen refused, by status", json_object_get(s, "statuses"));

@@ -5,16 +5,17 @@
 #include "policy/limit.h"
 
 #include <assert.h>
+#include <stddef.h>
 
-/* All values are of one type, so that a set of them is an array, in the order of the table. */
-static_assert(sizeof(struct policy_limits) == POLICY_N_LIMITS * sizeof(uint64_t),
+/* All values are of one type, so that a set of them begins as an array, in the order of the table. */
+static_assert(offsetof(struct policy_limits, by_default) == POLICY_N_LIMITS * sizeof(uint64_t),
 	      "a limit's value is found by its place in the table");
 
-#define NAME(limit, scope, thing)  [POLICY_LIMIT_##limit] = #limit,
-#define SCOPE(limit, scope, thing) [POLICY_LIMIT_##limit] = POLICY_SCOPE_##scope,
-#define THING(limit, scope, thing) [POLICY_LIMIT_##limit] = POLICY_THING_##thing,
+#define NAME(limit, scope, thing, value)  [POLICY_LIMIT_##limit] = #limit,
+#define SCOPE(limit, scope, thing, value) [POLICY_LIMIT_##limit] = POLICY_SCOPE_##scope,
+#define THING(limit, scope, thing, value) [POLICY_LIMIT_##limit] = POLICY_THING_##thing,
 /* One more, so that 0 is none. */
-#define PLACE(limit, scope, thing) \
+#define PLACE(limit, scope, thing, value) \
 	[POLICY_SCOPE_##scope][POLICY_THING_##thing] = 1 + POLICY_LIMIT_##limit,
 
 const char *policy_limit_name(enum policy_limit limit)
@@ -47,14 +48,31 @@ enum policy_limit policy_limit_of(enum policy_scope scope, enum policy_thing thi
 	return place ? (enum policy_limit)(place - 1) : POLICY_N_LIMITS;
 }
 
-uint64_t *policy_limit_value(struct policy_limits *l, enum policy_limit limit)
+#define DEFAULT(limit, scope, thing, value) [POLICY_LIMIT_##limit] = (value),
+
+void policy_limits_default(struct policy_limits *l)
 {
-	return (uint64_t *)l + limit;
+	static const uint64_t values[] = { POLICY_LIMITS(DEFAULT) };
+
+	for (unsigned int i = 0; i < POLICY_N_LIMITS; i++)
+		((uint64_t *)l)[i] = values[i];
+	l->by_default = (1ULL << POLICY_N_LIMITS) - 1;
 }
 
-uint64_t policy_limit_get(const struct policy_limits *l, enum policy_limit limit)
+void policy_limit_set(struct policy_limits *l, enum policy_limit limit, uint64_t value)
 {
-	return limit == POLICY_N_LIMITS ? 0 : ((const uint64_t *)l)[limit];
+	((uint64_t *)l)[limit] = value;
+	l->by_default &= ~(1ULL << limit);
+}
+
+uint64_t policy_limit_get(const struct policy_limits *l, enum policy_limit limit, bool root)
+{
+	uint64_t value = limit == POLICY_N_LIMITS ? 0 : ((const uint64_t *)l)[limit];
+
+	if (root && value && l->by_default >> limit & 1 &&
+	    policy_limit_scope(limit) == POLICY_SCOPE_USER)
+		return value * POLICY_ROOT_TIMES;
+	return value;
 }
 
 #define THING_NAME(name, one, words)  [POLICY_THING_##name] = #name,

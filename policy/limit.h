@@ -9,6 +9,7 @@
 #ifndef POLICY_LIMIT_H
 #define POLICY_LIMIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -23,17 +24,22 @@
 	X(pages, "page", "Pages of these maps")
 
 /*
- * X(name, scope, thing): the name of a limit in the policy's files, whose count it is about, and of what. At
- * most one for each scope and thing.
+ * X(name, scope, thing, default): the name of a limit in the policy's files, whose count it is about, and of what; what
+ * holds where the files do not say, 0 for none. At most one for each scope and thing.
+ *
+ * Defaults are such that no honest dom0 meets them: cuse-gntdev.conf(5) has the reckoning. Root's are
+ * POLICY_ROOT_TIMES as wide for what is a user's, and all together may hold what root and one other user may.
  */
-#define POLICY_LIMITS(X)               \
-	X(maps_per_open, OPEN, maps)   \
-	X(pages_per_open, OPEN, pages) \
-	X(opens_per_user, USER, opens) \
-	X(maps_per_user, USER, maps)   \
-	X(pages_per_user, USER, pages) \
-	X(maps, ALL, maps)             \
-	X(pages, ALL, pages)
+#define POLICY_LIMITS(X)                       \
+	X(maps_per_open, OPEN, maps, 0)        \
+	X(pages_per_open, OPEN, pages, 0)      \
+	X(opens_per_user, USER, opens, 16384)  \
+	X(maps_per_user, USER, maps, 65536)    \
+	X(pages_per_user, USER, pages, 131072) \
+	X(maps, ALL, maps, 589824)             \
+	X(pages, ALL, pages, 1179648)
+
+#define POLICY_ROOT_TIMES 8
 
 #define POLICY_THING(name, ...)	       POLICY_THING_##name,
 #define POLICY_LIMIT(name, ...)	       POLICY_LIMIT_##name,
@@ -53,10 +59,15 @@ enum policy_limit { POLICY_LIMITS(POLICY_LIMIT) POLICY_N_LIMITS };
 
 /**
  * struct policy_limits - a value for each; 0: no limit
+ * @by_default: a bit for each that no file has said
  */
 struct policy_limits {
 	POLICY_LIMITS(POLICY_LIMIT_MEMBER)
+	uint64_t by_default;
 };
+
+/** policy_limits_default() - what holds where no file says more */
+void policy_limits_default(struct policy_limits *l);
 
 /** policy_limit_name() - as in the policy's files. Never NULL */
 const char *policy_limit_name(enum policy_limit limit);
@@ -68,11 +79,16 @@ enum policy_thing policy_limit_thing(enum policy_limit limit);
 /** policy_limit_of() - the one about this count. Return: POLICY_N_LIMITS if there is none */
 enum policy_limit policy_limit_of(enum policy_scope scope, enum policy_thing thing);
 
-/** policy_limit_value() - its place in a set of values */
-uint64_t *policy_limit_value(struct policy_limits *l, enum policy_limit limit);
+/** policy_limit_set() - a file says it. @value: 0: no limit */
+void policy_limit_set(struct policy_limits *l, enum policy_limit limit, uint64_t value);
 
-/** policy_limit_get() - its value in a set, 0: no limit. Also of POLICY_N_LIMITS, which is none */
-uint64_t policy_limit_get(const struct policy_limits *l, enum policy_limit limit);
+/**
+ * policy_limit_get() - its value in a set, 0: no limit
+ * @root: of user 0, whose defaults are wider
+ *
+ * Also of POLICY_N_LIMITS, which is none.
+ */
+uint64_t policy_limit_get(const struct policy_limits *l, enum policy_limit limit, bool root);
 
 /**
  * policy_thing_name() - such as "maps"; policy_thing_one() - one of them, such as "map";

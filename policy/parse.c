@@ -372,12 +372,13 @@ static int take_limit(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
 	if (!say_once(r, SAID_KEYS << i))
 		return fail(r, -EINVAL, line_of(cfg), "limit \"%s\" for the second time",
 			    opt->name);
-	if (!parse_number(value, LIMIT_MAX, &number) || !number)
+	if (!strcmp(value, "none"))
+		number = 0;
+	else if (!parse_number(value, LIMIT_MAX, &number) || !number)
 		return fail(r, -EINVAL, line_of(cfg),
-			    "limit %s = \"%s\": a number from 1 to %llu is wanted (leave it out "
-			    "for no limit)",
+			    "limit %s = \"%s\": a number from 1 to %llu is wanted, or none",
 			    opt->name, value, LIMIT_MAX);
-	*policy_limit_value(&r->p->limits, i) = number;
+	policy_limit_set(&r->p->limits, (enum policy_limit)i, number);
 	*(const char **)result = value;
 	return 0;
 }
@@ -478,7 +479,7 @@ static int end_rule(cfg_t *cfg, cfg_opt_t *opt)
 
 /* --- the whole ---------------------------------------------------------------------------------- */
 
-#define LIMIT_OPT(name, scope, thing) CFG_STR_CB(#name, NULL, CFGF_NODEFAULT, take_limit),
+#define LIMIT_OPT(name, scope, thing, value) CFG_STR_CB(#name, NULL, CFGF_NODEFAULT, take_limit),
 
 static int parse_with(struct reader *r, const char *text)
 {

@@ -362,7 +362,11 @@ int policy_check_order(struct policy *p)
 
 struct policy *policy_default(void)
 {
-	return calloc(1, sizeof(struct policy));
+	struct policy *p = calloc(1, sizeof(*p));
+
+	if (p)
+		policy_limits_default(&p->limits);
+	return p;
 }
 
 static void patterns_free(struct policy_patterns *p)

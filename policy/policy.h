@@ -107,7 +107,7 @@ void policy_for_each_warning(const struct policy *p, void (*fn)(const char *text
 			     void *arg);
 
 /**
- * policy_default() - the policy of empty files: whoever may open the device may map, without limits
+ * policy_default() - the policy of empty files: whoever may open the device may map, within default limits
  *
  * Return: NULL if there is no memory.
  */

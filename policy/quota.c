@@ -193,16 +193,29 @@ enum holder {
 
 struct holders {
 	struct quota_held *held[HOLDERS];
+	bool root[HOLDERS];
 };
+
+/* Not so user 0 of a container that somebody else has made. */
+static bool is_root(const struct quota_user *u)
+{
+	return u->uid == 0 && u->owner == QUOTA_NO_OWNER;
+}
 
 static struct holders holders_of(struct quota *q, struct quota_user *u, struct quota_held *open)
 {
-	return (struct holders){ {
-		[HOLDER_OPEN] = open,
-		[HOLDER_USER] = &u->held,
-		[HOLDER_PARENT] = u->parent ? &u->parent->held : NULL,
-		[HOLDER_ALL] = &q->held,
-	} };
+	return (struct holders){
+		.held = {
+			[HOLDER_OPEN] = open,
+			[HOLDER_USER] = &u->held,
+			[HOLDER_PARENT] = u->parent ? &u->parent->held : NULL,
+			[HOLDER_ALL] = &q->held,
+		},
+		.root = {
+			[HOLDER_USER] = is_root(u),
+			[HOLDER_PARENT] = u->parent && is_root(u->parent),
+		},
+	};
 }
 
 /* Whose limits hold for a holder. */
@@ -248,7 +261,8 @@ static const char *take_all(const struct holders *h, const struct quota_held *am
 		enum policy_limit limit = policy_limit_of(scope_of[holder_at(i)], thing_at(i));
 
 		if (!held || !n ||
-		    take(count_of(held, thing_at(i)), n, l ? policy_limit_get(l, limit) : 0))
+		    take(count_of(held, thing_at(i)), n,
+			 l ? policy_limit_get(l, limit, h->root[holder_at(i)]) : 0))
 			continue;
 		give_all(h, amount, i);
 		return policy_limit_name(limit);

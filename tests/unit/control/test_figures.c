@@ -150,7 +150,7 @@ START_TEST(stats_tell_the_policy)
 {
 	json_t *all = control_once("{\"v\":1,\"do\":\"stats\"}\n"), *files;
 
-	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 0);
+	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 1179648);
 	ck_assert_int_eq(control_number_at(all, "end.policy.rules"), 0);
 	json_decref(all);
 	obey("limit {\n pages = 77\n maps_per_user = 5\n}\nrule \"one\" { user = root action = "
@@ -158,7 +158,8 @@ START_TEST(stats_tell_the_policy)
 	all = control_once("{\"v\":1,\"do\":\"stats\"}\n");
 	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 77);
 	ck_assert_int_eq(control_number_at(all, "end.limits.maps_per_user"), 5);
-	ck_assert_int_eq(control_number_at(all, "end.limits.maps"), 0);
+	ck_assert_int_eq(control_number_at(all, "end.limits.maps"), 589824);
+	ck_assert_int_eq(control_number_at(all, "end.limits_root.opens_per_user"), 8 * 16384);
 	ck_assert_int_eq(control_number_at(all, "end.limits_met.maps_per_user"), 0);
 	ck_assert_int_eq(control_number_at(all, "end.policy.rules"), 1);
 	ck_assert_int_lt(
@@ -217,7 +218,7 @@ START_TEST(the_policy_is_told)
 		"rule \"b\" { action = deny user = {";
 
 	ck_assert_int_eq(control_count(all, "rule"), 0);
-	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 0);
+	ck_assert_int_eq(control_number_at(all, "end.limits.pages"), 1179648);
 	ck_assert_str_eq(text_at(control_end_of(all), "pv_descriptor"), "root");
 	json_decref(all);
 	for (int i = 0; i < 70; i++)

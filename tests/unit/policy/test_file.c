@@ -82,17 +82,15 @@ static const struct {
 	{ "pv_descriptor = yes",
 	  "f:1: pv_descriptor \"yes\": outside of rules root, any or none is wanted" },
 	{ "limit { pages = 0 }", "f:1: limit pages = \"0\": a number from 1 to 1099511627776 is "
-				 "wanted (leave it out for no limit)" },
+				 "wanted, or none" },
 	{ "limit {\n maps_per_user = 1099511627777 }",
 	  "f:2: limit maps_per_user = \"1099511627777\": a number from 1 to 1099511627776 is "
-	  "wanted "
-	  "(leave it out for no limit)" },
+	  "wanted, or none" },
 	{ "limit { maps = -1 }", "f:1: limit maps = \"-1\": a number from 1 to 1099511627776 is "
-				 "wanted (leave it out for no limit)" },
+				 "wanted, or none" },
 	{ "limit { maps = 99999999999999999999999 }",
 	  "f:1: limit maps = \"99999999999999999999999\": a number from 1 to 1099511627776 is "
-	  "wanted (leave "
-	  "it out for no limit)" },
+	  "wanted, or none" },
 	{ "rule \"a\" { domid = 9-3 }", "f:1: domid \"9-3\": the range is the wrong way round" },
 	{ "rule \"a\" { domid = 1-\n}",
 	  "f:1: domid \"1-\": a domain's number, a range like \"1-100\", or \"any\" is wanted" },
@@ -236,6 +234,32 @@ START_TEST(all_there_is)
 }
 END_TEST
 
+/* What is said holds for root as well; "none" is none; the rest is as it is by default, where root's are wider. */
+START_TEST(limits_by_default)
+{
+	struct policy *p = parse("limit { maps_per_user = 7 pages_per_user = none }");
+	struct policy_limits l = *policy_limits(p);
+
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_maps_per_user, false), 7);
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_maps_per_user, true), 7);
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_pages_per_user, false), 0);
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_pages_per_user, true), 0);
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_opens_per_user, false), 16384);
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_opens_per_user, true), 8 * 16384);
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_pages, true),
+			  policy_limit_get(&l, POLICY_LIMIT_pages, false));
+	policy_free(p);
+	/* All together may hold what root and one other user may. */
+	policy_limits_default(&l);
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_pages, false),
+			  policy_limit_get(&l, POLICY_LIMIT_pages_per_user, true) +
+				  policy_limit_get(&l, POLICY_LIMIT_pages_per_user, false));
+	ck_assert_uint_eq(policy_limit_get(&l, POLICY_LIMIT_maps, false),
+			  policy_limit_get(&l, POLICY_LIMIT_maps_per_user, true) +
+				  policy_limit_get(&l, POLICY_LIMIT_maps_per_user, false));
+}
+END_TEST
+
 START_TEST(nothing_at_all)
 {
 	static const char *const text[] = { "", "\n", "# only this", "limit { }" };
@@ -243,7 +267,8 @@ START_TEST(nothing_at_all)
 
 	ck_assert_uint_eq(policy_n_rules(p), 0);
 	ck_assert(!policy_has_rules(p));
-	ck_assert_uint_eq(policy_limits(p)->pages, 0);
+	ck_assert_uint_eq(policy_limits(p)->pages, 1179648);
+	ck_assert_uint_eq(policy_limits(p)->pages_per_open, 0);
 	policy_free(p);
 }
 END_TEST
@@ -486,6 +511,7 @@ Suite *file_suite(void)
 	tcase_add_test(t, a_nul_byte);
 	tcase_add_test(t, too_many_rules);
 	tcase_add_test(t, all_there_is);
+	tcase_add_test(t, limits_by_default);
 	tcase_add_loop_test(t, nothing_at_all, 0, 4);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(f, make_dir, remove_dir);

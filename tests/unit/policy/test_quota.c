@@ -305,6 +305,34 @@ START_TEST(owners)
 }
 END_TEST
 
+/* By default root may hold more than others, and there is an end to that, too; its containers are others. */
+START_TEST(root_by_default)
+{
+	struct quota_held open = { 0 };
+	struct policy_limits l;
+	struct quota_user *root, *box, *user;
+
+	policy_limits_default(&l);
+	root = quota_open(q, 0, QUOTA_NO_OWNER, &l, &(const char *){ NULL });
+	box = quota_open(q, 100000, 0, &l, &(const char *){ NULL });
+	user = quota_open(q, 0, 1000, &l, &(const char *){ NULL });
+	ck_assert_str_eq(charge(user, &open, 131073, &l), "pages_per_user");
+	ck_assert_str_eq(charge(box, &open, 131073, &l), "pages_per_user");
+	ck_assert_ptr_null(charge(box, &open, 131072, &l));
+	ck_assert_str_eq(charge(root, &open, 7 * 131072 + 1, &l), "pages_per_user");
+	ck_assert_ptr_null(charge(root, &open, 7 * 131072, &l));
+	/* There is room for one more user. */
+	ck_assert_ptr_null(charge(user, &open, 131072, &l));
+	quota_release(q, root, &open, 7 * 131072);
+	quota_release(q, box, &open, 131072);
+	quota_release(q, user, &open, 131072);
+	quota_close(q, root);
+	quota_close(q, box);
+	quota_close(q, user);
+	expect(0, 0, 0, 0);
+}
+END_TEST
+
 /* Nobody else is counted for who is in a namespace of its own. */
 START_TEST(an_owner_as_itself)
 {
@@ -407,6 +435,7 @@ Suite *quota_suite(void)
 	tcase_add_test(t, taken_out_by_another);
 	tcase_add_test(t, owners);
 	tcase_add_test(t, an_owner_as_itself);
+	tcase_add_test(t, root_by_default);
 	tcase_add_test(t, very_many_users);
 	tcase_add_test(t, threads);
 	suite_add_tcase(s, t);
