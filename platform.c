@@ -38,9 +38,8 @@ bool platform_mount(struct platform *p, const char *path, const struct why *why)
 	int err = p->xen ? xen_mount(path) : 0;
 
 	if (err)
-		return because(
-			why, "cannot mount a tmpfs for windows at %s: %s (CAP_SYS_ADMIN is needed)",
-			path, strerror(-err));
+		return because(why, "cannot mount a tmpfs for windows at %s: %s%s", path,
+			       strerror(-err), err == -EPERM ? " (CAP_SYS_ADMIN is needed)" : "");
 	if (p->xen)
 		snprintf(p->mounted, sizeof(p->mounted), "%s", path);
 	return true;

@@ -172,8 +172,10 @@ static int job_new(struct gntdev *gd, struct ioctl_call *call,
 	if (err)
 		return err;
 	j = malloc(sizeof(*j));
-	if (!j)
-		return caller_reason(&call->c, -ENOMEM, WHY_NO_MEMORY);
+	if (!j) {
+		caller_reason(&call->c, -ENOMEM, WHY_NO_MEMORY);
+		return -ENOMEM;
+	}
 	j->retry.fn = job_again;
 	j->gd = gd;
 	j->call = call;

@@ -78,7 +78,8 @@ struct gntdev {
  * @token: for the window socket
  * @who:   who has opened it, and when: trace_now()
  * @user:  whom it counts against; @held: what counts against it
- * @uses_windows: a preload object has spoken for this open
+ * @asked:        a preload object has asked for its token
+ * @uses_windows: and has spoken for this open: asked for a window
  * @last_count:   pages of the last map that was mmapped
  */
 struct gntdev_open {
@@ -88,6 +89,7 @@ struct gntdev_open {
 	uint64_t opened;
 	struct quota_user *user;
 	struct quota_held held;
+	bool asked;
 	bool uses_windows;
 	uint32_t last_count;
 };

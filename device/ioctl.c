@@ -147,28 +147,34 @@ static bool told_about_preload(struct gntdev *gd, pid_t tid)
 }
 
 /*
- * A map that is unmapped without ever having been mmapped, on an open that never asked for a
- * window: what libxengnttab does when the kernel has answered its mmap with ENODEV. The daemon
- * sees no other sign of that.
+ * gave_up() - whether this open's maps that were never mmapped say that mmap has failed
+ * @why: out, if so
+ *
+ * They do if none of them ever came to have a window: libxengnttab unmaps, and others end, when the kernel has
+ * answered their mmap with ENODEV. The daemon sees no other sign of that. A token that was asked for tells that the
+ * preload object is there.
  */
-static bool gave_up(struct gnt_open *o, const struct map *m)
+static bool gave_up(const struct gntdev_open *go, enum failure_reason *why)
 {
-	const struct gntdev_open *go = open_user(o);
-
-	return map_phase(m) == MAP_FRESH && !__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED);
+	*why = __atomic_load_n(&go->asked, __ATOMIC_RELAXED) ? WHY_PRELOAD_FAILED : WHY_NO_PRELOAD;
+	return !__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED);
 }
 
-static void tell_about_preload(struct gntdev *gd, const struct request *rq)
+static void tell_about_preload(struct gntdev *gd, enum failure_reason why, pid_t tid, uid_t uid)
 {
-	struct failure f = failure_of(WHY_NO_PRELOAD, TRACE_MMAP, rq->tid, ENODEV);
+	struct failure f = failure_of(why, TRACE_MMAP, tid, ENODEV);
 
-	f.uid = rq->uid;
-	if (told_about_preload(gd, rq->tid))
+	f.uid = uid;
+	if (told_about_preload(gd, tid))
 		failure_silent(&f);
-	else
+	else if (why == WHY_NO_PRELOAD)
 		failure_report(&f, "it mapped grants and gave up without mmap. The kernel has no "
 				   "mmap for CUSE devices (ENODEV): start the client as "
 				   "\"gntdev-run PROGRAM ARGS\"");
+	else
+		failure_report(&f,
+			       "it mapped grants, its preload object asked how to get a window, "
+			       "and then for none");
 }
 
 /* Section 6. The low 12 bits of the index are ignored, count 0 matches any. */
@@ -180,6 +186,7 @@ static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
 	struct gnt_open *o;
 	struct map *m = NULL;
 	enum map_end end;
+	enum failure_reason why;
 	bool without;
 
 	c->ev.index = op->index;
@@ -188,7 +195,7 @@ static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
 	o = get_open(gd, c->rq);
 	if (o)
 		m = map_find(o, op->index >> ABI_PAGE_SHIFT, op->count);
-	without = m && gave_up(o, m);
+	without = m && map_phase(m) == MAP_FRESH && gave_up(open_user(o), &why);
 	if (m) {
 		c->ev.domid = (uint16_t)m->refs[0].domid;
 		c->ev.ref = m->refs[0].ref;
@@ -196,7 +203,7 @@ static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
 	end = m ? map_unlist(o, m) : MAP_LOST;
 	rcu_read_leave();
 	if (end != MAP_LOST && without)
-		tell_about_preload(gd, c->rq);
+		tell_about_preload(gd, why, c->rq->tid, c->rq->uid);
 	if (end == MAP_DEAD)
 		grant_finish(gd, m);
 	if (end == MAP_LOST)
@@ -346,14 +353,19 @@ static int ioctl_notify(struct device *dev, struct ioctl_call *call, void *arg)
 	return set_notify(gd, c, op);
 }
 
+/* What a preload object does first, and nobody else. */
 static int get_token(struct gntdev *gd, uint64_t fh, struct token *token)
 {
+	struct gntdev_open *go;
 	struct gnt_open *o;
 
 	rcu_read_enter();
 	o = open_get(gd->table, fh);
-	if (o)
-		*token = ((struct gntdev_open *)open_user(o))->token;
+	if (o) {
+		go = open_user(o);
+		*token = go->token;
+		__atomic_store_n(&go->asked, true, __ATOMIC_RELAXED);
+	}
 	rcu_read_leave();
 	return o ? 0 : -EBADF;
 }
@@ -464,31 +476,49 @@ static int gntdev_open(struct device *dev, const struct opener *by, int flags, u
 	return err;
 }
 
+/**
+ * struct closing - an open whose maps end
+ * @fresh: how many were never mmapped
+ */
+struct closing {
+	struct gntdev *gd;
+	unsigned int fresh;
+};
+
 static void finish_dead(struct map *m, void *arg)
 {
-	grant_finish(arg, m);
+	struct closing *c = arg;
+
+	c->fresh += map_phase(m) == MAP_FRESH;
+	grant_finish(c->gd, m);
 }
 
 static void gntdev_release(struct device *dev, uint64_t fh)
 {
 	struct gntdev *gd = to_gntdev(dev);
+	struct closing closing = { .gd = gd };
+	enum failure_reason why;
 	struct trace_event ev;
+	struct gntdev_open *go;
 	void *user;
 
 	/* Whoever closes it: the kernel does not say. */
 	trace_client(0, (uid_t)-1);
 	ev = trace_begin(TRACE_RELEASE);
 	ev.open_id = fh;
-	if (open_close(gd->table, fh, finish_dead, gd, &user))
+	if (open_close(gd->table, fh, finish_dead, &closing, &user))
 		return;
+	go = user;
 	gd->hv->ops->open_gone(gd->hv, fh);
-	ev.tid = ((struct gntdev_open *)user)->who.pid;
-	ev.uid = ((struct gntdev_open *)user)->who.uid;
+	ev.tid = go->who.pid;
+	ev.uid = go->who.uid;
 	trace_end(&ev);
 	log_debug("open %016" PRIx64 " of %s released", fh, dev->name);
-	quota_close(gd->quota, ((struct gntdev_open *)user)->user);
+	if (closing.fresh && gave_up(go, &why) && !__atomic_load_n(&gd->ending, __ATOMIC_RELAXED))
+		tell_about_preload(gd, why, go->who.pid, go->who.uid);
+	quota_close(gd->quota, go->user);
 	/* Readers reach it through the open, under RCU; open_close() has not waited for them. */
-	rcu_free_later(&((struct gntdev_open *)user)->rcu);
+	rcu_free_later(&go->rcu);
 }
 
 void gntdev_init(struct gntdev *gd)

@@ -62,7 +62,7 @@ int node_check_name(const char *name, char *why, size_t size)
 	if (class_has("cuse", name)) {
 		snprintf(why, size,
 			 "/dev/%s is already served by another CUSE daemon: stop that one, or give "
-			 "this one another --name",
+			 "this one another name (--name; of a granting device: --granter)",
 			 name);
 		return -EEXIST;
 	}
@@ -70,7 +70,8 @@ int node_check_name(const char *name, char *why, size_t size)
 		snprintf(why, size,
 			 "/dev/%s belongs to a kernel driver: unload it (for xen/gntdev: rmmod "
 			 "xen-gntdev) and keep it from being loaded again (the modprobe.d file of "
-			 "this package does), or give this daemon another --name",
+			 "this package does), or give the device another name (--name; "
+			 "of a granting device: --granter)",
 			 name);
 		return -EEXIST;
 	}
@@ -79,7 +80,8 @@ int node_check_name(const char *name, char *why, size_t size)
 		snprintf(why, size,
 			 "%s exists and no driver is known to own it: remove it if it is a "
 			 "left-over, "
-			 "or give this daemon another --name",
+			 "or give the device another name (--name; of a granting device: "
+			 "--granter)",
 			 path);
 		return -EEXIST;
 	}

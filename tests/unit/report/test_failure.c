@@ -211,6 +211,31 @@ static void give_up_without_preload(void)
 	ck_assert_int_eq(rig_unmap(rig.fh, rig_map(rig.fh, 9), 1), 0);
 }
 
+/* As rust-vmm's vm-memory does. */
+static void end_without_unmap(void)
+{
+	uint64_t fh = rig_open();
+
+	rig_map(fh, 9);
+	rig.gd.dev.release(&rig.gd.dev, fh);
+}
+
+static void ask_for_a_token(uint64_t fh)
+{
+	struct window_token token = { .magic = WINDOW_MAGIC, .version = WINDOW_VERSION };
+
+	ck_assert_int_eq(double_ioctl(&rig.gd.dev, fh, WINDOW_TOKEN, &token, DOUBLE_DIRECT), 0);
+}
+
+/* It had no descriptor for a connection, or saw another /run. */
+static void give_up_with_preload(void)
+{
+	uint64_t index = rig_map(rig.fh, 9);
+
+	ask_for_a_token(rig.fh);
+	ck_assert_int_eq(rig_unmap(rig.fh, index, 1), 0);
+}
+
 static void no_memory_for_the_hypercall(void)
 {
 	const char *why;
@@ -269,6 +294,8 @@ static const struct refusal {
 	{ mmap_private, WHY_PRIVATE, TRACE_MMAP, EINVAL, "cannot be private" },
 	{ mmap_nothing, WHY_MMAP_NO_MAP, TRACE_MMAP, EINVAL, "no map of this open" },
 	{ give_up_without_preload, WHY_NO_PRELOAD, TRACE_MMAP, ENODEV, "without mmap" },
+	{ end_without_unmap, WHY_NO_PRELOAD, TRACE_MMAP, ENODEV, "without mmap" },
+	{ give_up_with_preload, WHY_PRELOAD_FAILED, TRACE_MMAP, ENODEV, "and then for none" },
 	{ no_memory_for_the_hypercall, WHY_HYPERCALL, TRACE_MMAP, ENOMEM, "hypercall failed" },
 	{ no_window, WHY_NO_DESCRIPTORS, TRACE_MMAP, ENFILE, "no window" },
 	{ failing_copy_hypercall, WHY_HYPERCALL, TRACE_GRANT_COPY, EFAULT, "ends the call" },
