@@ -324,6 +324,8 @@ static void serve_fuse(void)
 {
 	static char buf[1 << 18] __attribute__((aligned(8)));
 
+	/* As who is killed, or it would not get the signal. */
+	become(NOBODY);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (read(fs.fuse, buf, sizeof(buf)) > 0 || errno == EINTR || errno == ENOENT)
 		fuse_serve((void *)buf);

@@ -74,7 +74,7 @@ run_attack()
 		kill -KILL $pid
 		return 1
 	fi
-	check "$1: an honest client's calls succeed" timeout 60 bash -c "$(declare -f honest)
+	check "$1: an honest client's calls succeed" timeout $(($2 + 60)) bash -c "$(declare -f honest)
 		BUILD=$BUILD honest_ref=$honest_ref
 		honest $2 >$1.times || { cat $1.times; exit 1; }"
 	check "$1: and take no longer than they may" is_bounded "$1.times"

@@ -3,18 +3,18 @@
 # Clients that let the daemon wait for them, or have it work for long: an honest one beside them is served
 # as if it were alone. ATTACK_SECONDS for each of them, ATTACKS to choose.
 . "$TOP/tests/uml/attacks.sh"
-seconds=${ATTACK_SECONDS:-2}
+seconds=${ATTACK_SECONDS:-1}
 
 start_daemon
 start_honest
-check "an honest client alone" timeout 60 bash -c "$(declare -f honest)
+check "an honest client alone" timeout $((seconds + 60)) bash -c "$(declare -f honest)
 	BUILD=$BUILD honest_ref=$honest_ref
 	honest $seconds >quiet.times"
 print_times quiet quiet.times
 for name in ${ATTACKS:-"${attack_names[@]}"}; do
 	run_attack "$name" "$seconds"
 done
-check "an honest client afterwards" timeout 60 bash -c "$(declare -f honest)
+check "an honest client afterwards" timeout $((seconds + 60)) bash -c "$(declare -f honest)
 	BUILD=$BUILD honest_ref=$honest_ref
 	honest $seconds >after.times"
 print_times after after.times
