@@ -75,9 +75,11 @@ static void one_more(void)
 	allowed += v.action == POLICY_ALLOW;
 }
 
+#define ONE(name, ...) .name = 1,
+
 static void count(void)
 {
-	static const struct policy_limits l = { 1, 1, 1, 1, 1, 1 };
+	static const struct policy_limits l = { POLICY_LIMITS(ONE) };
 	static struct quota_held held;
 
 	rcu_read_enter();

@@ -65,8 +65,8 @@ find_place()
 	local place free
 
 	why=
-	for place in /dev/shm "${TMPDIR:-/tmp}" /tmp /var/tmp "$top/build/uml"; do
-		free=$(df --output=avail -m "$place" 2>/dev/null | tail -n 1)
+	for place in /dev/shm ${TMPDIR:+"$TMPDIR"} /tmp /var/tmp "$top/build/uml"; do
+		free=$(df --output=avail -m "$place" 2>/dev/null | tail -n 1 | tr -d ' ')
 		if ! uml_dir=$(mktemp -d "$place/uml-XXXXXX" 2>/dev/null); then
 			why+=", $place cannot be written to"
 			continue

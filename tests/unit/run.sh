@@ -40,7 +40,7 @@ torture()
 {
 	local result name=${1#build/} limit=$(((seconds * 3 + 60) * pace))
 
-	setarch -R timeout $limit "$1" "$seconds" 2>&1 | sed 's/^/# /'
+	setarch -R timeout "$limit" "$1" "$seconds" 2>&1 | sed 's/^/# /'
 	result=${PIPESTATUS[0]}
 	if [ $result -eq 0 ]; then
 		echo "ok $name"

@@ -147,7 +147,7 @@ START_TEST(programs_without_windows_pay_nothing)
 	ck_assert_int_eq(calls.n, 2);
 	calls.n = 0;
 	ck_assert_int_eq(preload_mprotect(at + 3 * PAGE, 0, PROT_READ), 0);
-	ck_assert_int_eq(preload_mprotect((char *)NULL + PAGE, PAGE, PROT_READ), -1);
+	ck_assert_int_eq(preload_mprotect((void *)PAGE, PAGE, PROT_READ), -1);
 	ck_assert_int_eq(errno, ENOMEM);
 	munmap(at, 3 * PAGE);
 }
