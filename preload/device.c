@@ -51,12 +51,14 @@ static enum device by_name(const char *link, size_t n)
 {
 	static const char class[] = "/cuse/";
 
-	if (ends(link, n, "/cuse/xen!gntdev") || ends(link, n, "/cuse/xen!gntalloc"))
-		return DEVICE_OURS;
+	if (ends(link, n, "/cuse/xen!gntdev"))
+		return DEVICE_GNTDEV;
+	if (ends(link, n, "/cuse/xen!gntalloc"))
+		return DEVICE_GNTALLOC;
 	return memmem(link, n, class, sizeof(class) - 1) ? DEVICE_UNSURE : DEVICE_NONE;
 }
 
-enum device device_of(int fd)
+enum device device_of(int fd, dev_t *number)
 {
 	char path[48] = "/sys/dev/char/", *end = path + strlen(path);
 	char link[256];
@@ -65,6 +67,7 @@ enum device device_of(int fd)
 
 	if (RAW(fstat, (long)fd, &st) || !S_ISCHR(st.st_mode) || !is_dynamic(major(st.st_rdev)))
 		return DEVICE_NONE;
+	*number = st.st_rdev;
 	end = put_number(end, major(st.st_rdev));
 	*end++ = ':';
 	*put_number(end, minor(st.st_rdev)) = '\0';

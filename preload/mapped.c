@@ -24,7 +24,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -70,30 +69,31 @@ static size_t hex_digits(const char *s, const char *end, size_t most)
 	return n;
 }
 
-static bool get_hex(const char **s, const char *end, char follows, uintptr_t *value)
+static bool get_hex(const char **s, const char *end, char follows, uint64_t *value)
 {
 	const size_t n = hex_digits(*s, end, 16);
 
 	if (!n || *s + n >= end || (*s)[n] != follows)
 		return false;
 	for (*value = 0; **s != follows; ++*s)
-		*value = *value << 4 | (uintptr_t)(**s <= '9' ? **s - '0' : **s - 'a' + 10);
+		*value = *value << 4 | (uint64_t)(**s <= '9' ? **s - '0' : **s - 'a' + 10);
 	++*s;
 	return true;
 }
 
-/* The name of a window: of four numbers, the first and the last of 16 digits; it has been deleted. */
-static bool names_window(const char *s, const char *end)
+/* Four numbers, the first and the last of 16 digits; the file has been deleted. */
+bool mapped_name(const char *path, const char *end, struct window_name *name)
 {
 	static const char deleted[] = " (deleted)";
-	const char *start;
-	uintptr_t value;
+	const char *start, *s;
+	uint64_t id;
 
-	for (start = end; start > s && start[-1] != '/'; start--)
+	for (start = end; start > path && start[-1] != '/'; start--)
 		;
 	s = start;
-	if (!get_hex(&s, end, '.', &value) || s != start + 17 || !get_hex(&s, end, '.', &value) ||
-	    !get_hex(&s, end, '.', &value) || hex_digits(s, end, 17) != 16)
+	if (!get_hex(&s, end, '.', &id) || s != start + 17 ||
+	    !get_hex(&s, end, '.', &name->index) || !get_hex(&s, end, '.', &name->count) ||
+	    hex_digits(s, end, 17) != 16)
 		return false;
 	s += 16;
 	return (size_t)(end - s) == sizeof(deleted) - 1 && !memcmp(s, deleted, sizeof(deleted) - 1);
@@ -108,10 +108,12 @@ static int prot_of(const char perms[4])
 /* A line of maps: "START-END rwxs OFFSET MAJOR:MINOR INODE   NAME". Is it a window that would change? */
 static bool would_change(const char *s, const char *end, const struct change *c)
 {
-	uintptr_t from, to;
+	struct window_name name;
+	uint64_t from, to;
 
 	return get_hex(&s, end, '-', &from) && get_hex(&s, end, ' ', &to) && end - s > 4 &&
-	       from < c->end && to > c->start && prot_of(s) != c->prot && names_window(s, end);
+	       from < c->end && to > c->start && prot_of(s) != c->prot &&
+	       mapped_name(s, end, &name);
 }
 
 static bool look_through(long maps, const struct change *c)

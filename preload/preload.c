@@ -627,7 +627,8 @@ static long exchange(struct mapping *m, enum device device)
  */
 static __attribute__((noinline)) long map_device(struct mapping *m)
 {
-	const enum device device = device_of(m->fd);
+	dev_t number;
+	const enum device device = device_of(m->fd, &number);
 	const uint64_t all = ~UINT64_C(0);
 	uint64_t mask;
 	long ret;
@@ -639,6 +640,11 @@ static __attribute__((noinline)) long map_device(struct mapping *m)
 	ret = exchange(m, device);
 	if (m->size)
 		RAW(munmap, m->frame, m->size);
+	if (!ret)
+		offset_note(m->base, m->length,
+			    device == DEVICE_GNTDEV && (m->kind == WINDOW_FRAMES || m->pieces == 1)
+				    ? number
+				    : 0);
 	if (ret && m->reserved)
 		RAW(munmap, m->base, m->length);
 	else if (!ret && m->kind == WINDOW_FILE) /* privcmd does so itself */

@@ -4,11 +4,13 @@
  *
  *   preload/preload.c  mmap: a window for who maps the device
  *   preload/device.c   whether a file is the device
- *   preload/mapped.c   what the kernel says of mappings; mprotect and mremap of windows in a PV dom0
+ *   preload/mapped.c   mprotect and mremap of windows in a PV dom0, and windows' names
+ *   preload/offset.c   ioctl: which map is at an address, where the kernel can tell without the daemon
  *
  * The object runs in programs that know nothing of it, in signal handlers, in constructors, after fork
  * and in a vfork child: it has no lock, no constructor, allocates nothing, and calls nothing but system
  * calls, none of them by a wrapper that is a cancellation point. man/gntdev-mmap.7.scd lists them.
+ * What it remembers are addresses, to know where to ask the kernel: they may be out of date.
  *
  * The room preload/ runs in other people's programs. It promises them that they do not notice: what it does, on
  * which system calls, and what becomes of errno is told at the head of preload/preload.c. It may include abi/
@@ -18,6 +20,7 @@
 #define PRELOAD_PRELOAD_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -55,24 +58,27 @@ static inline long raw_result(long ret)
 
 /**
  * enum device - what a file is
- * @DEVICE_NONE:   not a device of CUSE's
- * @DEVICE_UNSURE: may be one that cuse_gntdev serves: only an ioctl can tell
- * @DEVICE_OURS:   a CUSE device by the name of one that cuse_gntdev serves
+ * @DEVICE_NONE:     not a device of CUSE's
+ * @DEVICE_UNSURE:   may be one that cuse_gntdev serves: only an ioctl can tell
+ * @DEVICE_GNTDEV:   a CUSE device named xen/gntdev
+ * @DEVICE_GNTALLOC: a CUSE device named xen/gntalloc
  */
 enum device {
 	DEVICE_NONE,
 	DEVICE_UNSURE,
-	DEVICE_OURS,
+	DEVICE_GNTDEV,
+	DEVICE_GNTALLOC,
 };
 
 /**
  * device_of() - tell what a file is, without a descriptor, and without asking the device
- * @fd: of any kind
+ * @fd:     of any kind
+ * @number: out, if it is a device of CUSE's: its number
  *
  * One system call for what is no device or has a number that no CUSE device gets, two for others. Any
  * thread, any state.
  */
-enum device device_of(int fd);
+enum device device_of(int fd, dev_t *number);
 
 /* --- preload/mapped.c ------------------------------------------------------------------------- */
 
@@ -84,5 +90,35 @@ enum device device_of(int fd);
  * From now on mprotect and mremap look whether it is there. Any thread.
  */
 void mapped_frames(const void *at, size_t length);
+
+/**
+ * struct window_name - what the name of a window's file says of it
+ * @index: the map's, bytes
+ * @count: pages
+ */
+struct window_name {
+	uint64_t index;
+	uint64_t count;
+};
+
+/**
+ * mapped_name() - read the name of a window
+ * @path: as the kernel tells the path of a mapped file, to @end
+ *
+ * Return: whether it is a window's; then *@name.
+ */
+bool mapped_name(const char *path, const char *end, struct window_name *name);
+
+/* --- preload/offset.c ------------------------------------------------------------------------- */
+
+/**
+ * offset_note() - take note that a window was mapped
+ * @at:     where
+ * @length: bytes
+ * @number: of the device, if it is xen/gntdev and the window is one mapping; else 0
+ *
+ * Any thread.
+ */
+void offset_note(const void *at, size_t length, dev_t number);
 
 #endif /* PRELOAD_PRELOAD_H */

@@ -37,14 +37,17 @@ static long faked_syscall(long nr, ...);
 #define mprotect	     preload_mprotect
 #define pkey_mprotect	     preload_pkey_mprotect
 #define mremap		     preload_mremap
+#define ioctl		     preload_ioctl
 #include "preload/preload.c" /* NOLINT(bugprone-suspicious-include) */
 #include "preload/device.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "preload/mapped.c"  /* NOLINT(bugprone-suspicious-include) */
+#include "preload/offset.c"  /* NOLINT(bugprone-suspicious-include) */
 #undef mmap
 #undef mmap64
 #undef mprotect
 #undef pkey_mprotect
 #undef mremap
+#undef ioctl
 
 #define PAGE	   4096L
 #define FILE_PAGES 1024L
@@ -265,7 +268,7 @@ static long faked_syscall(long nr, ...)
 		return answer_mmap((const struct window_mmap *)a[2]);
 	if (nr == PRIVCMD_FILL)
 		return privcmd_fill((int)a[0], (const privcmd_mmapbatch_v2_t *)a[2]);
-	if (nr == SYS_readlinkat)
+	if (nr == SYS_readlinkat && !strncmp((const char *)a[1], "/sys/", 5))
 		return answer_link((const char *)a[1], (char *)a[2], (size_t)a[3]);
 	if (nr == SYS_geteuid)
 		return user;
@@ -653,75 +656,6 @@ static inline void assert_no_descriptor(void)
 {
 	ck_assert_ptr_eq(try_map(NULL, 3 * PAGE, RW, MAP_SHARED), MAP_FAILED);
 	ck_assert_int_eq(errno, EMFILE);
-}
-
-/* --- failure ------------------------------------------------------------------------------ */
-
-static inline int expected_error(long nr, int error)
-{
-	switch (nr) {
-	case SYS_mmap:
-	case SYS_fcntl:
-	case PRIVCMD_FILL:
-		return error;
-	case SYS_close:
-	case SYS_munmap:
-	case SYS_madvise:
-		return 0;
-	case SYS_connect:
-	case SYS_sendto:
-	case SYS_recvmsg:
-		return error == EINTR ? 0 : ENODEV;
-	case SYS_socket:
-		return error == EMFILE || error == ENFILE || error == ENOMEM ? error : ENODEV;
-	/* There is another way. */
-	case SYS_readlinkat:
-	case SYS_geteuid:
-		return 0;
-	case SYS_socketpair:
-		return error == EMFILE || error == ENFILE || error == ENOMEM ? error : 0;
-	case SYS_getpid:
-	case ASK_BY_IOCTL:
-		return 0;
-	default:
-		return ENODEV;
-	}
-}
-
-/* Every system call in its turn fails with every one of these. */
-static inline void fail_each_call(size_t length, int flags, void *addr)
-{
-	static const int errors[] = { EINTR, ENOMEM, EMFILE, ENFILE, EPERM };
-	const int fds = descriptors();
-	char *p = try_map(addr, length, RW, flags);
-	const int n = calls.n;
-
-	ck_assert_ptr_ne(p, MAP_FAILED);
-	munmap(p, length);
-	/* The last one puts the signal mask back: that has no way to fail. */
-	for (int at = 2; at < n; at++) {
-		for (int e = 0; e < 5; e++) {
-			int expected, got;
-
-			calls.fail_at = at;
-			calls.error = errors[e];
-			p = try_map(addr, length, RW, flags);
-			got = p == MAP_FAILED ? errno : 0;
-			expected = expected_error(calls.nr[at - 1], errors[e]);
-			/* A limit: it is tried again without what was reserved. */
-			if (calls.of_window[at - 1] && errors[e] == ENOMEM && calls.n == n + 2)
-				expected = 0;
-			ck_assert_msg(got == expected, "call %d, number %ld: %s, not %s", at,
-				      calls.nr[at - 1], strerror(got), strerror(expected));
-			if (!got)
-				munmap(p, length);
-			ck_assert_int_eq(windows(), 0);
-			ck_assert_int_eq(descriptors(), fds);
-			ck_assert(signal_mask() == 0);
-			assert_none_held(0);
-		}
-	}
-	calls.fail_at = 0;
 }
 
 #endif /* TEST_PRELOAD_DAEMON_H */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/unit/preload/daemon.h"
+#include "tests/unit/preload/failing.h"
 
 /* More than the object keeps on its stack. */
 #define LARGE 100

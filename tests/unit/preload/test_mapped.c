@@ -16,39 +16,9 @@
 #include <unistd.h>
 
 #include "tests/unit/preload/daemon.h"
+#include "tests/unit/preload/named.h"
 
 #define NAME "00000000deadbeef.3000.3.0123456789abcdef"
-
-static char dir[32];
-
-static void make_dir(void)
-{
-	strcpy(dir, "/tmp/mapped-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	calls.n = 0;
-}
-
-static void remove_dir(void)
-{
-	rmdir(dir);
-}
-
-/* Three pages of a file of that name, which is gone. */
-static char *map_file(const char *name, int prot)
-{
-	char path[128], *at;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(ftruncate(fd, 3 * PAGE), 0);
-	at = mmap(NULL, 3 * PAGE, prot, MAP_SHARED, fd, 0);
-	ck_assert_ptr_ne(at, MAP_FAILED);
-	close(fd);
-	unlink(path);
-	return at;
-}
 
 static char *map_frames_window(int prot)
 {

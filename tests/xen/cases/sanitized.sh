@@ -13,6 +13,7 @@ run windows calm
 [ "$GUEST_TYPE" = PV ] || run windows quarantine "$DAEMON"
 check "the daemon holds nothing" wait_for 5 holds_nothing
 check "the daemon ends well" stop_daemon
+check "the kernel's gntalloc goes" unload_module xen-gntalloc
 HYPERVISOR=--sim start_daemon --sim-port=5:1
 check "a client with AddressSanitizer" client "$BUILD/asan/tests/uml/cycles" 100
 check "the daemon for it ends well" stop_daemon
