@@ -14,7 +14,8 @@
  * window's object: the window directory reports the end of the window with it.
  *
  * A grant whose page the granter has paged out (GNTST_eagain) is tried again, with growing pauses,
- * on the defer thread: meanwhile only that client waits.
+ * on the defer thread: meanwhile only that client waits. So is a map for which there is too little of
+ * something that others have just given up.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -43,6 +44,9 @@
 static_assert(((uint64_t)GNTDEV_LIMIT_MAX << ABI_PAGE_SHIFT) <= 1ULL << NOTIFY_BYTE_BITS,
 	      "any byte of the largest map fits the notification word");
 static_assert(NOTIFY_BYTE_SHIFT + NOTIFY_BYTE_BITS == 63, "the word is full");
+
+/* How often a map is tried again after 1, 2, ... ms: a fifth of a second in all. */
+#define SHORT_TRIES 20
 
 static uint64_t notify_pack(uint32_t byte, uint32_t action, uint32_t port)
 {
@@ -112,7 +116,8 @@ void grant_finish(struct gntdev *gd, struct map *m)
  * @user:  what the window directory knows
  * @retry: waiting to try again the grants whose status is GNTST_eagain
  * @mc:    the client's call, until it is answered
- * @tries: so far
+ * @tries: so far, for a page that is paged out; @waits: for what others give back
+ * @ends:  windows_ended() before the last try
  * @ev:    that call; its client is whom all that follows is done for
  */
 struct mapping {
@@ -122,6 +127,8 @@ struct mapping {
 	struct map *map;
 	struct mmap_call *mc;
 	unsigned int tries;
+	unsigned int waits;
+	uint64_t ends;
 	struct trace_event ev;
 	struct hv_grant g[];
 };
@@ -292,18 +299,44 @@ static const struct hv_grant *first_failed(const struct mapping *mp)
 	return NULL;
 }
 
-/* Set the grants to be tried again back to pending. Return: whether there are any. */
-static bool again(struct mapping *mp)
+/* Whether Xen may say so for want of something: pins of one grant, handles. Of a grant that is bad it does, too. */
+static bool is_short(int status)
 {
-	bool any = false;
+	return status == GNTST_general_error || status == GNTST_no_space;
+}
 
-	for (uint32_t i = 0; i < mp->map->count; i++) {
-		if (mp->g[i].status != GNTST_eagain)
-			continue;
-		mp->g[i].status = HV_PENDING;
-		any = true;
+/* Set what is worth another try back to pending. */
+static void set_pending(struct mapping *mp)
+{
+	for (uint32_t i = 0; i < mp->map->count; i++)
+		if (mp->g[i].status == GNTST_eagain || is_short(mp->g[i].status))
+			mp->g[i].status = HV_PENDING;
+}
+
+/*
+ * try_later() - whether it makes sense to try again, and if so have that done
+ * @err: of the hypercall; 0: see @bad, the first grant that was not mapped
+ *
+ * A page that is paged out comes back, if it does, within half a minute. What there is too little of is
+ * worth a wait, a short one, if mappings have been given up whose grants are still mapped: a window's end
+ * is noticed some milliseconds later.
+ */
+static bool try_later(struct mapping *mp, int err, const struct hv_grant *bad)
+{
+	unsigned int ms;
+
+	if (!err && bad->status == GNTST_eagain) {
+		ms = ++mp->tries;
+		if (ms >= GNTDEV_EAGAIN_TRIES)
+			return false;
+	} else if (err ? err == -ENOMEM : is_short(bad->status)) {
+		ms = ++mp->waits;
+		if (ms > SHORT_TRIES || !windows_end_since(mp->gd->windows, mp->ends))
+			return false;
+	} else {
+		return false;
 	}
-	return any;
+	return defer_after(mp->gd->defer, &mp->retry, ms);
 }
 
 static void refused(struct mapping *mp, const struct hv_grant *bad)
@@ -345,19 +378,21 @@ static void map_grants(struct mapping *mp)
 {
 	struct hv_place at = place_of(mp->map);
 	const struct hv_grant *bad;
-	int err = mp->gd->hv->ops->map(mp->gd->hv, mp->g, mp->map->count, &at);
+	int err;
 
+	mp->ends = windows_ended(mp->gd->windows);
+	err = mp->gd->hv->ops->map(mp->gd->hv, mp->g, mp->map->count, &at);
 	bad = first_failed(mp);
-	if (err) {
-		fail(mp, not_called(mp, err));
-	} else if (!bad) {
+	if (!err && !bad) {
 		succeed(mp);
-	} else if (bad->status == GNTST_eagain && ++mp->tries < GNTDEV_EAGAIN_TRIES && again(mp)) {
-		if (!defer_after(mp->gd->defer, &mp->retry, mp->tries))
-			fail(mp, -EINVAL);
-	} else {
-		refused(mp, bad);
-		fail(mp, -EINVAL);
+	} else if (!try_later(mp, err, bad)) {
+		if (err) {
+			err = not_called(mp, err);
+		} else {
+			refused(mp, bad);
+			err = -EINVAL;
+		}
+		fail(mp, err);
 	}
 }
 
@@ -366,10 +401,12 @@ static void map_again(struct defer_item *item, bool stopping)
 	struct mapping *mp = (struct mapping *)((char *)item - offsetof(struct mapping, retry));
 
 	trace_client(mp->ev.tid, mp->ev.uid);
-	if (stopping)
+	if (stopping) {
 		fail(mp, -EINVAL);
-	else
-		map_grants(mp);
+		return;
+	}
+	set_pending(mp);
+	map_grants(mp);
 }
 
 static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap_call *mc,

@@ -71,6 +71,8 @@ struct window_queue {
  * @live:     how many (atomic)
  * @watch:    what happens in the directory
  * @stop:     eventfd that ends the watcher
+ * @ends:     windows whose end has been reported (atomic)
+ * @at_work:  events have been taken whose ends may not have been reported yet (atomic)
  *
  * The rest is the watcher's:
  * @ended:    windows that have ended and are to be reported, @n_ended in all; @turn: whose turn it is
@@ -90,6 +92,8 @@ struct windows {
 	uint64_t life;
 	struct ids *ids;
 	uint64_t live;
+	uint64_t ends;
+	bool at_work;
 	bool started;
 	pthread_t thread;
 

@@ -83,6 +83,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -124,6 +125,7 @@ static void report_ended(struct windows *w, uint64_t max)
 	while (max-- && (win = window_next_ended(w))) {
 		win->user->gone(win->user);
 		__atomic_fetch_sub(&w->live, 1, __ATOMIC_RELEASE);
+		__atomic_fetch_add(&w->ends, 1, __ATOMIC_RELEASE);
 		rcu_call(&win->rcu, window_free);
 	}
 }
@@ -214,15 +216,33 @@ static void *watcher(void *arg)
 
 	rcu_thread_enter();
 	while (!wait_events(w, true, ms_to_wait(w))) {
-		bool any = drain(w);
+		bool any;
 
+		/* Before they are taken out of the kernel's queue: see windows_end_since(). */
+		__atomic_store_n(&w->at_work, true, __ATOMIC_SEQ_CST);
+		any = drain(w);
 		window_scan_step(w);
 		report_ended(w, ENDS_AT_ONCE);
+		__atomic_store_n(&w->at_work, w->n_ended != 0, __ATOMIC_SEQ_CST);
 		if (any && !w->n_ended && wait_events(w, false, PAUSE_MS))
 			break;
 	}
 	rcu_thread_leave();
 	return NULL;
+}
+
+uint64_t windows_ended(const struct windows *w)
+{
+	return __atomic_load_n(&w->ends, __ATOMIC_ACQUIRE);
+}
+
+/* What is not in the queue any more is in the watcher's hands: in this order, none is missed. */
+bool windows_end_since(const struct windows *w, uint64_t ended)
+{
+	int bytes = 0;
+
+	return (ioctl(w->watch.closes, FIONREAD, &bytes) == 0 && bytes > 0) ||
+	       __atomic_load_n(&w->at_work, __ATOMIC_SEQ_CST) || windows_ended(w) != ended;
 }
 
 /* --- making windows -------------------------------------------------------------------------- */

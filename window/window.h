@@ -209,6 +209,21 @@ bool windows_next(const struct windows *w, uint64_t *cursor, uint64_t *work,
  */
 uint64_t windows_of_file(const struct windows *w, const struct procmaps_file *file);
 
+/**
+ * windows_ended() - how many ends of windows have been reported so far
+ *
+ * Any thread, as windows_end_since().
+ */
+uint64_t windows_ended(const struct windows *w);
+
+/**
+ * windows_end_since() - whether an end has been reported since then, or is on its way
+ * @ended: from windows_ended()
+ *
+ * For who could do with what a window holds. If not, waiting for one brings nothing.
+ */
+bool windows_end_since(const struct windows *w, uint64_t ended);
+
 /* Live windows, for tests and statistics. A window counts until its gone() has returned. */
 uint64_t windows_count(const struct windows *w);
 

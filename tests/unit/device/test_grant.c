@@ -411,6 +411,45 @@ START_TEST(paged_out_at_the_end)
 }
 END_TEST
 
+/*
+ * A grant can be mapped so many times at once; who maps and unmaps it fast, and has others' windows and a
+ * slow Xen to wait for, meets that limit only if the mappings are really there.
+ */
+START_TEST(what_is_on_its_way_back_is_waited_for)
+{
+	uint32_t ref = rig_grant(false);
+	const char *why;
+
+	ck_assert_int_eq(sim_fault_add(rig.sim, "unmap:count=100000,delay_ms=3", &why), 0);
+	for (int i = 0; i < 400; i++) {
+		uint64_t index = rig_map(rig.fh, ref);
+		void *p = rig_mmap(rig.fh, index, 4096, RW, SHARED);
+
+		ck_assert_msg(p != MAP_FAILED, "cycle %d: errno %d", i, errno);
+		munmap(p, 4096);
+		ck_assert_int_eq(rig_unmap(rig.fh, index, 1), 0);
+	}
+}
+END_TEST
+
+/* Mappings that stay are no reason to wait: it fails, and at once. */
+START_TEST(what_stays_is_not_waited_for)
+{
+	uint32_t ref = rig_grant(false);
+	uint64_t index;
+	int n = 0;
+	void *p;
+
+	do {
+		ck_assert_int_lt(n++, 5000);
+		index = rig_map(rig.fh, ref);
+		rig_mmap_begin(rig.fh, index, 4096, RW, SHARED);
+	} while (!rig_mmap_answer(&p));
+	ck_assert_int_eq(rig_mmap_answer(&p), EINVAL);
+	ck_assert_uint_eq(rig_handles(), (uint64_t)n - 1);
+}
+END_TEST
+
 START_TEST(what_cannot_be_unmapped_is_said)
 {
 	uint64_t index = rig_map(rig.fh, rig_grant(false));
@@ -461,6 +500,8 @@ Suite *grant_suite(void)
 	tcase_add_test(tc, the_last_process_releases);
 	tcase_add_test(tc, paged_out_for_a_while);
 	tcase_add_test(tc, paged_out_at_the_end);
+	tcase_add_test(tc, what_is_on_its_way_back_is_waited_for);
+	tcase_add_test(tc, what_stays_is_not_waited_for);
 	tcase_add_test(tc, what_cannot_be_unmapped_is_said);
 	suite_add_tcase(s, tc);
 	return s;
