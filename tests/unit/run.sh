@@ -27,7 +27,7 @@ suite()
 	out=$("$1" 2>&1)
 	result=$?
 	printf '%s\n' "$out"
-	[ $result -eq 0 ] && return 0
+	[ "$result" -eq 0 ] && return 0
 	if ! grep -q '^not ok' <<<"$out"; then
 		last=$(grep '^ok' <<<"$out" | tail -n 1)
 		echo "not ok $name - ended with status $result after ${last:-no test at all}"
@@ -42,10 +42,10 @@ torture()
 
 	setarch -R timeout "$limit" "$1" "$seconds" 2>&1 | sed 's/^/# /'
 	result=${PIPESTATUS[0]}
-	if [ $result -eq 0 ]; then
+	if [ "$result" -eq 0 ]; then
 		echo "ok $name"
 		return 0
-	elif [ $result -eq 124 ]; then
+	elif [ "$result" -eq 124 ]; then
 		echo "not ok $name - no end after $limit s"
 		return 1
 	fi
@@ -59,7 +59,7 @@ replay()
 
 	out=$("$1" tests/fuzz/corpus/"$name"/* 2>&1)
 	result=$?
-	if [ $result -eq 0 ]; then
+	if [ "$result" -eq 0 ]; then
 		echo "ok fuzz: $(wc -l <<<"$out") inputs of $name"
 		return 0
 	fi
