@@ -204,15 +204,29 @@ static int open_signals(void)
  * the second only if it hears the first before ExecReload= has ended; with Type=notify-reload, of newer
  * versions, which also looks at the time, it always does.
  */
-static void reload(struct daemon *d)
+static void begin_reload(struct daemon *d)
 {
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_us());
-	if (daemon_reload(d))
-		sd_notify(0, "READY=1\nSTATUS=");
+	int err = daemon_reload(d);
+
+	if (err)
+		log_err("policy: not read again: %s", strerror(-err));
 	else
+		sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_us());
+}
+
+static void end_reload(struct daemon *d)
+{
+	switch (daemon_reload_end(d)) {
+	case DAEMON_RELOADED:
+		sd_notify(0, "READY=1\nSTATUS=");
+		break;
+	case DAEMON_REFUSED:
 		sd_notify(0, "READY=1\nSTATUS=The new policy was refused, see the log; the old one "
-			     "is in "
-			     "force");
+			     "is in force");
+		break;
+	case DAEMON_READING:
+		break;
+	}
 }
 
 /* Return: whether it was one to end by. SIGUSR1 asks for a report of what is held, SIGHUP for a new policy. */
@@ -227,7 +241,7 @@ static bool take_signal(struct daemon *d, int signals)
 		daemon_report(d);
 		return false;
 	case SIGHUP:
-		reload(d);
+		begin_reload(d);
 		return false;
 	default:
 		log_info("%s: ending", si.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -280,7 +294,8 @@ static int relieve(struct daemon *d, int64_t *due)
  */
 static int serve(struct daemon *d, int signals)
 {
-	struct pollfd p = { .fd = signals, .events = POLLIN };
+	struct pollfd p[2] = { { .fd = signals, .events = POLLIN },
+			       { .fd = daemon_reload_fd(d), .events = POLLIN } };
 	int64_t due = clock_ms();
 	int k, ms;
 
@@ -288,10 +303,12 @@ static int serve(struct daemon *d, int signals)
 		ms = relieve(d, &due);
 		if (ms < 0)
 			return EXIT_FAILURE;
-		k = poll(&p, 1, ms);
+		k = poll(p, 2, ms);
 		if (k < 0 && errno != EINTR)
 			return EXIT_FAILURE;
-		if (k > 0 && take_signal(d, signals))
+		if (k > 0 && p[1].revents)
+			end_reload(d);
+		if (k > 0 && p[0].revents && take_signal(d, signals))
 			return EXIT_SUCCESS;
 	}
 }

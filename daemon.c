@@ -34,6 +34,7 @@
 #include "hypercall.h"
 #include "machine/gntalloc.h"
 #include "platform.h"
+#include "policy/loader.h"
 #include "table.h"
 #include "window/socket.h"
 #include "window/window.h"
@@ -67,6 +68,7 @@ struct daemon {
 	char metrics_path[PATH_BYTES];
 	struct control *control;
 	bool made_run_dir;
+	struct policy_loader *loader;
 };
 
 void daemon_config_init(struct daemon_config *c)
@@ -139,27 +141,18 @@ static void log_warning(const char *text, void *arg)
 	log_warn("%s", text);
 }
 
-/* Return: NULL, and the message. */
-static struct policy *load_policy(const struct daemon *d, char *text, size_t size)
-{
-	const struct daemon_config *c = d->config;
-	struct policy *p;
-
-	if (policy_load(c->policy, c->policy_given, &p, text, size))
-		return NULL;
-	policy_for_each_warning(p, log_warning, NULL);
-	return p;
-}
-
 static bool start_policy(struct daemon *d, const struct why *why)
 {
+	const struct daemon_config *c = d->config;
 	char text[POLICY_WHY_SIZE];
-	struct policy *p = load_policy(d, text, sizeof(text));
+	struct policy *p;
 
-	if (!p)
+	if (policy_load(c->policy, c->policy_given, &p, text, sizeof(text)))
 		return because(why, "policy: %s", text);
+	policy_for_each_warning(p, log_warning, NULL);
 	enforce_new_policy(&d->gntdev, p);
-	return true;
+	d->loader = policy_loader_new(c->policy, c->policy_given);
+	return d->loader || because(why, "policy: %s", strerror(errno));
 }
 
 static void warn_of_trust(const struct daemon *d, const struct policy *p)
@@ -424,20 +417,34 @@ const char *daemon_tend(struct daemon *d)
 	return d->platform.hv->ops->tend(d->platform.hv);
 }
 
-bool daemon_reload(struct daemon *d)
+int daemon_reload(struct daemon *d)
+{
+	return policy_loader_begin(d->loader);
+}
+
+int daemon_reload_fd(const struct daemon *d)
+{
+	return policy_loader_fd(d->loader);
+}
+
+enum daemon_reloaded daemon_reload_end(struct daemon *d)
 {
 	char text[POLICY_WHY_SIZE];
-	struct policy *p = load_policy(d, text, sizeof(text));
+	struct policy *p;
+	int err = policy_loader_take(d->loader, &p, text);
 
-	if (!p) {
+	if (err == -EAGAIN)
+		return DAEMON_READING;
+	if (err) {
 		log_err("policy: %s: the old one stays in force", text);
 		enforce_refused_policy(&d->gntdev, text);
-		return false;
+		return DAEMON_REFUSED;
 	}
+	policy_for_each_warning(p, log_warning, NULL);
 	warn_of_trust(d, p);
 	log_info("policy: %u rules are in force", policy_n_rules(p));
 	enforce_new_policy(&d->gntdev, p);
-	return true;
+	return DAEMON_RELOADED;
 }
 
 struct held {
@@ -541,6 +548,7 @@ static void free_parts(struct daemon *d)
 	platform_stop(&d->platform);
 	if (d->defer)
 		defer_destroy(d->defer);
+	policy_loader_free(d->loader);
 	policy_free(d->gntdev.policy);
 	quota_destroy(d->gntdev.quota);
 	if (d->table)

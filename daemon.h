@@ -79,14 +79,24 @@ bool daemon_relieve(struct daemon *d);
 /** daemon_tend() - what else is to be done regularly. Return: NULL, or why the daemon must end. */
 const char *daemon_tend(struct daemon *d);
 
+enum daemon_reloaded {
+	DAEMON_RELOADED, /* the new policy is in force */
+	DAEMON_REFUSED,	 /* it is not right: the old one stays, and the log has the message */
+	DAEMON_READING,	 /* it is still being read */
+};
+
 /**
- * daemon_reload() - read the policy again
+ * daemon_reload() - begin to read the policy again
  *
- * By the main thread. If it is not right the old one stays, and the log has the message.
- *
- * Return: whether the new one is in force.
+ * Looking up users may take long: it is done elsewhere. By the main thread. Return: 0; -errno.
  */
-bool daemon_reload(struct daemon *d);
+int daemon_reload(struct daemon *d);
+
+/** daemon_reload_fd() - a descriptor: readable when daemon_reload_end() is to be called */
+int daemon_reload_fd(const struct daemon *d);
+
+/** daemon_reload_end() - take what was read. By the main thread */
+enum daemon_reloaded daemon_reload_end(struct daemon *d);
 
 /** daemon_report() - log what is held right now, in one line of name=value pairs */
 void daemon_report(struct daemon *d);
