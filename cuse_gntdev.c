@@ -31,6 +31,9 @@
 /* How often it is looked whether workers are stuck, ms. */
 #define RELIEVE_MS 500
 
+/* What is wrong stays so until somebody mends it: starting again would not help. sysexits.h's EX_CONFIG. */
+#define EXIT_CONFIG 78
+
 #define SIM_MEMORY_MIB_MAX (1U << 22)
 
 const char *argp_program_version = "cuse_gntdev " VERSION;
@@ -54,6 +57,7 @@ enum {
 	OPT_SIM_PORT = 'p',
 	OPT_XEN = 'x',
 	OPT_CONFIG = 'c',
+	OPT_CHECK = 'k',
 };
 
 static const struct argp_option options[] = {
@@ -62,6 +66,9 @@ static const struct argp_option options[] = {
 	  "Who may map what: the policy's main file (default /etc/cuse-gntdev.conf); FILE.d/*.conf "
 	  "are read "
 	  "after it",
+	  0 },
+	{ "check", OPT_CHECK, NULL, 0,
+	  "Say what is wrong with options and policy, and end; the exit status is 0 if nothing is",
 	  0 },
 	{ "sim", OPT_SIM, NULL, 0,
 	  "Use the simulated hypervisor (the default where there is no Xen)", 0 },
@@ -131,6 +138,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_XEN:
 		c->platform.xen = true;
+		break;
+	case OPT_CHECK:
+		c->check = true;
 		break;
 	case OPT_CONFIG:
 		c->policy = arg;
@@ -313,6 +323,17 @@ static int serve(struct daemon *d, int signals)
 	}
 }
 
+static int check(const struct daemon_config *c)
+{
+	char why[DAEMON_WHY_MAX];
+	bool good = daemon_check(c, why, sizeof(why));
+
+	if (!good)
+		log_err("%s", why);
+	log_stop();
+	return good ? EXIT_SUCCESS : EXIT_CONFIG;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc };
@@ -320,23 +341,26 @@ int main(int argc, char **argv)
 	struct daemon *d;
 	char why[DAEMON_WHY_MAX];
 	int signals, status;
+	bool lasting;
 
 	if (!stdfds_occupy())
 		return EXIT_FAILURE;
 	daemon_config_init(&config);
 	argp_parse(&argp, argc, argv, 0, NULL, &config);
 	log_init(config.verbose);
+	if (config.check)
+		return check(&config);
 	signals = open_signals();
 	if (signals < 0) {
 		log_err("signalfd: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	d = daemon_start(&config, why, sizeof(why));
+	d = daemon_start(&config, &lasting, why, sizeof(why));
 	if (!d) {
 		log_stop();
 		log_err("%s", why);
 		sd_notifyf(0, "STATUS=%s", why);
-		return EXIT_FAILURE;
+		return lasting ? EXIT_CONFIG : EXIT_FAILURE;
 	}
 	sd_notify(0, "READY=1");
 	status = serve(d, signals);

@@ -125,7 +125,7 @@ static bool start_windows(struct daemon *d, const struct why *why)
 	const char *text;
 	int err;
 
-	if (!make_run_dir(d, why) || !path_for(d, d->config->name, ".windows", path, why))
+	if (!path_for(d, d->config->name, ".windows", path, why))
 		return false;
 	if (!platform_mount(&d->platform, path, why))
 		return false;
@@ -366,17 +366,42 @@ static bool settle_config(struct daemon *d, const struct daemon_config *c, const
 	return check_names(d->config, why);
 }
 
-struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t size)
+/* What is wrong there stays wrong until somebody mends it. */
+static bool start_configured(struct daemon *d, bool *lasting, const struct why *why)
+{
+	*lasting = !start_policy(d, why) || !make_run_dir(d, why);
+	return !*lasting;
+}
+
+bool daemon_check(const struct daemon_config *c, char *text, size_t size)
+{
+	const struct why why = { text, size };
+	char policy_why[POLICY_WHY_SIZE];
+	struct daemon d = { 0 };
+	struct policy *p;
+
+	if (!settle_config(&d, c, &why))
+		return false;
+	if (policy_load(c->policy, c->policy_given, &p, policy_why, sizeof(policy_why)))
+		return because(&why, "policy: %s", policy_why);
+	policy_for_each_warning(p, log_warning, NULL);
+	policy_free(p);
+	return true;
+}
+
+struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *text, size_t size)
 {
 	const struct why why = { text, size };
 	struct daemon *d;
 
+	*lasting = false;
 	d = calloc(1, sizeof(*d));
 	if (!d) {
 		because(&why, "out of memory");
 		return NULL;
 	}
 	if (!settle_config(d, c, &why)) {
+		*lasting = true;
 		free(d);
 		return NULL;
 	}
@@ -384,9 +409,9 @@ struct daemon *daemon_start(const struct daemon_config *c, char *text, size_t si
 	rcu_thread_enter();
 	raise_descriptor_limit();
 	/* The layer of a real Xen forks, so there is no other thread before it. */
-	if (start_policy(d, &why) && start_windows(d, &why) && start_hypervisor(d, &why) &&
-	    start_gntdev(d, &why) && make_devices(d, &why) && make_granters(d, &why) &&
-	    start_threads(d, &why) && start_control(d, &why)) {
+	if (start_configured(d, lasting, &why) && start_windows(d, &why) &&
+	    start_hypervisor(d, &why) && start_gntdev(d, &why) && make_devices(d, &why) &&
+	    make_granters(d, &why) && start_threads(d, &why) && start_control(d, &why)) {
 		say_ready(d);
 		return d;
 	}

@@ -35,6 +35,7 @@ struct daemon_config {
 	const char *name;
 	const char *run_dir;
 	const char *policy; /* its main file */
+	bool check;	    /* only say what is wrong */
 	bool policy_given;  /* that file has to be there */
 	unsigned int workers;
 	uint32_t limit;		 /* pages in one MAP_GRANT_REF */
@@ -52,14 +53,22 @@ void daemon_config_init(struct daemon_config *c);
 struct daemon;
 
 /**
+ * daemon_check() - look at options and policy as daemon_start() would, and start nothing
+ *
+ * Return: whether they are right; if not @why has a message of at most @size bytes.
+ */
+bool daemon_check(const struct daemon_config *c, char *why, size_t size);
+
+/**
  * daemon_start() - bring everything up
  * @c:   what is wanted; kept by reference
+ * @lasting: out: on failure, whether that lasts until somebody changes options, policy or run directory
  * @why: a buffer of @size bytes for a message on failure: what is wrong and what to do
  *
  * By the main thread, with the signals it wants to wait for blocked. When it returns the devices
  * work. Return: the daemon, or NULL with nothing left behind.
  */
-struct daemon *daemon_start(const struct daemon_config *c, char *why, size_t size);
+struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *why, size_t size);
 
 /**
  * daemon_pollfds() - what to poll(2) now and then

@@ -16,6 +16,16 @@ check_output "a run directory that anybody can write to" 'others can write to th
 check_output "or one above it" '/tmp/open: others can write' daemon --run-dir=/tmp/open/run
 check "nothing is left in it" test ! -e /tmp/open/run
 
+echo 'rule "x" { action = alow }' >policy.conf
+status_of() { daemon "$@" >/dev/null 2>&1; echo $?; }
+check "a policy that is not right: a status by which systemd knows that it stays so" test "$(status_of --config=policy.conf)" = 78
+check "--check says the same" test "$(status_of --check --config=policy.conf)" = 78
+check_output "and why" 'policy.conf:1: action "alow"' daemon --check --config=policy.conf
+check "Xen where there is none: the same" test "$(timeout 10 "$BUILD/cuse_gntdev" --check --xen >/dev/null 2>&1; echo $?)" = 78
+echo 'limit { pages = 5 }' >policy.conf
+check "--check of what is right starts nothing" daemon --check --config=policy.conf
+check "no device, that is" test ! -e /run/cuse-gntdev
+
 mkdir -p /dev/xen && touch /dev/xen/gntdev
 check_output "a left-over file" '/dev/xen/gntdev exists and no driver is known to own it' daemon
 rm /dev/xen/gntdev
