@@ -6,16 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "control/out.h"
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
 #include "gntdevctl/doctor_daemon.h"
 #include "gntdevctl/doctor_preload.h"
 #include "gntdevctl/doctor_system.h"
+#include "gntdevctl/service.h"
 #include "gntdevctl/text.h"
 
 enum {
@@ -91,21 +92,12 @@ static void take_finding(const struct finding *f, void *arg)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* What systemd says of the service. @state: "" if there is no systemd here, or it is not asked. */
-static void ask_systemd(const struct doctor *d, char *state, size_t size)
+/* When a client last gave up for want of mmap. @arg: its time, ns since 1970 */
+static bool take_failure(const struct ctl_record *r, void *arg)
 {
-	static const char *const command[] = { "systemctl", "is-active", CTL_UNIT, NULL };
-	int out = memfd_create("systemctl", MFD_CLOEXEC);
-	ssize_t n = 0;
-
-	/* It says by its exit status, too, whether it is active. */
-	if (out >= 0 && !*d->root && !access("/run/systemd/system", F_OK) &&
-	    ctl_spawn(command, STDIN_FILENO, out) >= 0)
-		n = pread(out, state, size - 1, 0);
-	state[n > 0 ? n : 0] = '\0';
-	state[strcspn(state, "\n")] = '\0';
-	if (out >= 0)
-		close(out);
+	if (!strcmp(r->name, "failure") && !strcmp(ctl_string(r->value, "kind"), "preload"))
+		*(long long *)arg = ctl_integer(r->value, "time", 0);
+	return true;
 }
 
 static bool take_map(const struct ctl_record *r, void *arg)
@@ -130,13 +122,15 @@ static int sample(struct ctl_client *c, json_t **stats, json_t **maps)
 static void look_twice(const struct doctor *d, struct ctl_client *c)
 {
 	json_t *stats = NULL, *then = NULL, *maps = NULL, *maps_then = NULL;
+	long long last = 0;
 
 	if (!sample(c, &then, &maps_then) && !sleep(1) && !sample(c, &stats, &maps)) {
 		doctor_reload(d, stats);
 		doctor_limits(d, stats);
 		doctor_workers(d, then, stats);
 		doctor_waiting(d, maps_then, maps);
-		doctor_clients(d, stats);
+		ctl_each(c, ctl_request("errors"), take_failure, &last, NULL);
+		doctor_clients(d, stats, last, (long long)clock_realtime_ns());
 	} else {
 		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl restart " CTL_UNIT,
 			    "it has answered at first: it has ended, or hangs", "%s", c->why);
@@ -193,7 +187,8 @@ static int socket_path(const struct doctor *d, char *path, size_t size)
 /* Return: the exit status. */
 static int visit(struct doctor *d, struct report *r)
 {
-	char path[512], state[64] = "";
+	struct service service = { 0 };
+	char path[512];
 	json_t *hello = NULL;
 	struct ctl_client c;
 	int status = socket_path(d, path, sizeof(path));
@@ -205,10 +200,11 @@ static int visit(struct doctor *d, struct report *r)
 	d->hello = hello;
 	d->denied = !hello && c.status == CTL_DENIED;
 	if (!hello)
-		ask_systemd(d, state, sizeof(state));
+		service_ask(&service, d->root);
 	look_at_system(d);
 	look_at_install(d);
-	doctor_service(d, state);
+	doctor_service(d, &service);
+	doctor_run_dir(d);
 	doctor_node(d);
 	if (hello)
 		look_twice(d, &c);

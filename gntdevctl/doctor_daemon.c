@@ -15,6 +15,8 @@
 #define FULL 90
 /* How long an mmap may take, ms. */
 #define LONG_MS 5000
+/* For how long a client that gave up is a warning: as long as somebody may be looking for the reason, s. */
+#define RECENT_S 600
 
 void doctor_reload(const struct doctor *d, const json_t *stats)
 {
@@ -141,19 +143,26 @@ void doctor_limits(const struct doctor *d, const json_t *stats)
 
 /* --- clients ---------------------------------------------------------------------------------- */
 
-void doctor_clients(const struct doctor *d, const json_t *stats)
+void doctor_clients(const struct doctor *d, const json_t *stats, long long last, long long now)
 {
 	long long n = ctl_integer(json_object_get(stats, "failures"), "preload", 0);
+	char times[48] = "once";
 
-	if (n > 0)
+	if (n > 1)
+		snprintf(times, sizeof(times), "%lld times", n);
+	if (n > 0 && last > 0 && now - last < RECENT_S * 1000000000LL)
 		doctor_tell(d, FINDING_WARNING, "clients", "gntdevctl errors",
-			    "mmap gave them ENODEV: start them as \"gntdev-run PROGRAM ARGS\" (the "
-			    "errors "
-			    "of kind preload name them)",
-			    "%lld times a client without the preload object gave up", n);
+			    "mmap gave it ENODEV; the errors of kind preload say which it was, and "
+			    "what helps it",
+			    "a client gave up for want of mmap %s, the last time %s ago", times,
+			    ctl_age((uint64_t)(now > last ? now - last : 0) / 1000000).s);
+	else if (n > 0)
+		doctor_tell(d, FINDING_INFO, "clients", "",
+			    "mmap gave it ENODEV; what has been started anew since then can map",
+			    "a client gave up for want of mmap %s, and none in the last %d minutes",
+			    times, RECENT_S / 60);
 	else
-		doctor_tell(d, FINDING_OK, "clients", "", "",
-			    "none came without the preload object");
+		doctor_tell(d, FINDING_OK, "clients", "", "", "none gave up for want of mmap");
 }
 
 static bool all_busy(const json_t *s)

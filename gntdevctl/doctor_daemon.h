@@ -10,7 +10,12 @@
 /** doctor_reload() - @stats: the daemon's, as of all of these */
 void doctor_reload(const struct doctor *d, const json_t *stats);
 void doctor_limits(const struct doctor *d, const json_t *stats);
-void doctor_clients(const struct doctor *d, const json_t *stats);
+
+/**
+ * doctor_clients() - clients without the preload object
+ * @last, @now: when the last of them gave up, as far as it is kept, else 0; and now: ns since 1970
+ */
+void doctor_clients(const struct doctor *d, const json_t *stats, long long last, long long now);
 
 /** doctor_workers() - @then, @stats: two answers with some time between them */
 void doctor_workers(const struct doctor *d, const json_t *then, const json_t *stats);

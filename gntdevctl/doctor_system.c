@@ -150,7 +150,7 @@ void doctor_hypervisor(struct doctor *d)
 		doctor_tell(d, FINDING_OK, "hypervisor", "", "", "this is a Xen domain");
 	else
 		doctor_tell(d, FINDING_INFO, "hypervisor", "",
-			    "the daemon uses the simulated hypervisor: its domains, no guests",
+			    "with --sim the daemon simulates one: domains of its own, no guests",
 			    "this is no Xen domain");
 }
 
@@ -301,26 +301,51 @@ void doctor_node(const struct doctor *d)
 
 /* --- the service ------------------------------------------------------------------------------ */
 
-static void no_daemon(const struct doctor *d, const char *state)
+/* It cannot start, whatever systemctl is told. */
+static bool wants_xen_in_vain(const struct doctor *d, const struct service *s)
 {
-	if (!strcmp(state, "failed"))
-		doctor_tell(d, FINDING_FAULT, "daemon",
-			    "journalctl -u " CTL_UNIT " -n 20; systemctl restart " CTL_UNIT,
-			    "its last lines in the journal say why", "the service has failed");
-	else if (!strcmp(state, "active"))
+	if (d->xen || !service_has_option(s, "--xen"))
+		return false;
+	doctor_tell(d, FINDING_FAULT, "daemon",
+		    "echo 'OPTIONS=\"--sim\"' >>" SERVICE_DEFAULTS "; systemctl restart " CTL_UNIT,
+		    "it does not start here. For the real one boot this machine under Xen; the "
+		    "command has it "
+		    "simulate one, for tests",
+		    "the service is for the real Xen (--xen), and this is no Xen domain");
+	return true;
+}
+
+static void has_failed(const struct doctor *d, const struct service *s)
+{
+	char why[sizeof(s->status) + 32];
+
+	snprintf(why, sizeof(why), "the daemon said: %s", s->status);
+	doctor_tell(d, FINDING_FAULT, "daemon",
+		    "journalctl -u " CTL_UNIT " -n 20; systemctl restart " CTL_UNIT,
+		    *s->status ? why : "its last lines in the journal say why",
+		    "the service has failed (%s)", *s->result ? s->result : "?");
+}
+
+static void no_daemon(const struct doctor *d, const struct service *s)
+{
+	if (!strcmp(s->state, "active"))
 		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl restart " CTL_UNIT,
 			    "it hangs, or has another --run-dir or --name (then say so here, too)",
 			    "the service is active, and no daemon answers");
-	else if (*state)
+	else if (*s->state && wants_xen_in_vain(d, s))
+		return;
+	else if (!strcmp(s->state, "failed"))
+		has_failed(d, s);
+	else if (*s->state)
 		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl enable --now " CTL_UNIT,
 			    "nobody serves the device",
-			    "the daemon does not run (the service is %s)", state);
+			    "the daemon does not run (the service is %s)", s->state);
 	else
 		doctor_tell(d, FINDING_FAULT, "daemon", "cuse_gntdev &", "nobody serves the device",
 			    "the daemon does not run");
 }
 
-void doctor_service(const struct doctor *d, const char *state)
+void doctor_service(const struct doctor *d, const struct service *s)
 {
 	const char *version = json_string_value(json_object_get(d->hello, "version"));
 
@@ -330,7 +355,7 @@ void doctor_service(const struct doctor *d, const char *state)
 			    "may ask",
 			    "a daemon answers, but not to this user");
 	else if (!d->hello)
-		no_daemon(d, state);
+		no_daemon(d, s);
 	else
 		doctor_tell(d, FINDING_OK, "daemon", "", "",
 			    "version %s answers, process %lld, hypervisor \"%s\"",
@@ -339,6 +364,38 @@ void doctor_service(const struct doctor *d, const char *state)
 			    json_is_string(json_object_get(d->hello, "hypervisor"))
 				    ? json_string_value(json_object_get(d->hello, "hypervisor"))
 				    : "?");
+}
+
+void doctor_run_dir(const struct doctor *d)
+{
+	const char *dir = d->ctl->run_dir;
+	char path[PATH_MAX], mend[PATH_MAX];
+	struct stat st;
+
+	if (d->ctl->socket)
+		return;
+	if (*dir != '/') {
+		doctor_tell(d, FINDING_FAULT, "run-dir", "",
+			    "a client looks for the socket from its own directory, and gets "
+			    "ENODEV: start the daemon "
+			    "with the whole path",
+			    "the run directory \"%s\" is no absolute path", dir);
+		return;
+	}
+	if (!below(d, path, "%s", dir) || stat(path, &st))
+		return;
+	snprintf(mend, sizeof(mend), "chmod 755 %s", dir);
+	if (!S_ISDIR(st.st_mode))
+		doctor_tell(d, FINDING_FAULT, "run-dir", "", "the daemon's sockets lie in it",
+			    "%s is no directory", dir);
+	else if ((st.st_mode & 0511) != 0511)
+		doctor_tell(d, FINDING_FAULT, "run-dir", mend,
+			    "clients of other users than root do not reach the daemon's socket, "
+			    "and get ENODEV from "
+			    "mmap",
+			    "%s has mode %04o", dir, st.st_mode & 07777);
+	else
+		doctor_tell(d, FINDING_OK, "run-dir", "", "", "%s can be passed by all", dir);
 }
 
 void doctor_policy(const struct doctor *d, const char *file)

@@ -8,6 +8,7 @@
 #define GNTDEVCTL_DOCTOR_SYSTEM_H
 
 #include "gntdevctl/finding.h"
+#include "gntdevctl/service.h"
 
 void doctor_cuse(const struct doctor *d);
 void doctor_hypervisor(struct doctor *d);
@@ -18,8 +19,11 @@ void doctor_xenfs(const struct doctor *d);
 void doctor_gntalloc(const struct doctor *d);
 void doctor_node(const struct doctor *d);
 
-/** doctor_service() - @state: what "systemctl is-active" says of it, "" if there is no systemd */
-void doctor_service(const struct doctor *d, const char *state);
+/** doctor_service() - @s: what systemd knows of it. After doctor_hypervisor() */
+void doctor_service(const struct doctor *d, const struct service *s);
+
+/** doctor_run_dir() - whether clients reach what lies in the run directory */
+void doctor_run_dir(const struct doctor *d);
 
 /** doctor_policy() - @file: below the root */
 void doctor_policy(const struct doctor *d, const char *file);

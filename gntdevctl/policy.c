@@ -88,6 +88,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* --- check ------------------------------------------------------------------------------------ */
 
+/* Those that its files say: the others have their defaults. */
+static unsigned int n_limits(const struct policy *p)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < POLICY_N_LIMITS; i++)
+		n += !(policy_limits(p)->by_default >> i & 1);
+	return n;
+}
+
 static void add_string(const char *text, void *arg)
 {
 	json_array_append_new(arg, control_text(text));
@@ -103,6 +113,7 @@ static void print_json(const char *file, const struct policy *p, const char *why
 		policy_for_each_file(p, add_string, files);
 		policy_for_each_warning(p, add_string, warnings);
 		json_object_set_new(o, "rules", json_integer(policy_n_rules(p)));
+		json_object_set_new(o, "limits", json_integer(n_limits(p)));
 	} else {
 		json_object_set_new(o, "error", control_text(why));
 	}
@@ -125,8 +136,10 @@ static void print_policy(const char *file, const struct policy *p)
 
 	policy_for_each_warning(p, print_line, warning);
 	ctl_print_clean(stdout, file);
-	printf(": good, rules: %u; systemctl reload " CTL_UNIT " makes the daemon read it\n",
-	       policy_n_rules(p));
+	printf(": good, rules: %u, limits: %u", policy_n_rules(p), n_limits(p));
+	/* The service reads no other. */
+	puts(strcmp(file, CTL_POLICY) ? ""
+				      : "; systemctl reload " CTL_UNIT " makes the daemon read it");
 	policy_for_each_file(p, print_line, read);
 }
 

@@ -158,7 +158,7 @@ check_output "a client without the object: remedy" '^    remedy  .*start it as "
 	"$ctl" errors -n 5
 check_output "doctor tells it" '^warning +clients ' "$ctl" doctor
 # An object that cannot act is not one that is missing. A limit of descriptors that leaves none beside the device's:
-client sh -c "ulimit -n 5; exec '$mapper' 1 40000" >/dev/null 2>&1
+client sh -c "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 5; exec '$mapper' 1 40000" >/dev/null 2>&1
 check_output "a client without a free descriptor: reason" '"reason":"preload_failed"' "$ctl" errors --json -n 1
 check_output "a client without a free descriptor: remedy" '^    remedy  raise the client.s LimitNOFILE=; ' "$ctl" errors -n 1
 client sh -c "ulimit -n 64; exec '$mapper' 1 40000" >/dev/null 2>&1

@@ -225,25 +225,87 @@ START_TEST(the_node)
 }
 END_TEST
 
+static void service(const char *shown)
+{
+	struct service s;
+
+	service_read(&s, shown, root);
+	doctor_service(&doctor, &s);
+}
+
+/* As the package installs it, on a machine without Xen: "enable --now" would fail. */
+START_TEST(a_service_for_xen_where_there_is_none)
+{
+	static const char *const shown[] = {
+		"ActiveState=inactive\nEnvironment=OPTIONS=--xen\n",
+		"ActiveState=failed\nResult=exit-code\nEnvironment=A=1 OPTIONS=--xen\n",
+		"ActiveState=failed\nEnvironment=\"OPTIONS=--workers=4 --xen\" A=--sim\n",
+	};
+	char command[sizeof(told.mend) + 128], *name;
+
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+		service(shown[i]);
+		is(FINDING_FAULT, "daemon", "this is no Xen domain", "--sim");
+	}
+	/* The command's first half, on this root. */
+	file("/etc/default/cuse-gntdev", "# options\nOPTIONS=\"--xen\"\n");
+	*strchr(told.mend, ';') = '\0';
+	name = strstr(told.mend, "/etc/");
+	snprintf(command, sizeof(command), "%.*s%s%s", (int)(name - told.mend), told.mend, root,
+		 name);
+	ck_assert_int_eq(system(command), 0);
+	service(shown[0]);
+	is(FINDING_FAULT, "daemon", "does not run (the service is inactive)", "systemctl enable");
+	doctor.xen = true;
+	file("/etc/default/cuse-gntdev", "OPTIONS=--xen\n");
+	service(shown[0]);
+	is(FINDING_FAULT, "daemon", "does not run", "systemctl enable");
+}
+END_TEST
+
+START_TEST(the_run_directory)
+{
+	struct ctl relative = { .run_dir = "run", .name = CTL_DEVICE };
+	char command[sizeof(told.mend) + 128], *dir;
+
+	doctor_run_dir(&doctor);
+	ck_assert_int_eq(told.n, 0);
+	file("/run/cuse-gntdev/xen-gntdev.sock", "");
+	snprintf(command, sizeof(command), "chmod 700 %s" CTL_RUN_DIR, root);
+	ck_assert_int_eq(system(command), 0);
+	doctor_run_dir(&doctor);
+	is(FINDING_FAULT, "run-dir", "has mode 0700", "chmod 755 /run/cuse-gntdev");
+	dir = strstr(told.mend, "/run");
+	snprintf(command, sizeof(command), "chmod 755 %s%s", root, dir);
+	ck_assert_int_eq(system(command), 0);
+	doctor_run_dir(&doctor);
+	is_ok("run-dir");
+	doctor.ctl = &relative;
+	doctor_run_dir(&doctor);
+	is(FINDING_FAULT, "run-dir", "no absolute path", "");
+}
+END_TEST
+
 START_TEST(the_service)
 {
 	json_t *hello = json_pack("{s:s, s:i, s:s}", "version", "1", "pid", 7, "hypervisor", "sim");
 
-	doctor_service(&doctor, "");
+	service("");
 	is(FINDING_FAULT, "daemon", "does not run", "cuse_gntdev &");
-	doctor_service(&doctor, "inactive");
+	service("ActiveState=inactive\nEnvironment=OPTIONS=--sim\n");
 	is(FINDING_FAULT, "daemon", "does not run (the service is inactive)",
 	   "systemctl enable --now");
-	doctor_service(&doctor, "failed");
-	is(FINDING_FAULT, "daemon", "has failed", "journalctl");
-	doctor_service(&doctor, "active");
+	service("Result=exit-code\nStatusText=it broke\nActiveState=failed\n");
+	is(FINDING_FAULT, "daemon", "has failed (exit-code)", "journalctl");
+	ck_assert_str_eq(told.why, "the daemon said: it broke");
+	service("ActiveState=active\n");
 	is(FINDING_FAULT, "daemon", "no daemon answers", "restart");
 	doctor.denied = true;
-	doctor_service(&doctor, "active");
+	service("ActiveState=active\n");
 	is(FINDING_WARNING, "daemon", "not to this user", "sudo");
 	doctor.denied = false;
 	doctor.hello = hello;
-	doctor_service(&doctor, "");
+	service("");
 	is(FINDING_OK, "daemon", "version 1 answers, process 7, hypervisor \"sim\"", "");
 	json_decref(hello);
 }
@@ -383,11 +445,28 @@ START_TEST(limits_that_are_near)
 }
 END_TEST
 
+static void clients(int n, long long last, long long now)
+{
+	json_t *stats = json_pack("{s:{s:i}}", "failures", "preload", n);
+
+	doctor_clients(&doctor, stats, last, now);
+	json_decref(stats);
+}
+
 START_TEST(clients_without_the_object)
 {
-	with(doctor_clients, "{\"failures\":{\"preload\":2}}");
-	is(FINDING_WARNING, "clients", "2 times", "gntdevctl errors");
-	with(doctor_clients, "{\"failures\":{\"preload\":0}}");
+	const long long s = 1000000000;
+
+	clients(2, 1000 * s, 1060 * s);
+	is(FINDING_WARNING, "clients", "2 times, the last time 1m 0s ago", "gntdevctl errors");
+	clients(1, 1000 * s, 1060 * s);
+	is(FINDING_WARNING, "clients", "mmap once, the last", "gntdevctl errors");
+	/* It is over some time. */
+	clients(1, 1000 * s, 1601 * s);
+	is(FINDING_INFO, "clients", "none in the last 10 minutes", "");
+	clients(1, 0, 1601 * s);
+	is(FINDING_INFO, "clients", "none in the last 10 minutes", "");
+	clients(0, 0, 1601 * s);
 	is_ok("clients");
 }
 END_TEST
@@ -462,6 +541,8 @@ Suite *doctor_suite(void)
 	tcase_add_test(tc, a_dom0_that_lacks_things);
 	tcase_add_test(tc, the_node);
 	tcase_add_test(tc, the_service);
+	tcase_add_test(tc, a_service_for_xen_where_there_is_none);
+	tcase_add_test(tc, the_run_directory);
 	tcase_add_test(tc, the_policy);
 	tcase_add_test(tc, the_preload_object);
 	tcase_add_test(tc, a_reload_that_was_refused);
