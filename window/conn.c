@@ -7,8 +7,8 @@
  *   ASKING     until its request has come, at most WINSOCK_TIMEOUT_MS
  *   CALLED     the device has the call: no time limit, the device answers each
  *   ANSWERING  messages are being sent, as fast as the client takes them
- *   LEAVING    all was sent; until the client has taken it or gone, but if slots are wanted together
- *              with ANSWERING at most WINSOCK_TIMEOUT_MS
+ *   LEAVING    all was sent; until the client has taken it or gone, but if slots are wanted
+ *              at most GRACE_MS, and HASTE_MS for a user who has more of them than all others
  *
  * LEAVING is there for window_delivered(): a rescan must not take a window for abandoned whose
  * descriptor is on its way in the socket. Whether it has arrived is asked of the kernel: SIOCOUTQ
@@ -209,6 +209,20 @@ bool winconn_sweep(struct conn *c, uint64_t now, bool paused)
 	else if (c->state == CONN_ANSWERING && age >= WINSOCK_TIMEOUT_MS)
 		conn_fail(c);
 	else if (c->state == CONN_LEAVING)
-		winconn_leave(c, paused && age >= WINSOCK_TIMEOUT_MS);
+		winconn_leave(c, paused && age >= GRACE_MS);
 	return c->state != CONN_FREE && c->state != CONN_CALLED;
+}
+
+bool winconn_evict(struct conn *c, uint64_t now)
+{
+	int64_t age = (int64_t)(now - c->since);
+
+	if (c->state == CONN_ASKING && age >= GRACE_MS)
+		winconn_free(c);
+	else if (c->state == CONN_ANSWERING && age >= GRACE_MS)
+		conn_fail(c);
+	/* Also what was ANSWERING just now. */
+	if (c->state == CONN_LEAVING)
+		winconn_leave(c, age >= HASTE_MS);
+	return c->state == CONN_FREE;
 }

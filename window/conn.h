@@ -45,4 +45,11 @@ void winconn_drop_window(struct conn *c);
  */
 bool winconn_sweep(struct conn *c, uint64_t now, bool paused);
 
+/**
+ * winconn_evict() - its user has more places than others, and they are wanted
+ *
+ * Return: whether its place is free.
+ */
+bool winconn_evict(struct conn *c, uint64_t now);
+
 #endif /* WINDOW_CONN_H */

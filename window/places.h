@@ -16,6 +16,7 @@
 
 #define CONNS	 512
 #define GRACE_MS 100
+#define HASTE_MS 20
 #define THREADS	 2
 
 /* What epoll reports beside connections, in the place of a slot. */

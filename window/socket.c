@@ -11,7 +11,8 @@
  *
  * If all slots are taken no more connections are accepted: others wait in the socket's queue. Who
  * has connected and said nothing for GRACE_MS loses its slot then: a preload object sends its
- * request at once.
+ * request at once. So does who has not taken its answer for as long; of the user who has most of the slots, after HASTE_MS,
+ * so that what he does costs himself first.
  *
  * winsock_adopt() brings clients that did not connect. They are in the device's hands at once, and a
  * connection like any other from there on; but nothing is to be heard from them, and as long as their
@@ -41,6 +42,9 @@
 #include "window/window.h"
 #include "window/conn.h"
 
+/* A user with fewer places than these is not greedy; so many are taken from one that is. */
+#define GREEDY	      (CONNS / 8)
+#define EVICT_AT_ONCE 64
 /* And after how many that came without a connection: these have all been taken long ago, as a rule. */
 #define SWEEP_ADOPTED 128
 
@@ -120,14 +124,66 @@ static struct conn *accept_one(struct winsock *ws, int *fd)
 	return c;
 }
 
+/* Users, told apart by a small hash. */
+#define USERS 256
+
+/* The user that has most of the places, if it has many. Return: USERS if there is none. */
+static unsigned int greediest(struct winsock *ws)
+{
+	unsigned int n[USERS] = { 0 }, most = 0;
+
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
+		pthread_mutex_lock(&c->lock);
+		if (c->state != CONN_FREE)
+			n[c->call.uid % USERS]++;
+		pthread_mutex_unlock(&c->lock);
+	}
+	for (unsigned int i = 0; i < USERS; i++)
+		if (n[i] > n[most])
+			most = i;
+	return n[most] >= GREEDY ? most : USERS;
+}
+
+/* No place is free. Return: whether some are now, of those that the greediest user had. */
+static bool make_room(struct winsock *ws)
+{
+	unsigned int user = greediest(ws), freed = 0;
+	uint64_t now = clock_coarse_ms();
+
+	if (user == USERS)
+		return false;
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < EVICT_AT_ONCE; c++) {
+		pthread_mutex_lock(&c->lock);
+		if (c->state != CONN_FREE && c->call.uid % USERS == user)
+			freed += winconn_evict(c, now);
+		pthread_mutex_unlock(&c->lock);
+	}
+	return freed > 0;
+}
+
+static bool is_full(struct winsock *ws)
+{
+	bool full;
+
+	pthread_mutex_lock(&ws->lock);
+	full = !ws->free && !ws->stopping;
+	pthread_mutex_unlock(&ws->lock);
+	return full;
+}
+
 static void listen_event(struct winsock *ws)
 {
 	struct conn *c;
 	int fd;
 
-	while ((c = accept_one(ws, &fd)))
-		conn_start(c, fd);
-	winplace_sweep_later(ws);
+	do
+		while ((c = accept_one(ws, &fd)))
+			conn_start(c, fd);
+	while (is_full(ws) && make_room(ws));
+	if (is_full(ws))
+		winplace_sweep_in(ws, HASTE_MS * 1000000L);
+	else
+		winplace_sweep_later(ws);
 }
 
 /*
@@ -200,7 +256,11 @@ static void sweep_event(struct winsock *ws)
 		more |= winconn_sweep(c, now, paused);
 		pthread_mutex_unlock(&c->lock);
 	}
-	if (more || paused)
+	if (paused && make_room(ws))
+		more = true;
+	if (is_full(ws))
+		winplace_sweep_in(ws, HASTE_MS * 1000000L);
+	else if (more || paused)
 		winplace_sweep_later(ws);
 }
 

@@ -311,8 +311,64 @@ START_TEST(crowd)
 		expect_window(sock[i]);
 		close(sock[i]);
 	}
-	wait_for(&delivered, CROWD);
 	ck_assert_int_eq(get(&device.calls), CROWD);
+}
+END_TEST
+
+/* From Linux 6.16 on the kernel sends no such message. Before, it closes what comes with it, and the client is told. */
+START_TEST(descriptors_with_a_request)
+{
+	union {
+		struct cmsghdr h;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = { .h = { .cmsg_len = CMSG_LEN(sizeof(int)),
+			     .cmsg_level = SOL_SOCKET,
+			     .cmsg_type = SCM_RIGHTS } };
+	struct window_request rq = good_request();
+	struct iovec iov = { &rq, sizeof(rq) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int before = open_descriptors(), sock = client();
+
+	memcpy(CMSG_DATA(&control.h), &sock, sizeof(sock));
+	if (sendmsg(sock, &msg, 0) == sizeof(rq))
+		expect_refusal(sock, EINVAL);
+	else
+		ck_assert_int_eq(errno, EPERM);
+	ck_assert_int_eq(get(&device.calls), 0);
+	close(sock);
+	wait_descriptors(before);
+}
+END_TEST
+
+/* All slots and more are taken by clients that do not read their answers: others' take no longer for it. */
+START_TEST(unread_crowd)
+{
+	static int sock[CROWD];
+	int before = open_descriptors();
+	int64_t start;
+
+	for (int i = 0; i < CROWD; i++) {
+		sock[i] = client();
+		ask(sock[i]);
+	}
+	start = now_ms();
+	for (int i = 0; i < 3; i++) {
+		int reader = client();
+
+		ask(reader);
+		expect_window(reader);
+		close(reader);
+	}
+	ck_assert_int_lt(now_ms() - start, WINSOCK_TIMEOUT_MS - 1000);
+	/* Nothing is lost: the answers are in their queues. */
+	for (int i = 0; i < CROWD; i++) {
+		expect_window(sock[i]);
+		close(sock[i]);
+	}
+	wait_descriptors(before);
 }
 END_TEST
 
@@ -432,7 +488,9 @@ Suite *socket_suite(void)
 	tcase_add_loop_test(tc, disconnects, 0, 4);
 	tcase_add_test(tc, says_nothing);
 	tcase_add_test(tc, crowd);
+	tcase_add_test(tc, descriptors_with_a_request);
 	tcase_add_test(tc, silent_crowd);
+	tcase_add_test(tc, unread_crowd);
 	tcase_add_test(tc, stop_lets_answer);
 	tcase_add_test(tc, handed_in);
 	tcase_add_test(tc, path_is_taken);
