@@ -199,12 +199,21 @@ bool winconn_ask(struct conn *c)
 	return true;
 }
 
+/* ASKING for that long, and not only because nobody had the time to take its request. */
+static bool is_silent(const struct conn *c, int64_t age, int64_t limit)
+{
+	char byte;
+
+	return c->state == CONN_ASKING && age >= limit &&
+	       recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
 bool winconn_sweep(struct conn *c, uint64_t now, bool paused)
 {
 	/* Less than nothing if it began after the sweep. */
 	int64_t age = (int64_t)(now - c->since);
 
-	if (c->state == CONN_ASKING && age >= (paused ? GRACE_MS : WINSOCK_TIMEOUT_MS))
+	if (is_silent(c, age, paused ? GRACE_MS : WINSOCK_TIMEOUT_MS))
 		winconn_free(c);
 	else if (c->state == CONN_ANSWERING && age >= WINSOCK_TIMEOUT_MS)
 		conn_fail(c);
@@ -217,7 +226,7 @@ bool winconn_evict(struct conn *c, uint64_t now)
 {
 	int64_t age = (int64_t)(now - c->since);
 
-	if (c->state == CONN_ASKING && age >= GRACE_MS)
+	if (is_silent(c, age, GRACE_MS))
 		winconn_free(c);
 	else if (c->state == CONN_ANSWERING && age >= GRACE_MS)
 		conn_fail(c);
