@@ -182,6 +182,19 @@ START_TEST(other_cuse_devices_are_only_asked)
 }
 END_TEST
 
+/* Those that the kernel gives to drivers without a number of their own, and their neighbours. */
+START_TEST(numbers_of_devices)
+{
+	static const unsigned int numbers[] = { 234, 254, 384, 511, 233, 255, 383, 512 };
+
+	for (int i = 0; i < 8; i++) {
+		device_major = numbers[i];
+		ck_assert_int_eq(try_map(NULL, 3 * PAGE, RW, MAP_SHARED) != MAP_FAILED, i < 4);
+		ck_assert_int_eq(count_calls(SYS_readlinkat), i < 4);
+	}
+}
+END_TEST
+
 START_TEST(names_of_devices)
 {
 	static const char *const link[] = {
@@ -655,6 +668,7 @@ Suite *preload_suite(void)
 	tcase_add_test(tc, wrong_tokens_are_refused);
 	tcase_add_test(tc, files_of_others_cost_little);
 	tcase_add_loop_test(tc, other_cuse_devices_are_only_asked, 0, 2);
+	tcase_add_test(tc, numbers_of_devices);
 	tcase_add_test(tc, names_of_devices);
 	tcase_add_test(tc, an_absent_daemon_is_enodev);
 	tcase_add_test(tc, a_socket_out_of_reach);
