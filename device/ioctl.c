@@ -214,15 +214,15 @@ static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
 }
 
 /*
- * Where the daemon cannot see the client's mappings, what the preload object said must do. The last
- * to have said that it would be at an address is there: the end of an earlier one may not have been
- * noticed yet.
+ * What the preload object said about where it would map the windows of an open. The last to have said
+ * that it would be at an address is there: the end of an earlier one may not have been noticed yet.
  */
 struct told_lookup {
 	uint64_t vaddr;
 	uint64_t told;
-	struct ioctl_gntdev_get_offset_for_vaddr *op;
-	bool found;
+	uint64_t at;
+	uint64_t first;
+	uint32_t count; /* 0: nothing was said */
 };
 
 static void told_lookup_map(struct map *m, void *arg)
@@ -235,15 +235,14 @@ static void told_lookup_map(struct map *m, void *arg)
 	    __atomic_load_n(&m->told, __ATOMIC_RELAXED) < l->told)
 		return;
 	l->told = __atomic_load_n(&m->told, __ATOMIC_RELAXED);
-	l->op->offset = m->first << ABI_PAGE_SHIFT;
-	l->op->count = m->count;
-	l->found = true;
+	l->at = at;
+	l->first = m->first;
+	l->count = m->count;
 }
 
-static int offset_as_told(struct gntdev *gd, struct request *rq,
-			  struct ioctl_gntdev_get_offset_for_vaddr *op)
+static struct told_lookup look_up_told(struct gntdev *gd, const struct request *rq, uint64_t vaddr)
 {
-	struct told_lookup l = { .vaddr = op->vaddr, .op = op };
+	struct told_lookup l = { .vaddr = vaddr };
 	struct gnt_open *o;
 
 	rcu_read_enter();
@@ -251,17 +250,32 @@ static int offset_as_told(struct gntdev *gd, struct request *rq,
 	if (o)
 		open_for_each_map(o, told_lookup_map, &l);
 	rcu_read_leave();
-	return l.found ? 0 : -EINVAL;
+	return l;
+}
+
+/* Where the daemon cannot see the client's mappings that must do. */
+static int offset_as_told(struct gntdev *gd, const struct request *rq,
+			  struct ioctl_gntdev_get_offset_for_vaddr *op)
+{
+	struct told_lookup l = look_up_told(gd, rq, op->vaddr);
+
+	if (!l.count)
+		return -EINVAL;
+	op->offset = l.first << ABI_PAGE_SHIFT;
+	op->count = l.count;
+	return 0;
 }
 
 /*
  * Most callers ask for the start of a mapping that they still have as they made it, and most opens
  * map the same number of pages each time: looking for just that is much faster than to read what the
- * caller has mapped.
+ * caller has mapped. So it is for any address in a mapping that is where and as it was said to be. What was
+ * said is only where to look: the kernel tells what is there.
  */
 static int find_window(struct gntdev *gd, const struct request *rq, uint64_t vaddr,
 		       struct window_name *name)
 {
+	struct told_lookup l;
 	uint32_t count = 0;
 	struct gnt_open *o;
 
@@ -272,6 +286,10 @@ static int find_window(struct gntdev *gd, const struct request *rq, uint64_t vad
 					__ATOMIC_RELAXED);
 	rcu_read_leave();
 	if (count && !window_find_exact(gd->windows, rq->tid, vaddr, count, WINDOW_OF_GNTDEV, name))
+		return 0;
+	l = look_up_told(gd, rq, vaddr);
+	if (l.count &&
+	    !window_find_exact(gd->windows, rq->tid, l.at, l.count, WINDOW_OF_GNTDEV, name))
 		return 0;
 	return window_find(gd->windows, rq->tid, vaddr, WINDOW_OF_GNTDEV, name);
 }

@@ -89,11 +89,12 @@ static void pause_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
+/* Not by stdio, which takes memory, and with it the lock that somebody may hold. */
 static void ready(void)
 {
 	pause_ms(200);
-	puts("ready");
-	fflush(stdout);
+	if (write(STDOUT_FILENO, "ready\n", 6) < 0)
+		die("standard output");
 }
 
 static void for_ever(void)
@@ -372,16 +373,37 @@ static void fuse_pages(int n)
 	for_ever();
 }
 
+static int stage;
+
+static void wait_for_stage(int is)
+{
+	while (__atomic_load_n(&stage, __ATOMIC_ACQUIRE) < is)
+		pause_ms(10);
+}
+
 static void *fault(void *arg)
 {
+	wait_for_stage(1);
 	(void)fs.page[0];
 	return arg;
+}
+
+static void *map_once(void *arg)
+{
+	munmap(pages(1), PAGE);
+	return arg;
+}
+
+static void *map_when_held(void *arg)
+{
+	wait_for_stage(2);
+	return map_once(arg);
 }
 
 static void *write_lock(void *arg)
 {
 	for (;;)
-		munmap(pages(1), PAGE);
+		map_once(NULL);
 	return arg;
 }
 
@@ -409,12 +431,13 @@ static void fuse_lock(int n)
 	fs.fails = 1;
 	mount_fuse();
 	look_up(n);
-	pause_ms(200);
 	thread(fault, NULL);
+	thread(map_when_held, NULL);
 	pause_ms(200);
-	puts("ready");
-	fflush(stdout);
-	write_lock(NULL);
+	__atomic_store_n(&stage, 1, __ATOMIC_RELEASE);
+	pause_ms(200);
+	__atomic_store_n(&stage, 2, __ATOMIC_RELEASE);
+	for_ever();
 }
 
 static void *populate(void *arg)

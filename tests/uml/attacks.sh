@@ -65,13 +65,14 @@ run_attack()
 {
 	local pid
 
+	# A process group of its own. With a server of files by FUSE its clients end, which User-Mode Linux needs.
 	# shellcheck disable=SC2086
-	${attack[$1]} >"$1.attack" 2>&1 &
+	setsid ${attack[$1]} >"$1.attack" 2>&1 &
 	pid=$!
 	if ! wait_for 20 grep -q ready "$1.attack"; then
 		comment "$(cat "$1.attack")"
 		fail "$1" "it does not work here"
-		kill -KILL $pid
+		kill -KILL -- -$pid
 		return 1
 	fi
 	check "$1: an honest client's calls succeed" timeout $(($2 + 60)) bash -c "$(declare -f honest)
@@ -79,6 +80,6 @@ run_attack()
 		honest $2 >$1.times || { cat $1.times; exit 1; }"
 	check "$1: and take no longer than they may" is_bounded "$1.times"
 	print_times "$1" "$1.times"
-	kill -KILL $pid
+	kill -KILL -- -$pid
 	check "$1: who attacks can be killed" wait_for 10 daemon_has_ended $pid && wait $pid 2>/dev/null
 }
