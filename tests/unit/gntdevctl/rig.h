@@ -5,7 +5,9 @@
 #ifndef TEST_GNTDEVCTL_RIG_H
 #define TEST_GNTDEVCTL_RIG_H
 
+#include <check.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "gntdevctl/commands.h"
 
@@ -41,5 +43,23 @@ extern char ctl_rig_out[65536], ctl_rig_err[65536];
  * Return: its exit status.
  */
 int ctl_rig_run(int (*command)(struct ctl *ctl, int argc, char **argv), const char *line);
+
+/* Assertions on what was printed. */
+static inline void has(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in:\n%s", part, text);
+}
+
+static inline void has_not(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) == NULL, "\"%s\" in:\n%s", part, text);
+}
+
+static inline void harmless(const char *text)
+{
+	for (; *text; text++)
+		ck_assert_msg((*text >= ' ' && *text <= '~') || *text == '\n' || *text == '\t',
+			      "byte 0x%x", (unsigned char)*text);
+}
 
 #endif /* TEST_GNTDEVCTL_RIG_H */

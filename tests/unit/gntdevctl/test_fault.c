@@ -17,11 +17,6 @@ static const struct canned canned[] = {
 	{ 0 },
 };
 
-static void has(const char *text, const char *part)
-{
-	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in:\n%s", part, text);
-}
-
 START_TEST(asks_for_what_was_said)
 {
 	ctl_rig_start(canned);

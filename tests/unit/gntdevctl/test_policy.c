@@ -10,11 +10,6 @@
 #include "tests/unit/gntdevctl/rig.h"
 #include "tests/unit/suite.h"
 
-static void has(const char *text, const char *part)
-{
-	ck_assert_msg(strstr(text, part) != NULL, "no \"%s\" in:\n%s", part, text);
-}
-
 /* As it would stand in a file; what is in it is no more trusted than anything else. */
 START_TEST(the_policy_is_shown)
 {
