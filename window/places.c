@@ -44,6 +44,7 @@ void winplace_init(struct winsock *ws)
 	pthread_mutex_init(&ws->lock, NULL);
 	pthread_cond_init(&ws->idle, NULL);
 	ws->free_end = &ws->free;
+	ws->waiting_end = &ws->waiting;
 	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
 		pthread_mutex_init(&c->lock, NULL);
 		c->ws = ws;
@@ -94,4 +95,54 @@ void winplace_end_call(struct winsock *ws)
 	if (--ws->calls == 0)
 		pthread_cond_broadcast(&ws->idle);
 	pthread_mutex_unlock(&ws->lock);
+}
+
+/* With the lock. */
+static bool may_call(const struct winsock *ws, const struct conn *c)
+{
+	return ws->calls_of[c->call.uid % USERS] < CALLS_OF_USER;
+}
+
+/* With the lock. */
+static void count_call(struct winsock *ws, const struct conn *c)
+{
+	ws->calls_of[c->call.uid % USERS]++;
+	ws->calling++;
+}
+
+bool winplace_begin_turn(struct winsock *ws, struct conn *c)
+{
+	bool may;
+
+	pthread_mutex_lock(&ws->lock);
+	may = may_call(ws, c);
+	if (may) {
+		count_call(ws, c);
+	} else {
+		c->next = NULL;
+		*ws->waiting_end = c;
+		ws->waiting_end = &c->next;
+	}
+	pthread_mutex_unlock(&ws->lock);
+	return may;
+}
+
+struct conn *winplace_next_turn(struct winsock *ws, uid_t uid)
+{
+	struct conn **p = &ws->waiting, *c;
+
+	pthread_mutex_lock(&ws->lock);
+	ws->calls_of[uid % USERS]--;
+	ws->calling--;
+	while (*p && !may_call(ws, *p))
+		p = &(*p)->next;
+	c = *p;
+	if (c) {
+		*p = c->next;
+		if (!*p)
+			ws->waiting_end = p;
+		count_call(ws, c);
+	}
+	pthread_mutex_unlock(&ws->lock);
+	return c;
 }

@@ -17,7 +17,17 @@
 #define CONNS	 512
 #define GRACE_MS 100
 #define HASTE_MS 20
-#define THREADS	 2
+
+/*
+ * Threads: so many from the start, and more while all have a call in the device's hands, which can take its time.
+ * They stay. Calls of one user that go on at a time: others find threads besides.
+ */
+#define THREADS	      2
+#define THREADS_MAX   16
+#define CALLS_OF_USER (THREADS_MAX - 4)
+
+/* Users, told apart by a small hash. */
+#define USERS 256
 
 /* What epoll reports beside connections, in the place of a slot. */
 enum {
@@ -37,7 +47,7 @@ enum conn_state {
 /**
  * struct conn - a connection
  * @lock:      protects the rest, but for @call while the state is CONN_CALLED: it is the device's
- * @next:      on the list of free slots (the server's lock)
+ * @next:      on the list of free slots, or of calls that wait (the server's lock)
  * @gen:       generation of the slot
  * @since:     when it connected, or was answered; ms
  * @window:    id of the window, once there is one
@@ -78,9 +88,12 @@ struct server {
  * @free, @free_end: slots, the longest free first; @used: how many are not
  * @paused:   not listening for want of a slot or descriptor
  * @stopping: take no more connections and calls
- * @calls:    threads that are in @mmap; @idle is signalled when there are none
+ * @calls:    calls that @mmap has, or is to have; @idle is signalled when there are none
+ * @calling:  threads that are in @mmap, of the server's own; @calls_of: the same of each user
+ * @waiting, @waiting_end: connections whose users have so many calls under way that they wait
  * @adopted:  how many winsock_adopt() has served
  * @sweeping: the timer is running (atomic)
+ * @started:  threads that there are (atomic)
  * @running:  threads that have not ended (atomic)
  */
 struct winsock {
@@ -93,7 +106,7 @@ struct winsock {
 	int stop;
 	unsigned int started;
 	unsigned int running;
-	struct server server[THREADS];
+	struct server server[THREADS_MAX];
 	bool sweeping;
 
 	pthread_mutex_t lock;
@@ -104,6 +117,10 @@ struct winsock {
 	bool paused;
 	bool stopping;
 	unsigned int calls;
+	unsigned int calling;
+	unsigned int calls_of[USERS];
+	struct conn *waiting;
+	struct conn **waiting_end;
 	unsigned int adopted;
 
 	struct conn conn[CONNS];
@@ -133,5 +150,15 @@ void winplace_resume(struct winsock *ws);
 /** winplace_begin_call() - Return: whether the device may be called now; then winplace_end_call() is due */
 bool winplace_begin_call(struct winsock *ws);
 void winplace_end_call(struct winsock *ws);
+
+/**
+ * winplace_begin_turn() - a call is to be made by a thread of the server
+ *
+ * Return: whether it is its turn; if not, some winplace_next_turn() will give it.
+ */
+bool winplace_begin_turn(struct winsock *ws, struct conn *c);
+
+/** winplace_next_turn() - a call of user @uid was made. Return: whose turn it is now, or NULL */
+struct conn *winplace_next_turn(struct winsock *ws, uid_t uid);
 
 #endif /* WINDOW_PLACES_H */

@@ -60,6 +60,60 @@ static void take_turn(struct server *sv)
 	__atomic_store_n(&sv->turn, sv->turn + 1, __ATOMIC_RELAXED);
 }
 
+static void *server_thread(void *arg);
+
+/* Start one more. Return: 0 or -errno. */
+static int start_server(struct winsock *ws)
+{
+	struct server *sv;
+	int err = -EAGAIN;
+
+	pthread_mutex_lock(&ws->lock);
+	if (ws->started < THREADS_MAX) {
+		sv = &ws->server[ws->started];
+		sv->ws = ws;
+		__atomic_add_fetch(&ws->running, 1, __ATOMIC_RELAXED);
+		err = -pthread_create(&sv->thread, NULL, server_thread, sv);
+		if (err)
+			__atomic_sub_fetch(&ws->running, 1, __ATOMIC_RELAXED);
+		else
+			__atomic_store_n(&ws->started, ws->started + 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&ws->lock);
+	return err;
+}
+
+static bool all_are_calling(struct winsock *ws)
+{
+	bool all;
+
+	pthread_mutex_lock(&ws->lock);
+	all = ws->calling == ws->started && ws->started < THREADS_MAX;
+	pthread_mutex_unlock(&ws->lock);
+	return all;
+}
+
+/* Have the device called, and then for those whose turn comes by that. */
+static void make_calls(struct server *sv, struct conn *c)
+{
+	struct winsock *ws = sv->ws;
+	uid_t uid;
+
+	if (!winplace_begin_turn(ws, c))
+		return;
+	while (c) {
+		/* The device may be done with the call, and another have its place, when it returns. */
+		uid = c->call.uid;
+		if (all_are_calling(ws))
+			start_server(ws);
+		take_turn(sv);
+		ws->mmap(&c->call, ws->arg);
+		take_turn(sv);
+		c = winplace_next_turn(ws, uid);
+		winplace_end_call(ws);
+	}
+}
+
 static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
 {
 	struct winsock *ws = sv->ws;
@@ -76,12 +130,8 @@ static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
 			winconn_leave(c, false);
 	}
 	pthread_mutex_unlock(&c->lock);
-	if (call) {
-		take_turn(sv);
-		ws->mmap(&c->call, ws->arg);
-		take_turn(sv);
-		winplace_end_call(ws);
-	}
+	if (call)
+		make_calls(sv, c);
 }
 
 /* --- connections ----------------------------------------------------------------------------- */
@@ -123,9 +173,6 @@ static struct conn *accept_one(struct winsock *ws, int *fd)
 	pthread_mutex_unlock(&ws->lock);
 	return c;
 }
-
-/* Users, told apart by a small hash. */
-#define USERS 256
 
 /* The user that has most of the places, if it has many. Return: USERS if there is none. */
 static unsigned int greediest(struct winsock *ws)
@@ -374,25 +421,19 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
 
 int winsock_start(struct winsock *ws)
 {
-	wake_init();
-	for (; ws->started < THREADS; ws->started++) {
-		struct server *sv = &ws->server[ws->started];
-		int err;
+	int err = 0;
 
-		sv->ws = ws;
-		__atomic_add_fetch(&ws->running, 1, __ATOMIC_RELAXED);
-		err = pthread_create(&sv->thread, NULL, server_thread, sv);
-		if (err) {
-			__atomic_sub_fetch(&ws->running, 1, __ATOMIC_RELAXED);
-			return -err;
-		}
-	}
-	return 0;
+	wake_init();
+	while (!err && ws->started < THREADS)
+		err = start_server(ws);
+	return err;
 }
 
 void winsock_relieve(struct winsock *ws)
 {
-	for (unsigned int i = 0; i < ws->started; i++) {
+	unsigned int n = __atomic_load_n(&ws->started, __ATOMIC_ACQUIRE);
+
+	for (unsigned int i = 0; i < n; i++) {
 		struct server *sv = &ws->server[i];
 		unsigned int turn = __atomic_load_n(&sv->turn, __ATOMIC_RELAXED);
 

@@ -50,6 +50,7 @@ void window_delivered(struct windows *w, uint64_t id, pid_t client)
 
 static struct {
 	enum { REFUSE, GRANT, KEEP, GRANT_SLOWLY } what;
+	int held;     /* until this is 0 all calls wait */
 	size_t pages; /* to grant, scattered if more than 5 */
 	enum hv_pages kind;
 	uid_t uid; /* of the client */
@@ -97,6 +98,8 @@ static inline void device_mmap(struct mmap_call *mc, void *arg)
 	__atomic_fetch_add(&device.begun, 1, __ATOMIC_SEQ_CST);
 	if (device.what == GRANT_SLOWLY)
 		usleep(200000);
+	while (get(&device.held))
+		usleep(1000);
 	if (device.what == REFUSE)
 		mmap_call_refuse(mc, ENXIO);
 	else if (device.what == KEEP)

@@ -315,6 +315,30 @@ START_TEST(crowd)
 }
 END_TEST
 
+/* The device takes its time: more threads, but not all for one user. */
+START_TEST(slow_calls)
+{
+	int sock[20];
+	const int n = sizeof(sock) / sizeof(sock[0]);
+
+	__atomic_store_n(&device.held, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < n; i++) {
+		sock[i] = client();
+		ask(sock[i]);
+	}
+	wait_for(&device.begun, 12);
+	usleep(300000);
+	ck_assert_int_eq(get(&device.begun), 12);
+	ck_assert_int_eq(get(&device.calls), 0);
+	__atomic_store_n(&device.held, 0, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < n; i++) {
+		expect_window(sock[i]);
+		close(sock[i]);
+	}
+	wait_for(&device.calls, n);
+}
+END_TEST
+
 /* From Linux 6.16 on the kernel sends no such message. Before, it closes what comes with it, and the client is told. */
 START_TEST(descriptors_with_a_request)
 {
@@ -489,6 +513,7 @@ Suite *socket_suite(void)
 	tcase_add_test(tc, says_nothing);
 	tcase_add_test(tc, crowd);
 	tcase_add_test(tc, descriptors_with_a_request);
+	tcase_add_test(tc, slow_calls);
 	tcase_add_test(tc, silent_crowd);
 	tcase_add_test(tc, unread_crowd);
 	tcase_add_test(tc, stop_lets_answer);
