@@ -348,6 +348,8 @@ static void mount_fuse(void)
 		die("mount");
 	if (!fork())
 		serve_fuse();
+	/* When its server ends nobody waits for the file any more. */
+	close(fs.fuse);
 	fd = open("/tmp/attack/file", O_RDWR);
 	umount2("/tmp/attack", MNT_DETACH);
 	fs.page = fd < 0 ? MAP_FAILED
