@@ -17,4 +17,5 @@ check "the kernel's gntalloc goes" unload_module xen-gntalloc
 HYPERVISOR=--sim start_daemon --sim-port=5:1
 check "a client with AddressSanitizer" client "$BUILD/asan/tests/uml/cycles" 100
 check "the daemon for it ends well" stop_daemon
+check "the kernel's gntalloc is back" load_module xen-gntalloc
 check "no sanitizer has a complaint" test -z "$(grep -E 'Sanitizer|runtime error' "$CASE_DIR/daemon.log")"
