@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* What /proc/4711/... says; NULL: there is no such file. */
-static const char *proc_status, *proc_cgroup, *proc_comm;
+static const char *proc_status, *proc_cgroup, *proc_comm, *proc_stat;
 
 static int open_text(const char *text)
 {
@@ -34,6 +34,8 @@ static int made_up(const char *path, int flags)
 {
 	if (!strcmp(path, "/proc/4711/status"))
 		return open_text(proc_status);
+	if (!strcmp(path, "/proc/4711/stat"))
+		return open_text(proc_stat);
 	if (!strcmp(path, "/proc/4711/cgroup") || !strcmp(path, "/proc/4700/cgroup"))
 		return open_text(proc_cgroup);
 	if (!strcmp(path, "/proc/4700/comm"))
@@ -253,6 +255,30 @@ START_TEST(not_visible)
 }
 END_TEST
 
+#define STAT(signals)                                                                             \
+	"4711 (a) 9 (b) D 1 2 2 0 -1 4 5 6 7 8 9 1 2 3 20 0 1 0 99 100 5 18446744073709551615 1 " \
+	"1 1 1 1 " signals " 0 4096 256 1 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+
+START_TEST(is_killed)
+{
+	static const struct {
+		const char *stat;
+		bool killed;
+	} cases[] = {
+		{ STAT("256"), true },	{ STAT("33024"), true },    { STAT("0"), false },
+		{ STAT("512"), false }, { "4711 (cut off", false }, { "4711 (cut) D 1 2 3", false },
+		{ NULL, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		proc_stat = cases[i].stat;
+		ck_assert_int_eq(who_killed(4711), cases[i].killed);
+	}
+	ck_assert(!who_killed(0));
+	ck_assert(!who_killed(gettid()));
+}
+END_TEST
+
 START_TEST(a_real_process)
 {
 	struct opener self = { .uid = geteuid(), .gid = getegid() };
@@ -294,6 +320,7 @@ Suite *who_suite(void)
 	tcase_add_test(t, many_groups);
 	tcase_add_test(t, a_list_that_is_cut_off);
 	tcase_add_test(t, no_groups);
+	tcase_add_test(t, is_killed);
 	tcase_add_loop_test(t, not_visible, 0, 2);
 	tcase_add_test(t, a_real_process);
 	suite_add_tcase(s, t);
