@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <linux/fuse.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -21,15 +22,19 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <xen/xen.h>
 #include <xen/grant_table.h>
 #include <xen/sys/gntdev.h>
+
+#include "abi/winproto.h"
 
 #define PAGE   4096UL
 #define NOBODY 65534
@@ -561,6 +566,91 @@ static void closes(int n)
 	}
 }
 
+/* --- the window socket ---------------------------------------------------------------------------- */
+
+static struct window_token token;
+
+static int connected(void)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", token.socket);
+	if (sock >= 0 && connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
+		close(sock);
+		return -1;
+	}
+	return sock;
+}
+
+/* Map one of the pages that are granted for attacks, and ask for a window of it. */
+static void ask_for_window(int fd, int sock)
+{
+	static unsigned int turn;
+	const char *ref = getenv("ATTACK_REF");
+	struct ioctl_gntdev_map_grant_ref map = { .count = 1 };
+	struct window_request rq = {
+		.magic = WINDOW_MAGIC,
+		.version = WINDOW_VERSION,
+		.prot = PROT_READ,
+		.flags = MAP_SHARED,
+		.open_id = token.open_id,
+		.length = 4096,
+	};
+
+	/* A reference can be mapped 255 times. */
+	map.refs[0].domid = 1;
+	map.refs[0].ref = (ref ? (unsigned int)atoi(ref) : 0) + turn++ % 7;
+	if (ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, &map))
+		return;
+	rq.offset = map.index;
+	memcpy(rq.secret, token.secret, sizeof(rq.secret));
+	send(sock, &rq, sizeof(rq), MSG_NOSIGNAL);
+}
+
+/* Have @n connections all the time; whatever is taken away is replaced. */
+static void connections(int n, bool asking)
+{
+	struct pollfd *p = calloc((size_t)n, sizeof(*p));
+	int fd = open_device();
+
+	token = (struct window_token){ .magic = WINDOW_MAGIC, .version = WINDOW_VERSION };
+	if (!p || ioctl(fd, WINDOW_TOKEN, &token))
+		die("token");
+	for (int i = 0; i < n; i++)
+		p[i].fd = -1;
+	for (bool told = false;; told = true) {
+		for (int i = 0; i < n; i++) {
+			if (p[i].fd >= 0 && p[i].revents) {
+				close(p[i].fd);
+				p[i].fd = -1;
+			}
+			if (p[i].fd >= 0)
+				continue;
+			p[i].fd = connected();
+			if (p[i].fd >= 0 && asking)
+				ask_for_window(fd, p[i].fd);
+		}
+		if (!told)
+			ready();
+		poll(p, (nfds_t)n, 5);
+	}
+}
+
+/* They say nothing. */
+static void silent(int n)
+{
+	become(NOBODY);
+	connections(n, false);
+}
+
+/* They do not read what they have asked for. */
+static void unread(int n)
+{
+	become(NOBODY);
+	connections(n, true);
+}
+
 /* --- which ---------------------------------------------------------------------------------------- */
 
 static const struct attack {
@@ -581,6 +671,8 @@ static const struct attack {
 	{ "copies", copies, 4 },
 	{ "large", large, 4 },
 	{ "closes", closes, 20000 },
+	{ "silent", silent, 900 },
+	{ "unread", unread, 900 },
 };
 
 int main(int argc, char **argv)

@@ -25,6 +25,8 @@ vmas          $BUILD/tests/uml/attacks vmas
 copies        $BUILD/tests/uml/attacks copies
 large         $BUILD/tests/uml/attacks large
 closes        $BUILD/tests/uml/attacks closes
+silent        $BUILD/tests/uml/attacks silent
+unread        $BUILD/tests/uml/attacks unread
 END
 
 # For hangs, of which the least was half a second; on one processor that all share.
@@ -36,14 +38,15 @@ honest()
 	"$BUILD/gntdev-run" "$BUILD/tests/uml/honest" "$1" 1 "$honest_ref"
 }
 
-# start_honest: a page for the honest client, which is root; others may open the device, too
+# start_honest: a page for the honest client, which is root, and seven for others, who may open the device, too
 start_honest()
 {
 	mkfifo granter.in
-	"$BUILD/gntdev-run" "$BUILD/examples/granter" 0 <granter.in >granter.out 2>&1 &
+	"$BUILD/gntdev-run" "$BUILD/examples/granter" -n 8 0 <granter.in >granter.out 2>&1 &
 	exec {granter_in}>granter.in # held open: the granter ends with its input
 	wait_for 5 grep -q refs granter.out
-	honest_ref=$(sed -n 's/refs: //p' granter.out)
+	honest_ref=$(sed -n 's/refs: \([0-9]*\) .*/\1/p' granter.out)
+	export ATTACK_REF=$((honest_ref + 1)) # and the six behind it
 	chmod 666 /dev/xen/gntdev
 	echo 1 >/proc/sys/vm/unprivileged_userfaultfd
 }
