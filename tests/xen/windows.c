@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "dom0.h"
+#include "press.h"
 
 #define PAGE DOMAIN_PAGE
 /* A client's grants: as many as a pipe takes. */
@@ -34,8 +35,6 @@
 static struct domain *granter;
 static uint32_t next_ref = DOMAIN_FIRST_REF;
 static bool pv;
-/* The process that keeps memory scarce, or 0. */
-static pid_t presser;
 
 /* Between a client and the granter: each waits for the other. */
 static int to_granter[2], to_client[2];
@@ -110,71 +109,6 @@ static uint32_t grant_some(void)
 		domain_grant(granter, ref + i, ref + i - DOMAIN_FIRST_REF, 0);
 	}
 	return ref;
-}
-
-/* --- scarce memory ------------------------------------------------------------------------------ */
-
-/* MiB in pages */
-#define MIB 256UL
-/* What there is of swap. */
-#define SWAP_PAGES   (256 * MIB)
-#define SWAP_WAIT_MS 30000
-
-static unsigned long vmstat(const char *name)
-{
-	unsigned long value = 0, n;
-	char word[64];
-	FILE *f = fopen("/proc/vmstat", "r");
-
-	while (f && fscanf(f, "%63s %lu", word, &n) == 2)
-		if (!strcmp(word, name))
-			value = n;
-	if (f)
-		fclose(f);
-	return value;
-}
-
-/*
- * Uses a lot of memory, again and again, and more each time that nothing had to be swapped: then what
- * is needed comes back, and something else goes. Ends if a page is not what it was.
- */
-static _Noreturn void press(void)
-{
-	int compact = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);
-	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	unsigned long n = memory_available(), most = n + SWAP_PAGES / 2, swapped;
-	const size_t step = PAGE / sizeof(unsigned long);
-	unsigned long *p =
-		mmap(NULL, most * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (compact < 0 || write(oom, "1000", 4) != 4 || p == MAP_FAILED)
-		die("press");
-	while (1) {
-		swapped = vmstat("pswpout");
-		for (unsigned long i = 0; i < n; i++) {
-			if (p[i * step] && p[i * step] != ~i)
-				_exit(3);
-			p[i * step] = ~i;
-		}
-		if (write(compact, "1", 1) != 1)
-			die("compact_memory");
-		if (vmstat("pswpout") - swapped < 2 * MIB && n + 4 * MIB < most)
-			n += 4 * MIB;
-	}
-}
-
-/* Wait until pages have been swapped and moved. Return: whether they were. */
-static bool under_pressure(void)
-{
-	unsigned long swapped = vmstat("pswpout"), moved = vmstat("compact_migrate_scanned");
-	uint64_t end = now_ms() + SWAP_WAIT_MS;
-
-	while (now_ms() < end)
-		if (vmstat("pswpout") - swapped > MIB && vmstat("compact_migrate_scanned") > moved)
-			return true;
-		else
-			usleep(50000);
-	return false;
 }
 
 /* --- clients ------------------------------------------------------------------------------------ */
@@ -464,8 +398,8 @@ static bool look_pressed(uint32_t ref)
 {
 	if (!await())
 		return false;
-	if (presser)
-		report(under_pressure(), "meanwhile pages are swapped and moved");
+	if (press_is_on())
+		report(press_is_felt(), "meanwhile pages are swapped and moved");
 	for (uint32_t i = 0; i < EACH; i++)
 		page_of(ref + i)[0] = 'k';
 	go_on();
@@ -551,24 +485,6 @@ static void run_deed(const struct deed *deed)
 	close(to_client[1]);
 }
 
-static void start_pressing(void)
-{
-	presser = fork();
-	if (!presser)
-		press();
-	report(under_pressure(), "memory is scarce, pages are swapped and moved");
-}
-
-static void stop_pressing(void)
-{
-	int status;
-
-	kill(presser, SIGKILL);
-	waitpid(presser, &status, 0);
-	presser = 0;
-	report(WIFSIGNALED(status), "memory kept meanwhile what was written to it");
-}
-
 /* --- afterwards --------------------------------------------------------------------------------- */
 
 static bool granter_kept_all(void)
@@ -612,12 +528,12 @@ static int run_all(bool calm)
 	/* A client that has gone is seen by its end of the pipe. */
 	signal(SIGPIPE, SIG_IGN);
 	if (!calm)
-		start_pressing();
+		press_start();
 	for (size_t i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
 		if (pv ? deeds[i].pv : deeds[i].pvh)
 			run_deed(&deeds[i]);
 	if (!calm)
-		stop_pressing();
+		press_stop();
 	look_for_remains();
 	domain_destroy(granter);
 	return reported_bad() != 0;
