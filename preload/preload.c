@@ -596,6 +596,20 @@ static long check_device(const struct mapping *m, enum device device, struct win
 }
 
 /*
+ * What fails for want of something of the client's fails before the daemon hears of it, which would then take this
+ * for a client without the object. A token that is asked for is a sign of life, and needs nothing.
+ *
+ * Return: @err.
+ */
+static long fail_here(const struct mapping *m, long err)
+{
+	struct window_token token;
+
+	get_token(m->fd, &token);
+	return err;
+}
+
+/*
  * The connection is closed last: its end tells the daemon that the window is in the hands of the
  * mapping alone, or of nobody.
  */
@@ -605,13 +619,16 @@ static long exchange(struct mapping *m, enum device device)
 	long sock, ret;
 
 	ret = check_device(m, device, &token);
-	if (!ret)
-		ret = prepare(m);
 	if (ret)
 		return ret;
+	ret = prepare(m);
+	if (ret)
+		return fail_here(m, ret);
 	sock = ask_by_ioctl(m);
 	if (sock == -EOPNOTSUPP)
 		sock = ask_by_socket(m, &token);
+	if (sock == -EMFILE || sock == -ENFILE || sock == -ENOMEM)
+		return fail_here(m, sock);
 	if (sock < 0)
 		return sock;
 	ret = receive_window(m, sock);

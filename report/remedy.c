@@ -222,9 +222,10 @@ static const struct {
 			     "gntdev-mmap(7)" },
 	[WHY_PRELOAD_FAILED] = { FAILURE_PRELOAD, "preload_failed",
 				 "the preload object is in this client, and could not ask for a "
-				 "window: it has no free "
-				 "descriptor, or does not reach the daemon's socket",
-				 "raise the client's LimitNOFILE=; give it the daemon's run "
+				 "window: the client has no free descriptor or no memory for it, "
+				 "or does not reach the daemon's socket",
+				 "raise the client's LimitNOFILE= or LimitAS=; give it the "
+				 "daemon's run "
 				 "directory if its unit has a "
 				 "/run of its own: BindReadOnlyPaths=/run/cuse-gntdev" },
 

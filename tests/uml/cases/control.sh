@@ -160,12 +160,20 @@ check_output "doctor tells it" '^warning +clients ' "$ctl" doctor
 # An object that cannot act is not one that is missing. A limit of descriptors that leaves none beside the device's:
 client sh -c "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 5; exec '$mapper' 1 40000" >/dev/null 2>&1
 check_output "a client without a free descriptor: reason" '"reason":"preload_failed"' "$ctl" errors --json -n 1
-check_output "a client without a free descriptor: remedy" '^    remedy  raise the client.s LimitNOFILE=; ' "$ctl" errors -n 1
+check_output "a client without a free descriptor: remedy" '^    remedy  raise the client.s LimitNOFILE= ' "$ctl" errors -n 1
 client sh -c "ulimit -n 64; exec '$mapper' 1 40000" >/dev/null 2>&1
 check_output "with more of them it maps, as far as Xen lets it" '"reason":"grant"' "$ctl" errors --json -n 1
-# A run directory that the client does not see.
-unshare -m sh -c "mount -t tmpfs none /run && LD_PRELOAD=$BUILD/libgntdev-mmap.so $mapper 1 40000" >/dev/null 2>&1
-check_output "a client with a /run of its own: reason" '"reason":"(preload_failed|grant)"' "$ctl" errors --json -n 1
+# A run directory that the client does not see, as with TemporaryFileSystem=/run; and the remedy's, BindReadOnlyPaths=.
+mkdir -p /tmp/kept
+chmod 666 /dev/xen/gntdev
+own_run="mount --bind /run/cuse-gntdev /tmp/kept && mount -t tmpfs none /run"
+bound="mkdir /run/cuse-gntdev && mount --bind /tmp/kept /run/cuse-gntdev"
+as_nobody="exec setpriv --reuid=65534 --clear-groups env LD_PRELOAD=$BUILD/libgntdev-mmap.so $mapper 1 40000"
+unshare -m sh -c "$own_run && $as_nobody" >/dev/null 2>&1
+check_output "a client with a /run of its own: reason" '"reason":"preload_failed".*"uid":65534' "$ctl" errors --json -n 1
+unshare -m sh -c "$own_run && $bound && $as_nobody" >/dev/null 2>&1
+check_output "and with the remedy" '"reason":"grant".*"uid":65534' "$ctl" errors --json -n 1
+chmod 660 /dev/xen/gntdev
 rm /dev/xen/gntdev
 eval "$("$ctl" doctor | sed -n 's/.* \(mknod [^,]*\), and rm it .*/\1/p')"
 check_output "doctor's command makes a node that was removed" '^ok +node ' "$ctl" doctor

@@ -106,8 +106,8 @@ END_TEST
 START_TEST(a_letter_has_one_meaning)
 {
 	static int (*const commands[])(struct ctl * ctl, int argc, char **argv) = {
-		ctl_list,   ctl_show,  ctl_stats,   ctl_top,	ctl_trace,
-		ctl_errors, ctl_graph, ctl_metrics, ctl_policy, ctl_doctor,
+		ctl_list,  ctl_show,	ctl_stats,  ctl_top,	ctl_trace, ctl_errors,
+		ctl_graph, ctl_metrics, ctl_policy, ctl_doctor, ctl_fault,
 	};
 	char meaning[128][32] = { "" }, letter, word[32];
 
