@@ -415,6 +415,34 @@ START_TEST(clear_byte)
 }
 END_TEST
 
+/* What is told of a byte that could not be cleared, in bytes. */
+static long told_of(const struct hv_grant *g, int status)
+{
+	int old = dup(STDERR_FILENO), log = memfd_create("stderr", MFD_CLOEXEC);
+	long n;
+
+	ck_assert_int_eq(dup2(log, STDERR_FILENO), STDERR_FILENO);
+	fake_refuse(FAKE_COPY, 0, 1, (int16_t)status);
+	hv->ops->clear_byte(hv, g, 30);
+	n = lseek(log, 0, SEEK_END);
+	ck_assert_int_eq(dup2(old, STDERR_FILENO), STDERR_FILENO);
+	close(old);
+	close(log);
+	return n;
+}
+
+/* There is nobody left who would look at it. */
+START_TEST(clear_byte_of_a_granter_that_is_gone)
+{
+	struct hv_grant *g = map_ok(20, 1, &writable);
+
+	ck_assert_int_gt(told_of(&g[0], GNTST_bad_page), 0);
+	ck_assert_int_eq(told_of(&g[0], GNTST_bad_domain), 0);
+	check_all();
+	unmap_ok(g, 1);
+}
+END_TEST
+
 /* --- event channels ----------------------------------------------------------------------------- */
 
 START_TEST(ports)
@@ -471,6 +499,7 @@ Suite *copy_suite(void)
 	tcase_add_loop_test(tc, own_pages, 0, 2);
 	tcase_add_test(tc, threads);
 	tcase_add_test(tc, clear_byte);
+	tcase_add_test(tc, clear_byte_of_a_granter_that_is_gone);
 	tcase_add_test(tc, ports);
 	suite_add_tcase(s, tc);
 	return s;
