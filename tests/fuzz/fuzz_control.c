@@ -26,6 +26,7 @@
 #include "report/failure.h"
 #include "device/gntdev.h"
 #include "sim/sim.h"
+#include "tests/unit/place.h"
 #include "window/window.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -196,8 +197,7 @@ static void fill_device(void)
 /* Once. */
 static void set_up(void)
 {
-	static char dir[] = "/dev/shm/gntdev-fuzz-XXXXXX";
-	char path[64];
+	char dir[64], path[96];
 	struct sim_config sc = { .memory_pages = 64 };
 	struct sim *sim;
 	const char *why;
@@ -205,6 +205,7 @@ static void set_up(void)
 	if (gd.table)
 		return;
 	rcu_thread_enter();
+	snprintf(dir, sizeof(dir), "%s/gntdev-fuzz-XXXXXX", test_place());
 	demand(mkdtemp(dir) != NULL);
 	snprintf(path, sizeof(path), "%s/windows", dir);
 	demand(!windows_new(path, &gd.windows, &why));

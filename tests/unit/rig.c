@@ -18,6 +18,7 @@
 #include "base/defer.h"
 #include "base/rcu.h"
 #include "report/hvwatch.h"
+#include "tests/unit/place.h"
 #include "window/window.h"
 
 struct rig rig;
@@ -119,7 +120,7 @@ void rig_setup(void)
 
 	memset(&rig, 0, sizeof(rig));
 	rcu_thread_enter();
-	snprintf(dir, sizeof(dir), "/dev/shm/gntdev-rig-%d", (int)getpid());
+	snprintf(dir, sizeof(dir), "%s/gntdev-rig-%d", test_place(), (int)getpid());
 	ck_assert_int_eq(windows_new(dir, &rig.gd.windows, &why), 0);
 	start_sim();
 	gntdev_init(&rig.gd);

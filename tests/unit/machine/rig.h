@@ -21,6 +21,7 @@
 #include "tests/unit/double.h"
 #include "machine/gntalloc.h"
 #include "table.h"
+#include "tests/unit/place.h"
 #include "window/window.h"
 
 #define DOMID 9
@@ -153,7 +154,7 @@ static inline void setup(void)
 	const char *why;
 
 	rcu_thread_enter();
-	snprintf(dir, sizeof(dir), "/dev/shm/gntalloc-test-%d", (int)getpid());
+	snprintf(dir, sizeof(dir), "%s/gntalloc-test-%d", test_place(), (int)getpid());
 	ck_assert_int_eq(windows_new(dir, &windows, &why), 0);
 	sc.dirfd = windows_dirfd(windows);
 	ck_assert_int_eq(sim_new(&sc, &sim, &why), 0);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "sim/sim.h"
+#include "tests/unit/place.h"
 
 #define PAGES	 256
 #define GRANTER	 5
@@ -32,8 +33,7 @@ static uint32_t frame[N_FRAMES]; /* of GRANTER */
 
 static inline void make_dir(void)
 {
-	snprintf(dir, sizeof(dir), "%s/test_sim.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	snprintf(dir, sizeof(dir), "%s/test_sim.XXXXXX", test_place());
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(dirfd_, 0);

@@ -30,6 +30,7 @@
 #include "base/rcu.h"
 #include "client/procmaps.h"
 #include "table.h"
+#include "tests/unit/place.h"
 #include "window/window.h"
 
 #define PAGE	  4096UL
@@ -156,7 +157,7 @@ static inline void setup_late(void)
 	rcu_thread_enter();
 	fake.hv.ops = &fake_ops;
 	fake.fault = FAULT_NONE;
-	snprintf(dir, sizeof(dir), "/dev/shm/test-window-%d", (int)getpid());
+	snprintf(dir, sizeof(dir), "%s/test-window-%d", test_place(), (int)getpid());
 	new_windows();
 }
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 /* NOLINTBEGIN(bugprone-suspicious-include): see xen/fake_xen.h */
+#include "tests/unit/place.h"
 #include "tests/unit/xen/fake_dom0.c"
 #include "tests/unit/xen/fake_xen.c"
 /* NOLINTEND(bugprone-suspicious-include) */
@@ -37,7 +38,7 @@ static const struct hv_place readonly __attribute__((unused)) = { .open_id = 1, 
 
 static inline void make_dir(void)
 {
-	snprintf(dir, sizeof(dir), "/dev/shm/test_xen.XXXXXX");
+	snprintf(dir, sizeof(dir), "%s/test_xen.XXXXXX", test_place());
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_ge(dirfd_, 0);
