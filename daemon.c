@@ -180,6 +180,7 @@ static bool start_gntdev(struct daemon *d, const struct why *why)
 		return because(why, "out of memory");
 	d->gntdev.dev.name = d->config->name;
 	d->gntdev.hv = d->platform.hv;
+	enforce_bound(&d->gntdev);
 	d->gntdev.windows = d->windows;
 	d->gntdev.defer = d->defer;
 	d->gntdev.limit = d->config->limit;

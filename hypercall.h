@@ -126,7 +126,8 @@ struct hypervisor_ops {
 	 * retry, to window_open() and to unmap(), as a whole. After map() has returned 0, unmap()
 	 * must follow some time, also if no grant of the array could be mapped.
 	 *
-	 * Return: 0 with a status in each; -ENOMEM; -EFAULT and the like from the hypercall;
+	 * Return: 0 with a status in each; -ENOMEM; -EDQUOT: limit_away() does not allow it;
+	 * -ENOSPC: the file system for windows is full; -EFAULT and the like from the hypercall;
 	 * -EXDEV if grants of several domains cannot be in one window (HV_PAGES_FRAMES).
 	 */
 	int (*map)(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at);
@@ -197,6 +198,13 @@ struct hypervisor_ops {
 	int (*port_send)(struct hypervisor *hv, uint32_t port);
 
 	void (*counts)(struct hypervisor *hv, struct hv_counts *c);
+
+	/**
+	 * limit_away() - how many pages of the daemon's domain may be away at once, see hv_counts; 0: any number
+	 *
+	 * What is away already stays so. NULL where none ever is.
+	 */
+	void (*limit_away)(struct hypervisor *hv, uint64_t pages);
 
 	/** open_gone() - nothing new will be mapped for this open (see hv_place); its maps may last */
 	void (*open_gone)(struct hypervisor *hv, uint64_t open_id);

@@ -102,7 +102,7 @@ static int no_space(struct gntdev *gd, struct refusal *r, const struct gntdev_op
 	unsigned int i = 0;
 
 	r->why = WHY_LIMIT;
-	r->pid = go->who.pid;
+	r->pid = go ? go->who.pid : 0;
 	r->domid = -1;
 	r->ref = -1;
 	snprintf(r->rule, sizeof(r->rule), "%s", limit);
@@ -134,6 +134,23 @@ int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r)
 	if (go->user)
 		return 0;
 	return limit ? no_space(gd, r, go, limit, 1, POLICY_THING_opens) : -ENOMEM;
+}
+
+int enforce_frames(struct gntdev *gd, const struct gntdev_open *go, uint32_t n, struct refusal *r)
+{
+	return no_space(gd, r, go, policy_limit_name(POLICY_LIMIT_frames), n, POLICY_THING_pages);
+}
+
+void enforce_bound(struct gntdev *gd)
+{
+	uint64_t frames;
+
+	if (!gd->hv || !gd->hv->ops->limit_away)
+		return;
+	rcu_read_enter();
+	frames = policy_limit_get(policy_limits(enforce_policy(gd)), POLICY_LIMIT_frames, false);
+	rcu_read_leave();
+	gd->hv->ops->limit_away(gd->hv, frames);
 }
 
 uint64_t enforce_met(const struct gntdev *gd, enum policy_limit limit)
@@ -233,6 +250,7 @@ void enforce_new_policy(struct gntdev *gd, struct policy *p)
 	for (size_t i = 0; i < sizeof(gd->told_rule) / sizeof(gd->told_rule[0]); i++)
 		__atomic_store_n(&gd->told_rule[i], 0, __ATOMIC_RELAXED);
 	rcu_wait_for_readers();
+	enforce_bound(gd);
 	policy_free(old);
 	pthread_mutex_lock(&gd->news_lock);
 	gd->news = (struct policy_news){ .loaded = clock_realtime_ns() };

@@ -52,6 +52,17 @@ int enforce_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, struct
  */
 int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r);
 
+/**
+ * enforce_frames() - a mmap was refused by the limit of frames (see hypercall.h, limit_away())
+ * @n: pages that it wanted
+ *
+ * Counts that. Return: -ENOSPC with *@r.
+ */
+int enforce_frames(struct gntdev *gd, const struct gntdev_open *go, uint32_t n, struct refusal *r);
+
+/** enforce_bound() - tell the hypervisor layer what the policy says about it; also at each new policy */
+void enforce_bound(struct gntdev *gd);
+
 /** enforce_met() - how often a limit has refused something since the start. Any thread */
 uint64_t enforce_met(const struct gntdev *gd, enum policy_limit limit);
 

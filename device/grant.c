@@ -329,7 +329,7 @@ static bool try_later(struct mapping *mp, int err, const struct hv_grant *bad)
 		ms = ++mp->tries;
 		if (ms >= GNTDEV_EAGAIN_TRIES)
 			return false;
-	} else if (err ? err == -ENOMEM : is_short(bad->status)) {
+	} else if (err ? err == -ENOMEM || err == -EDQUOT : is_short(bad->status)) {
 		ms = ++mp->waits;
 		if (ms > SHORT_TRIES || !windows_end_since(mp->gd->windows, mp->ends))
 			return false;
@@ -355,12 +355,33 @@ static void refused(struct mapping *mp, const struct hv_grant *bad)
 		       mp->map->readonly ? " read-only" : "", hv_status_name(bad->status));
 }
 
+static int too_many_frames(const struct mapping *mp)
+{
+	struct failure f = mmap_failure(WHY_LIMIT, mp->mc, ENOSPC);
+	struct refusal r;
+	int err = enforce_frames(mp->gd, NULL, mp->map->count, &r);
+
+	f.rule = r.rule;
+	failure_report(&f, "mmap: %s", r.text);
+	return err;
+}
+
 /* The hypercall itself has failed, or the grants cannot be in one window. Return: what the client gets. */
 static int not_called(const struct mapping *mp, int err)
 {
 	struct failure f = mmap_failure(WHY_HYPERCALL, mp->mc, err);
 
 	f.domid = mp->g[0].domid;
+	if (err == -EDQUOT)
+		return too_many_frames(mp);
+	if (err == -ENOSPC) {
+		f.why = WHY_NO_WINDOW;
+		f.error = ENOMEM;
+		failure_report(&f,
+			       "mmap: no window for %u grants: the file system for windows is full",
+			       mp->map->count);
+		return -ENOMEM;
+	}
 	if (err != -EXDEV) {
 		failure_report(&f, "mmap: the map hypercall failed: %s", strerror(-err));
 		return err;

@@ -85,6 +85,14 @@ static bool full_policy(const struct doctor *d, const json_t *s)
 {
 	const json_t *limits = json_object_get(s, "limits");
 	bool any = full_count(d, s, limits, POLICY_SCOPE_ALL, "");
+
+	any |= full(d,
+		    "frames of this machine's memory that are given to Xen, of the policy's limit "
+		    "frames",
+		    ctl_integer(s, "away", 0), ctl_integer(limits, "frames", 0),
+		    "beyond it mmap fails with ENOSPC",
+		    "gntdevctl top --sort=pages (who maps so much?); raise the limit in " CTL_POLICY
+		    ", systemctl reload " CTL_UNIT);
 	char whose[64];
 	json_t *u;
 	size_t i;

@@ -33,7 +33,8 @@ static void print_held(const json_t *s)
 	line("windows", ctl_share(number(s, "windows"), 0), "that clients have mapped or open");
 	line("grants", ctl_share(number(s, "handles"), number(s, "handle_limit")),
 	     "mapped, of what Xen's maptrack table takes");
-	line("frames away", ctl_share(number(s, "away"), 0), "of ours, given back to Xen");
+	line("frames away", ctl_share(number(s, "away"), number(limits, "frames")),
+	     "of ours, given back to Xen");
 	line("quarantined", ctl_share(number(s, "quarantined"), 0),
 	     "pages that got no frame back: kept from everybody, tried again");
 	line("event channels", ctl_share(number(s, "ports"), 0), "held for notifications");

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <unistd.h>
 
 /* All values are of one type, so that a set of them begins as an array, in the order of the table. */
 static_assert(offsetof(struct policy_limits, by_default) == POLICY_N_LIMITS * sizeof(uint64_t),
@@ -41,21 +42,25 @@ enum policy_thing policy_limit_thing(enum policy_limit limit)
 
 enum policy_limit policy_limit_of(enum policy_scope scope, enum policy_thing thing)
 {
-	static const unsigned int places[POLICY_N_SCOPES][POLICY_N_THINGS] = { POLICY_LIMITS(
+	static const unsigned int places[POLICY_N_SCOPES][POLICY_N_THINGS + 1] = { POLICY_LIMITS(
 		PLACE) };
 	unsigned int place = places[scope][thing];
 
 	return place ? (enum policy_limit)(place - 1) : POLICY_N_LIMITS;
 }
 
-#define DEFAULT(limit, scope, thing, value) [POLICY_LIMIT_##limit] = (value),
+uint64_t policy_memory_pages(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+
+	return pages > 0 ? (uint64_t)pages : 0;
+}
+
+#define DEFAULT(limit, scope, thing, value) .limit = (value),
 
 void policy_limits_default(struct policy_limits *l)
 {
-	static const uint64_t values[] = { POLICY_LIMITS(DEFAULT) };
-
-	for (unsigned int i = 0; i < POLICY_N_LIMITS; i++)
-		((uint64_t *)l)[i] = values[i];
+	*l = (struct policy_limits){ POLICY_LIMITS(DEFAULT) };
 	l->by_default = (1ULL << POLICY_N_LIMITS) - 1;
 }
 

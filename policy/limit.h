@@ -37,7 +37,8 @@
 	X(maps_per_user, USER, maps, 65536)    \
 	X(pages_per_user, USER, pages, 131072) \
 	X(maps, ALL, maps, 589824)             \
-	X(pages, ALL, pages, 1179648)
+	X(pages, ALL, pages, 1179648)          \
+	X(frames, MACHINE, frames, policy_memory_pages() / 8)
 
 #define POLICY_ROOT_TIMES 8
 
@@ -45,13 +46,17 @@
 #define POLICY_LIMIT(name, ...)	       POLICY_LIMIT_##name,
 #define POLICY_LIMIT_MEMBER(name, ...) uint64_t name;
 
-enum policy_thing { POLICY_THINGS(POLICY_THING) POLICY_N_THINGS };
+enum policy_thing {
+	POLICY_THINGS(POLICY_THING) POLICY_N_THINGS,
+	POLICY_THING_frames = POLICY_N_THINGS, /* of POLICY_SCOPE_MACHINE */
+};
 
 /* Whose count: those of one open, of all opens of one user, of all. In this order they are held against it. */
 enum policy_scope {
 	POLICY_SCOPE_OPEN,
 	POLICY_SCOPE_USER,
 	POLICY_SCOPE_ALL,
+	POLICY_SCOPE_MACHINE, /* what the hypervisor layer counts, see hv_counts */
 	POLICY_N_SCOPES,
 };
 
@@ -65,6 +70,9 @@ struct policy_limits {
 	POLICY_LIMITS(POLICY_LIMIT_MEMBER)
 	uint64_t by_default;
 };
+
+/** policy_memory_pages() - how many pages of memory this machine has */
+uint64_t policy_memory_pages(void);
 
 /** policy_limits_default() - what holds where no file says more */
 void policy_limits_default(struct policy_limits *l);

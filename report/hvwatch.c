@@ -152,6 +152,12 @@ static void watch_counts(struct hypervisor *hv, struct hv_counts *c)
 	below(hv)->ops->counts(below(hv), c);
 }
 
+static void watch_limit_away(struct hypervisor *hv, uint64_t pages)
+{
+	if (below(hv)->ops->limit_away)
+		below(hv)->ops->limit_away(below(hv), pages);
+}
+
 static void watch_open_gone(struct hypervisor *hv, uint64_t open_id)
 {
 	below(hv)->ops->open_gone(below(hv), open_id);
@@ -180,6 +186,7 @@ static const struct hypervisor_ops watch_ops = {
 	.port_put = watch_port_put,
 	.port_send = watch_port_send,
 	.counts = watch_counts,
+	.limit_away = watch_limit_away,
 	.open_gone = watch_open_gone,
 	.tend = watch_tend,
 	.destroy = watch_destroy,

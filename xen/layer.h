@@ -90,6 +90,7 @@ extern const struct xen_mode xen_pvh;
  * @of_slot:     the window whose first slot this is
  * @journal_pin: the batches are pinned, too
  * @handle_max:  how many Xen gives this domain; 0: not known
+ * @away_max:    of limit_away() (atomic)
  * @handles, @port_refs, @away, @quarantined: see struct hv_counts (atomic)
  */
 struct xen {
@@ -110,6 +111,7 @@ struct xen {
 	uint64_t handles;
 	uint64_t port_refs;
 	uint64_t away;
+	uint64_t away_max;
 	uint64_t quarantined;
 };
 

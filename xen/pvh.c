@@ -74,6 +74,7 @@
  * @bucket:      the windows of an open, by the hash of its id
  * @idle:        those that nobody uses, the longest unused last
  * @idle_pages:  their pages
+ * @pages:       of all windows there are (atomic): those that are away, or about to be
  * @ticks:       calls of pvh_tend()
  * @quarantine:  those that could not be restored
  */
@@ -83,6 +84,7 @@ struct pvh {
 	struct cds_list_head bucket[BUCKETS];
 	struct cds_list_head idle;
 	size_t idle_pages;
+	uint64_t pages;
 	uint64_t ticks;
 	uint64_t number;
 	struct cds_list_head quarantine;
@@ -219,9 +221,29 @@ static void cut_file(struct pvh *p, struct xen_window *w)
 		log_debug("a window's file was not cut: %s", strerror(errno));
 }
 
+/* Return: whether @n more pages may be away, and are counted now. */
+static bool take_pages(struct xen *x, size_t n)
+{
+	uint64_t *pages = &x->pvh->pages, old = __atomic_load_n(pages, __ATOMIC_RELAXED);
+	uint64_t max = __atomic_load_n(&x->away_max, __ATOMIC_RELAXED);
+
+	do {
+		if (max && (old > max || n > max - old))
+			return false;
+	} while (!__atomic_compare_exchange_n(pages, &old, old + n, false, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
+static void give_pages(struct xen *x, size_t n)
+{
+	__atomic_fetch_sub(&x->pvh->pages, n, __ATOMIC_RELAXED);
+}
+
 /* All of its pages are ordinary memory: let go of it. */
 static void release(struct xen *x, struct xen_window *w)
 {
+	give_pages(x, w->n);
 	pins_remove(x->pins, w->pin);
 	remove_file(x->pvh, w);
 	xen_window_free(x, w);
@@ -259,7 +281,8 @@ static int make_pages(struct xen *x, struct xen_window *w)
 		free(pfn);
 		return fd;
 	}
-	if (ftruncate(fd, (off_t)(w->n * PAGE_BYTES)))
+	/* With its pages: that there is no room for them is found out here, not by a fault. */
+	if (fallocate(fd, 0, 0, (off_t)(w->n * PAGE_BYTES)))
 		err = -errno;
 	if (!err)
 		err = pin_pages(x, w, fd, pfn);
@@ -270,12 +293,14 @@ static int make_pages(struct xen *x, struct xen_window *w)
 	return err;
 }
 
+/* @n pages have been taken for it, which it has then, also if that fails. */
 static int make_window(struct xen *x, size_t n, const struct hv_place *at, struct xen_window **out)
 {
 	struct xen_window *w = xen_window_alloc(x, n);
 	int err = w ? make_pages(x, w) : -ENOMEM;
 
 	if (err) {
+		give_pages(x, n);
 		if (w)
 			xen_window_free(x, w);
 		return err;
@@ -348,38 +373,10 @@ static uint16_t only_domain(const struct hv_grant *g, size_t n)
 	return g[0].domid;
 }
 
-static int pvh_window_get(struct xen *x, const struct hv_grant *g, size_t n,
-			  const struct hv_place *at, struct xen_window **out)
+/* The lock is held: take idle windows until there are no more than @most pages of them. They go to @out. */
+static void make_room(struct pvh *p, size_t most, struct cds_list_head *out)
 {
-	struct pvh *p = x->pvh;
-	uint16_t domid = only_domain(g, n);
-	struct xen_window *w;
-	int err;
-
-	while ((w = find_idle(p, at->open_id, domid, n))) {
-		if (is_whole(p, w)) {
-			*out = w;
-			return 0;
-		}
-		unlist(p, w);
-		destroy(x, w);
-	}
-	err = make_window(x, n, at, &w);
-	if (err)
-		return err;
-	w->domid = domid;
-	CDS_INIT_LIST_HEAD(&w->idle);
-	pthread_mutex_lock(&p->lock);
-	cds_list_add(&w->node, bucket_of(p, at->open_id));
-	pthread_mutex_unlock(&p->lock);
-	*out = w;
-	return 0;
-}
-
-/* The lock is held: take idle windows until @n more pages have room. They go to @out. */
-static void make_room(struct pvh *p, size_t n, struct cds_list_head *out)
-{
-	while (p->idle_pages + n > POOL_PAGES && !cds_list_empty(&p->idle)) {
+	while (p->idle_pages > most && !cds_list_empty(&p->idle)) {
 		struct xen_window *w = cds_list_entry(p->idle.prev, struct xen_window, idle);
 
 		take_idle(p, w);
@@ -398,6 +395,49 @@ static void destroy_list(struct xen *x, struct cds_list_head *list)
 	}
 }
 
+/* What is idle is away, too: it goes before anybody is refused. Return: as take_pages(). */
+static bool take_from_idle(struct xen *x, size_t n)
+{
+	struct pvh *p = x->pvh;
+	CDS_LIST_HEAD(old);
+
+	pthread_mutex_lock(&p->lock);
+	make_room(p, p->idle_pages > n ? p->idle_pages - n : 0, &old);
+	pthread_mutex_unlock(&p->lock);
+	destroy_list(x, &old);
+	return take_pages(x, n);
+}
+
+static int pvh_window_get(struct xen *x, const struct hv_grant *g, size_t n,
+			  const struct hv_place *at, struct xen_window **out)
+{
+	struct pvh *p = x->pvh;
+	uint16_t domid = only_domain(g, n);
+	struct xen_window *w;
+	int err;
+
+	while ((w = find_idle(p, at->open_id, domid, n))) {
+		if (is_whole(p, w)) {
+			*out = w;
+			return 0;
+		}
+		unlist(p, w);
+		destroy(x, w);
+	}
+	if (!take_pages(x, n) && !take_from_idle(x, n))
+		return -EDQUOT;
+	err = make_window(x, n, at, &w);
+	if (err)
+		return err;
+	w->domid = domid;
+	CDS_INIT_LIST_HEAD(&w->idle);
+	pthread_mutex_lock(&p->lock);
+	cds_list_add(&w->node, bucket_of(p, at->open_id));
+	pthread_mutex_unlock(&p->lock);
+	*out = w;
+	return 0;
+}
+
 static void pvh_window_put(struct xen *x, struct xen_window *w)
 {
 	struct pvh *p = x->pvh;
@@ -407,7 +447,7 @@ static void pvh_window_put(struct xen *x, struct xen_window *w)
 	if (w->lost || w->closed || w->domid == DOMID_INVALID || w->n > POOL_PAGES) {
 		cds_list_move(&w->node, &old);
 	} else {
-		make_room(p, w->n, &old);
+		make_room(p, POOL_PAGES - w->n, &old);
 		cds_list_add(&w->idle, &p->idle);
 		w->idle_since = p->ticks;
 		p->idle_pages += w->n;
@@ -541,7 +581,7 @@ static void pvh_fini(struct xen *x)
 
 	if (!p)
 		return;
-	make_room(p, POOL_PAGES + 1, &all);
+	make_room(p, 0, &all);
 	destroy_list(x, &all);
 	retry_quarantine(x);
 	cds_list_for_each_entry_safe(w, next, &p->quarantine, node)

@@ -254,6 +254,11 @@ static void xen_counts(struct hypervisor *hv, struct hv_counts *c)
 	};
 }
 
+static void xen_limit_away(struct hypervisor *hv, uint64_t pages)
+{
+	__atomic_store_n(&xen_of(hv)->away_max, pages, __ATOMIC_RELAXED);
+}
+
 static void xen_open_gone(struct hypervisor *hv, uint64_t open_id)
 {
 	struct xen *x = xen_of(hv);
@@ -304,6 +309,7 @@ static const struct hypervisor_ops xen_ops = {
 	.port_put = xen_port_put,
 	.port_send = xen_port_send,
 	.counts = xen_counts,
+	.limit_away = xen_limit_away,
 	.open_gone = xen_open_gone,
 	.tend = xen_tend,
 	.destroy = xen_destroy,

@@ -477,6 +477,63 @@ START_TEST(opens_of_a_user)
 }
 END_TEST
 
+static struct hypervisor_ops short_ops;
+static int short_of;
+
+static int short_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at)
+{
+	(void)hv;
+	(void)g;
+	(void)n;
+	(void)at;
+	return short_of;
+}
+
+static uint64_t bound;
+
+static void take_bound(struct hypervisor *hv, uint64_t pages)
+{
+	(void)hv;
+	bound = pages;
+}
+
+/* The hypervisor layer holds to the limit of frames; what it refuses is the policy's. */
+START_TEST(frames_of_the_machine)
+{
+	uint64_t fh = open_as(4711), told = failure_count(FAILURE_LIMIT), index;
+	const struct hypervisor_ops *ops = rig.gd.hv->ops;
+	uint32_t ref = rig_grant(false);
+	struct failure_entry e;
+
+	short_ops = *ops;
+	short_ops.map = short_map;
+	short_ops.limit_away = take_bound;
+	rig.gd.hv->ops = &short_ops;
+	set_policy("limit { frames = 77 }");
+	ck_assert_uint_eq(bound, 77);
+	set_policy("");
+	ck_assert_uint_eq(bound, policy_memory_pages() / 8);
+	set_policy("limit { frames = none }");
+	ck_assert_uint_eq(bound, 0);
+	short_of = -EDQUOT;
+	ck_assert_int_eq(map(fh, ref, &index), 0);
+	ck_assert_ptr_eq(rig_mmap(fh, index, 4096, RW, MAP_SHARED), MAP_FAILED);
+	ck_assert_int_eq(errno, ENOSPC);
+	e = last_failure();
+	ck_assert_str_eq(e.rule, "frames");
+	ck_assert_ptr_nonnull(strstr(e.text, "the policy's limit \"frames\" is reached"));
+	ck_assert_uint_eq(failure_count(FAILURE_LIMIT), told + 1);
+	ck_assert_uint_eq(enforce_met(&rig.gd, POLICY_LIMIT_frames), 1);
+	/* No room for windows is no limit of the policy, and no bad address. */
+	short_of = -ENOSPC;
+	ck_assert_int_eq(map(fh, ref, &index), 0);
+	ck_assert_ptr_eq(rig_mmap(fh, index, 4096, RW, MAP_SHARED), MAP_FAILED);
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_ptr_nonnull(strstr(last_failure().text, "the file system for windows is full"));
+	rig.gd.hv->ops = ops;
+}
+END_TEST
+
 /* UNMAP and close do not end what is still mapped, and so do not make room. */
 START_TEST(a_live_mapping_counts)
 {
@@ -622,6 +679,7 @@ Suite *enforce_suite(void)
 	tcase_add_test(tc, limits_of_maps_and_pages);
 	tcase_add_test(tc, limit_of_a_user);
 	tcase_add_test(tc, opens_of_a_user);
+	tcase_add_test(tc, frames_of_the_machine);
 	tcase_add_test(tc, a_live_mapping_counts);
 	tcase_add_test(tc, what_fails_is_not_counted);
 	tcase_add_test(tc, replaced_all_the_time);

@@ -125,6 +125,54 @@ START_TEST(not_after_close)
 }
 END_TEST
 
+/* The bound on frames that are away: what is idle counts, and goes before anybody is refused. */
+START_TEST(frames_are_bounded)
+{
+	struct hv_grant *a, *b = grants(FAKE_FIRST, 20, 5);
+
+	hv->ops->limit_away(hv, 10);
+	a = map_ok(0, 6, &writable);
+	ck_assert_int_eq(map(b, 5, &other_open), -EDQUOT);
+	ck_assert_uint_eq(counts().away, 6);
+	unmap_ok(a, 6);
+	/* Idle, and of another open. */
+	ck_assert_uint_eq(counts().away, 6);
+	ck_assert_int_eq(map(b, 5, &other_open), 0);
+	ck_assert_uint_eq(counts().away, 5);
+	/* Exactly full. */
+	a = map_ok(0, 5, &writable);
+	ck_assert_uint_eq(counts().away, 10);
+	unmap_ok(a, 5);
+	unmap_ok(b, 5);
+	/* Lowered below what is away: nothing is taken, nothing new is given. */
+	a = map_ok(0, 5, &writable);
+	hv->ops->limit_away(hv, 3);
+	b = grants(FAKE_FIRST, 20, 4);
+	ck_assert_int_eq(map(b, 4, &other_open), -EDQUOT);
+	hv->ops->limit_away(hv, 0);
+	ck_assert_int_eq(map(b, 4, &other_open), 0);
+	unmap_ok(b, 4);
+	unmap_ok(a, 5);
+	check_all();
+}
+END_TEST
+
+/* What could not be made takes nothing for good. */
+START_TEST(a_failed_window_is_not_counted)
+{
+	hv->ops->limit_away(hv, 5);
+	for (int i = 0; i < 3; i++) {
+		struct hv_grant *g = grants(FAKE_FIRST, 0, 5);
+
+		fake->pin_error = -ENOMEM;
+		ck_assert_int_ne(map(g, 5, &writable), 0);
+		free(g);
+	}
+	fake->pin_error = 0;
+	unmap_ok(map_ok(0, 5, &writable), 5);
+}
+END_TEST
+
 START_TEST(again_after_failure)
 {
 	struct hv_grant *g = grants(FAKE_FIRST, 0, 5);
@@ -382,6 +430,8 @@ Suite *pool_suite(void)
 	tc = tcase_create("bounds");
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, bounded);
+	tcase_add_test(tc, frames_are_bounded);
+	tcase_add_test(tc, a_failed_window_is_not_counted);
 	tcase_add_test(tc, windows_hold_no_descriptors);
 	tcase_add_test(tc, exactly_full);
 	tcase_add_test(tc, too_large);
