@@ -155,6 +155,13 @@ static void dontneed(void)
 	see("DONTNEED", 2);
 }
 
+static void dofork(void)
+{
+	make(2);
+	SAY("madvise", madvise(map, 2 * PAGE, MADV_DOFORK));
+	see("DOFORK", 2);
+}
+
 static void moved(void)
 {
 	char *to = mmap(NULL, 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -424,6 +431,7 @@ const struct row life_rows[] = {
 	{ "5 mapped over", replaced, NEVER },
 	{ "5 mprotect", mprotects, NEVER },
 	{ "5 MADV_DONTNEED", dontneed, NEVER },
+	{ "5 MADV_DOFORK", dofork, NEVER },
 	{ "5 mremap, moved", moved, NEVER },
 	{ "5 mremap, grown", grown, NEVER },
 	{ "5 mremap, grown in place", grown_in_place, NEVER },
