@@ -6,6 +6,8 @@
  * long as nothing ends the call batch_read(), batch_copy(), batch_write(); then batch_end(). Only
  * batch_copy(), batch_again() and batch_give_up() leave the caller's memory alone.
  *
+ * device/segments.c reads and carries out, device/writeback.c tells the caller how that went.
+ *
  * Rows are those of docs/gntdev-abi.md, section 9.
  */
 #ifndef DEVICE_SEGMENTS_H
@@ -15,6 +17,7 @@
 #include <stdint.h>
 
 #include "abi/ioctl.h"
+#include "device/areas.h"
 #include "device/caller.h"
 #include "device/enforce.h"
 #include "hypercall.h"
@@ -98,5 +101,34 @@ bool batch_give_back(struct copy_batch *b);
 
 /** batch_end() - free what batch_start() got */
 void batch_end(struct copy_batch *b);
+
+/* --- for device/segments.c and device/writeback.c ---------------------------------------------------- */
+
+static inline bool source_is_local(const segment_t *s)
+{
+	return !(s->flags & GNTCOPY_source_gref);
+}
+
+static inline bool dest_is_local(const segment_t *s)
+{
+	return !(s->flags & GNTCOPY_dest_gref);
+}
+
+static inline uint64_t segment_addr(const struct copy_batch *b, uint32_t i)
+{
+	return b->segments + ((uint64_t)b->first + i) * sizeof(segment_t);
+}
+
+static inline uint64_t status_addr(const struct copy_batch *b, uint32_t i)
+{
+	return segment_addr(b, i) + offsetof(segment_t, status);
+}
+
+/* Have it tried whether a segment's destination, if it is the caller's, can be written. */
+static inline void add_dest(struct probes *p, uint32_t which, const segment_t *s)
+{
+	if (dest_is_local(s) && s->len)
+		probes_add(p, which, (uintptr_t)s->dest.virt, s->len);
+}
 
 #endif /* DEVICE_SEGMENTS_H */
