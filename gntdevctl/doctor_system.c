@@ -414,7 +414,7 @@ void doctor_policy(const struct doctor *d, const char *file)
 	policy_free(p);
 	if (access(path, F_OK))
 		doctor_tell(d, FINDING_INFO, "policy", "",
-			    "whoever may open the device may map, without limits",
+			    "whoever may open the device may map, within the default limits",
 			    "%s is not there", file);
 	else
 		doctor_tell(d, FINDING_OK, "policy", "", "", "%s has no mistakes", file);

@@ -78,6 +78,6 @@ check_output "what was mapped stays" '^hold: still there' cat hold.out
 rm -r "$conf" "$conf.d"
 : >"$conf"
 check "an empty file allows everything" reload 'policy: 0 rules are in force'
-check_output "to everybody, without limits" 'mapped 5 pages' as 65534:65534 $bin/mapper 1 "$a" "$b" "$c" "$d" "$e"
+check_output "to everybody, beyond the limits of before" 'mapped 5 pages' as 65534:65534 $bin/mapper 1 "$a" "$b" "$c" "$d" "$e"
 exec {granter}>&-
 check "the daemon ends well" stop_daemon
