@@ -422,6 +422,44 @@ START_TEST(mass_death)
 }
 END_TEST
 
+/* --- turns ------------------------------------------------------------------------------------- */
+
+static struct user patient;
+static int before_patient;
+
+/* Another open's window: how many of them have ended before the one that is waited for. */
+static void count_before(struct window_user *wu)
+{
+	user_gone(wu);
+	before_patient += !gone(&patient);
+}
+
+static void end_many(int from, int to, uint64_t open_id)
+{
+	struct hv_grant g[PAGES] = { { .status = 0 } };
+	struct hv_place at = { .open_id = open_id };
+
+	for (int i = from; i < to; i++) {
+		many[i].wu.gone = count_before;
+		close(window_make(windows, &fake.hv, WINDOW_OF_GNTDEV, g, PAGES, &at, &many[i].wu,
+				  &many[i].id));
+	}
+}
+
+/* Thousands of windows of one open end, and one of another in their middle: it does not wait for them. */
+START_TEST(opens_take_turns)
+{
+	end_many(0, 2000, 1);
+	close(make(&patient));
+	end_many(2000, 4000, 1);
+	ck_assert_int_eq(windows_start(windows), 0);
+	ck_assert_int_ge(wait_gone(&patient, 20000), 0);
+	for (int i = 0; i < 4000; i++)
+		ck_assert_int_ge(wait_gone(&many[i], 20000), 0);
+	ck_assert_int_le(before_patient, 64);
+}
+END_TEST
+
 /* --- suite ----------------------------------------------------------------------------------- */
 
 Suite *window_suite(void);
@@ -448,5 +486,6 @@ Suite *window_suite(void)
 	tcase_add_test(tc, overflow_spares_the_invisible);
 	tcase_add_loop_test(tc, overflow_looks_into_threads, 0, 3);
 	tcase_add_test(tc, overflow_does_not_miss_forks);
+	tcase_add_test(tc, opens_take_turns);
 	return s;
 }
