@@ -128,6 +128,36 @@ static void parse_port(struct argp_state *state, struct daemon_config *c, char *
 	p->remote = (uint16_t)option_number(state, "sim-port", domid, 0, SIM_DOMID_MAX);
 }
 
+static error_t parse_sim_option(int key, char *arg, struct argp_state *state)
+{
+	struct daemon_config *c = state->input;
+
+	switch (key) {
+	case OPT_GRANTER:
+		parse_granter(state, c, arg);
+		break;
+	case OPT_GNTALLOC_LIMIT:
+		c->gntalloc_limit =
+			(uint32_t)option_number(state, "gntalloc-limit", arg, 1, 1U << 24);
+		break;
+	case OPT_SIM_MEMORY:
+		c->platform.sim_pages =
+			256 * option_number(state, "sim-memory", arg, 1, SIM_MEMORY_MIB_MAX);
+		break;
+	case OPT_SIM_PORT:
+		parse_port(state, c, arg);
+		break;
+	case OPT_FAULT:
+		if (c->platform.n_faults == PLATFORM_FAULTS_MAX)
+			argp_error(state, "--fault: more than %d", PLATFORM_FAULTS_MAX);
+		c->platform.fault[c->platform.n_faults++] = arg;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct daemon_config *c = state->input;
@@ -160,25 +190,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_RUN_DIR:
 		c->run_dir = arg;
 		break;
-	case OPT_GRANTER:
-		parse_granter(state, c, arg);
-		break;
-	case OPT_GNTALLOC_LIMIT:
-		c->gntalloc_limit =
-			(uint32_t)option_number(state, "gntalloc-limit", arg, 1, 1U << 24);
-		break;
-	case OPT_SIM_MEMORY:
-		c->platform.sim_pages =
-			256 * option_number(state, "sim-memory", arg, 1, SIM_MEMORY_MIB_MAX);
-		break;
-	case OPT_SIM_PORT:
-		parse_port(state, c, arg);
-		break;
-	case OPT_FAULT:
-		if (c->platform.n_faults == PLATFORM_FAULTS_MAX)
-			argp_error(state, "--fault: more than %d", PLATFORM_FAULTS_MAX);
-		c->platform.fault[c->platform.n_faults++] = arg;
-		break;
 	case OPT_LIMIT:
 		c->limit = (uint32_t)option_number(state, "limit", arg, 1, GNTDEV_LIMIT_MAX);
 		break;
@@ -189,7 +200,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "\"%s\": there are no arguments besides options", arg);
 		break;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_sim_option(key, arg, state);
 	}
 	return 0;
 }
