@@ -43,7 +43,9 @@ start_honest()
 {
 	mkfifo granter.in
 	"$BUILD/gntdev-run" "$BUILD/examples/granter" -n 8 0 <granter.in >granter.out 2>&1 &
-	exec {granter_in}>granter.in # held open: the granter ends with its input
+	# Held open: the granter ends with its input.
+	# shellcheck disable=SC2034
+	exec {granter_in}>granter.in
 	wait_for 5 grep -q refs granter.out
 	honest_ref=$(sed -n 's/refs: \([0-9]*\) .*/\1/p' granter.out)
 	export ATTACK_REF=$((honest_ref + 1)) # and the six behind it
