@@ -627,24 +627,6 @@ START_TEST(an_mmap_of_what_was_closed)
 }
 END_TEST
 
-/* Who does not show that he holds the device has a budget together with all such, whatever process he says he is. */
-START_TEST(strangers_share_a_budget)
-{
-	static struct failure_entry e[FAILURE_KEPT];
-	size_t before = failure_read(0, e, FAILURE_KEPT);
-	uint64_t last = before ? e[before - 1].seq : 0;
-
-	for (int i = 0; i < 20 * FAILURE_BURST; i++) {
-		struct failure f = failure_of(WHY_CLOSED, TRACE_MMAP, 1000 + i, ENODEV);
-
-		f.stranger = true;
-		failure_report(&f, "number %d", i);
-	}
-	/* An interval may have ended meanwhile. */
-	ck_assert_uint_le(failure_read(last, e, FAILURE_KEPT), 2 * FAILURE_BURST);
-}
-END_TEST
-
 Suite *failure_suite(void)
 {
 	Suite *s = suite_create("failure");
@@ -667,7 +649,6 @@ Suite *failure_suite(void)
 	tcase_add_test(tc, a_remedy_can_be_pasted);
 	tcase_add_test(tc, each_reason_has_a_cause_and_a_cure);
 	tcase_add_test(tc, an_mmap_of_what_was_closed);
-	tcase_add_test(tc, strangers_share_a_budget);
 	suite_add_tcase(s, tc);
 	return s;
 }
