@@ -69,15 +69,16 @@ static void show_log(void)
 
 /*
  * print_name() - what a test is called: SUITE:CASE:TEST, and of one that runs in a loop which of them it is
+ * @file: as check has it, or "(null)"
  * @what: of check's own line: FILE:CASE:TEST: MESSAGE
  */
-static void print_name(TestResult *result, const char *what)
+static void print_name(const char *file, const char *what)
 {
 	static char previous[256];
 	static int repeated;
 	char name[256];
 
-	what += strlen(tr_lfile(result)) + 1;
+	what += strlen(file) + 1;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(what, " ") - 1, what);
 	repeated = strcmp(name, previous) ? 0 : repeated + 1;
 	memcpy(previous, name, sizeof(name));
@@ -102,6 +103,7 @@ static void tell(char *line)
 	char *what = strstr(line, " - ");
 	double s = seconds_since_last();
 	TestResult **results, *result;
+	const char *file, *message;
 
 	if (!strncmp(line, "1..", 3))
 		fprintf(tap, "%s\n", line);
@@ -109,13 +111,16 @@ static void tell(char *line)
 		return;
 	results = srunner_results(suite_runner);
 	result = results[srunner_ntests_run(suite_runner) - 1];
+	/* There is none before a test's first check; printf() in check writes that. */
+	file = tr_lfile(result) ? tr_lfile(result) : "(null)";
+	message = tr_msg(result) ? tr_msg(result) : "";
 	*what = '\0';
 	fprintf(tap, "%s - ", line);
-	print_name(result, what + 3);
+	print_name(file, what + 3);
 	if (tr_rtype(result) != CK_PASS) {
-		fprintf(tap, " - %s:%d: ", tr_lfile(result), tr_lno(result));
-		print_lines(tr_msg(result));
-		if (strstr(tr_msg(result), "timeout"))
+		fprintf(tap, " - %s:%d: ", file, tr_lno(result));
+		print_lines(message);
+		if (strstr(message, "timeout"))
 			fprintf(tap, ", after %.0f s", s);
 	}
 	putc('\n', tap);

@@ -164,7 +164,7 @@ static int64_t now_ms(void)
 bool control_closed(int fd, int ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int64_t end = now_ms() + ms;
+	int64_t end = now_ms() + 10 * ms;
 	char buf[4096];
 
 	while (now_ms() < end) {

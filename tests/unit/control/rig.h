@@ -38,7 +38,7 @@ const char *control_line(int fd);
 /* The next line as JSON, which it must be. NULL: the connection was closed. */
 json_t *control_json(int fd);
 
-/* Whether the server closes the connection within @ms, whatever it says before. */
+/* Whether the server closes the connection, whatever it says before; given ten times @ms, as others may be at work. */
 bool control_closed(int fd, int ms);
 
 /*
