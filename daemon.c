@@ -381,7 +381,8 @@ bool daemon_check(const struct daemon_config *c, char *text, size_t size)
 	struct daemon d = { 0 };
 	struct policy *p;
 
-	if (!settle_config(&d, c, &why))
+	/* Not its names: a daemon that runs has them. */
+	if (!platform_choose(&d.platform, &c->platform, c->n_granters, &why))
 		return false;
 	if (policy_load(c->policy, c->policy_given, &p, policy_why, sizeof(policy_why)))
 		return because(&why, "policy: %s", policy_why);
