@@ -53,6 +53,7 @@ mv /dev/cuse.away /dev/cuse
 start_daemon --sim-port=5:1
 first=$DAEMON
 check_output "a second instance" 'already served by another CUSE daemon' daemon
+check "--check of what runs already finds nothing wrong" daemon --check --sim-port=5:1
 check_output "a second instance in the same run directory" 'already served by another CUSE daemon|in use' \
 	daemon --name=xen/other --granter=none --run-dir=/run/cuse-gntdev --granter=1:xen/gntalloc
 start_daemon --name=xen/second --granter=2:xen/second-alloc
