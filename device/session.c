@@ -16,7 +16,7 @@
  *
  * Who answers a request? Its handler; but while that waits for the client (request_wait_begin()),
  * whoever finds that the caller was killed, and in its queue it is answered the same way. One word
- * decides between them. A request that was answered so is done nothing for any more, and
+ * decides between them (device/answer.h). A request that was answered so is done nothing for any more, and
  * its memory stays until its thread is through with it.
  *
  * A file handle is an id of device/turns.c, never a pointer.
@@ -39,54 +39,10 @@
 #include "base/log.h"
 #include "client/who.h"
 #include "device/node.h"
-#include "device/turns.h"
-#include "device/workers.h"
-
-/* How many callers that were sent a signal are looked at in one go. */
-#define LOOK_AT 8
+#include "device/answer.h"
 
 /* How long a thread that has nothing to do any more may take to notice, ms. */
 #define NOTICE_MS 100
-
-struct session {
-	struct device *dev;
-	struct fuse_session *se;
-	int fd;
-	bool draining;
-	unsigned int n_workers;
-	struct turns *turns;
-	struct workers *workers;
-};
-
-/* Who may answer. */
-enum state {
-	STATE_OURS,	/* the handler */
-	STATE_WAITING,	/* whoever finds that the caller was killed */
-	STATE_ANSWERED, /* it has been: nobody */
-};
-
-/*
- * struct session_request - a request as the device sees it, and libfuse's handle for its answer
- * @refs:    one until it is answered, one for each run that it has or will have
- * @state:   enum state
- * @release: no ioctl, but the end of an open
- * @dropped: device/turns.c knows it no more
- * @fn:      what to go on with
- * @next:    of those that are to be answered from outside
- */
-struct session_request {
-	struct request rq;
-	struct turn turn;
-	fuse_req_t req;
-	struct session *s;
-	unsigned int refs;
-	int state;
-	bool release;
-	bool dropped;
-	void (*fn)(void *arg, bool stopping);
-	void *arg;
-	struct session_request *next;
-};
 
 /*
  * struct receiver - one thread that serves a session
@@ -108,27 +64,7 @@ static struct session_request *to_session_request(struct request *rq)
 	return (struct session_request *)rq;
 }
 
-static struct session_request *of_turn(struct turn *turn)
-{
-	return (struct session_request *)((char *)turn - offsetof(struct session_request, turn));
-}
-
-static void put(struct session_request *sr)
-{
-	if (__atomic_sub_fetch(&sr->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	if (!sr->dropped)
-		turns_forget(sr->s->turns, &sr->turn);
-	free(sr);
-}
-
 /* --- answers ------------------------------------------------------------------------------------ */
-
-/* Whether the handler's answer is wanted, which it gives now. */
-static bool is_answered(const struct session_request *sr)
-{
-	return __atomic_load_n(&sr->state, __ATOMIC_ACQUIRE) == STATE_ANSWERED;
-}
 
 /* What is left of a request that runs is seen to by run(). */
 static void answered(struct session_request *sr)
@@ -136,7 +72,7 @@ static void answered(struct session_request *sr)
 	if (me && me->running == sr)
 		me->answered = true;
 	else
-		put(sr);
+		answer_put(sr);
 }
 
 /*
@@ -180,10 +116,9 @@ static struct request *session_keep(struct request *rq)
 	return rq;
 }
 
-static bool swap_state(struct session_request *sr, int from, int to)
+static void reply_err(struct fuse_req *req, int err)
 {
-	return __atomic_compare_exchange_n(&sr->state, &from, to, false, __ATOMIC_ACQ_REL,
-					   __ATOMIC_ACQUIRE);
+	fuse_reply_err(req, err);
 }
 
 static void session_wait_begin(struct request *rq)
@@ -263,7 +198,7 @@ static void run(struct session_request *sr)
 	if (me->answered)
 		free(sr);
 	else
-		put(sr);
+		answer_put(sr);
 }
 
 static struct session_request *new_request(fuse_req_t req, uint64_t id)
@@ -469,6 +404,7 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 		return -ENOMEM;
 	}
 	s->dev = dev;
+	s->reply_err = reply_err;
 	s->n_workers = workers;
 	s->turns = turns_new();
 	s->fd = node_open_cuse(why, size);
@@ -553,62 +489,13 @@ static bool receiver_next(void *own)
 	return turn != NULL;
 }
 
-/* --- answers from outside ----------------------------------------------------------------------- */
-
-/*
- * struct outside - requests that are answered from outside
- * @all: of whatever caller
- */
-struct outside {
-	bool all;
-	struct session_request *first;
-};
-
-/* What goes on (@fn) or ends an open is not cut short. */
-static bool collect(struct turn *turn, void *arg)
-{
-	struct session_request *sr = of_turn(turn);
-	struct outside *out = arg;
-
-	if (!out->all && (sr->fn || sr->release || !who_killed(sr->rq.tid)))
-		return false;
-	if (!turn->queued && !swap_state(sr, STATE_WAITING, STATE_ANSWERED))
-		return false;
-	sr->dropped = turn->queued;
-	sr->next = out->first;
-	out->first = sr;
-	return turn->queued;
-}
-
-static void answer_all(struct outside *out, int err)
-{
-	struct session_request *next;
-
-	for (struct session_request *sr = out->first; sr; sr = next) {
-		next = sr->next;
-		if (!sr->dropped) {
-			fuse_reply_err(sr->req, err);
-			put(sr);
-		} else if (sr->fn) {
-			sr->fn(sr->arg, true);
-			put(sr);
-		} else {
-			fuse_reply_err(sr->req, sr->release ? 0 : err);
-			free(sr);
-		}
-	}
-}
-
-/* Callers that were killed are let go. */
 static bool session_tick(void *arg, bool *next)
 {
 	struct session *s = arg;
-	struct outside out = { .all = false };
-	unsigned int left = turns_signalled(s->turns, LOOK_AT, collect, &out);
+	bool left = answer_killed(s);
 
-	answer_all(&out, EINTR);
 	*next = turns_waiting(s->turns) && turns_may_next(s->turns);
-	return left > 0 || turns_waiting(s->turns);
+	return left || turns_waiting(s->turns);
 }
 
 static const struct workers_ops session_workers_ops = {
@@ -663,24 +550,6 @@ static void drain(struct session *s)
 	receiver_end(me);
 }
 
-static bool count_acting(struct turn *turn, void *arg)
-{
-	*(unsigned int *)arg += turn->runs && !is_answered(of_turn(turn));
-	return false;
-}
-
-/* Let all go who wait, or are waited for. Return: how many requests are being acted upon. */
-static unsigned int let_go(struct session *s)
-{
-	struct outside out = { .all = true };
-	unsigned int acting = 0;
-
-	turns_for_each(s->turns, collect, &out);
-	answer_all(&out, ECONNABORTED);
-	turns_for_each(s->turns, count_acting, &acting);
-	return acting;
-}
-
 static enum session_end end_workers(struct session *s, unsigned int ms)
 {
 	const struct timespec pause = { .tv_nsec = 2000000 };
@@ -688,7 +557,7 @@ static enum session_end end_workers(struct session *s, unsigned int ms)
 	workers_stop(s->workers);
 	turns_shut(s->turns);
 	for (unsigned int waited = 0;; waited += 2) {
-		unsigned int acting = let_go(s);
+		unsigned int acting = answer_all(s);
 
 		if (!workers_join(s->workers))
 			return SESSION_ENDED;

@@ -14,6 +14,10 @@
  * mremap to another place with EINVAL. The window stays as it is, as do other mappings in the range. (The
  * kernel's own driver reports success, and takes the grants away: the next access is SIGBUS.)
  *
+ * As with the driver a child does not inherit the mapping, and it cannot grow. Unlike the driver's it
+ * cannot be split: to unmap or replace a part of it is EINVAL (since CVE-2026-31787; in Linux 6.1 from
+ * .170).
+ *
  * All programs pay for this, so what they pay is two loads: of the lowest and the highest address where
  * this process has ever had a window of frames. Only between those is the kernel asked what lies in the
  * range, by /proc/self/maps: windows have names that nothing else has. If it cannot be read nothing is

@@ -37,11 +37,9 @@
  *
  * In a PV dom0 the window is a mapping of privcmd (WINDOW_FRAMES), one for all pieces, filled in one
  * step. If Xen refuses a frame, mmap fails with EINVAL, as the driver's, and nothing stays mapped;
- * any other failure is reported as privcmd does, ENOMEM as a rule. As with the driver in a PV dom0 a
- * child does not inherit the mapping, and it cannot grow. Unlike the driver's it cannot be split: to
- * unmap or replace a part of it is EINVAL (since CVE-2026-31787; in Linux 6.1 from .170). Nor can its
- * protection be changed, or it be moved: preload/mapped.c. MAP_POPULATE and MAP_LOCKED are kept from privcmd: its pages are there from the start and for
- * good, and a fault on one could only be SIGBUS.
+ * any other failure is reported as privcmd does, ENOMEM as a rule. MAP_POPULATE and MAP_LOCKED are
+ * kept from privcmd: its pages are there from the start and for good, and a fault on one could only
+ * be SIGBUS. What else such a window is not like is told in preload/mapped.c.
  *
  * The daemon has the client's trust (it is the device), yet what it sends is checked in full: a
  * client must not map more, or at other places, than it asked for because of a fault elsewhere.
@@ -596,10 +594,7 @@ static long check_device(const struct mapping *m, enum device device, struct win
 }
 
 /*
- * What fails for want of something of the client's fails before the daemon hears of it, which would then take this
- * for a client without the object. A token that is asked for is a sign of life, and needs nothing.
- *
- * Return: @err.
+ * Without a token asked for the daemon would take this for a client without the object. Return: @err.
  */
 static long fail_here(const struct mapping *m, long err)
 {
@@ -638,9 +633,7 @@ static long exchange(struct mapping *m, enum device device)
 
 /*
  * Not inlined: mmap itself must not need the stack that this needs (some 3 KiB), for callers on a
- * small signal stack.
- *
- * Return: an address, or -errno.
+ * small signal stack. Return: an address, or -errno.
  */
 static __attribute__((noinline)) long map_device(struct mapping *m)
 {

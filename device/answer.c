@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/answer.c - requests that are answered by others than their handlers
+ *
+ * A caller that was killed sleeps in the kernel until its request is answered, and holds all that its
+ * process holds; at the end of the daemon all callers have to be let go, whatever their requests wait
+ * for. A request in a queue (device/turns.c) is answered without having been carried out. One whose
+ * handler waits for the client (request_wait_begin()) is answered if its state can be taken from
+ * STATE_WAITING to STATE_ANSWERED: from there on the handler's own answer is wanted by nobody, and it
+ * touches the client's memory no more. What is being acted upon is left alone.
+ */
+#include "device/answer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "client/who.h"
+
+/* How many callers that were sent a signal are looked at in one go. */
+#define LOOK_AT 8
+
+void answer_put(struct session_request *sr)
+{
+	if (__atomic_sub_fetch(&sr->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	if (!sr->dropped)
+		turns_forget(sr->s->turns, &sr->turn);
+	free(sr);
+}
+
+/*
+ * struct outside - requests that are answered from outside
+ * @all: of whatever caller
+ */
+struct outside {
+	bool all;
+	struct session_request *first;
+};
+
+/* What goes on (@fn) or ends an open is not cut short. */
+static bool collect(struct turn *turn, void *arg)
+{
+	struct session_request *sr = of_turn(turn);
+	struct outside *out = arg;
+
+	if (!out->all && (sr->fn || sr->release || !who_killed(sr->rq.tid)))
+		return false;
+	if (!turn->queued && !swap_state(sr, STATE_WAITING, STATE_ANSWERED))
+		return false;
+	sr->dropped = turn->queued;
+	sr->next = out->first;
+	out->first = sr;
+	return turn->queued;
+}
+
+static void answer_collected(struct outside *out, int err)
+{
+	struct session_request *next;
+
+	for (struct session_request *sr = out->first; sr; sr = next) {
+		next = sr->next;
+		if (!sr->dropped) {
+			sr->s->reply_err(sr->req, err);
+			answer_put(sr);
+		} else if (sr->fn) {
+			sr->fn(sr->arg, true);
+			answer_put(sr);
+		} else {
+			sr->s->reply_err(sr->req, sr->release ? 0 : err);
+			free(sr);
+		}
+	}
+}
+
+bool answer_killed(struct session *s)
+{
+	struct outside out = { .all = false };
+	unsigned int left = turns_signalled(s->turns, LOOK_AT, collect, &out);
+
+	answer_collected(&out, EINTR);
+	return left > 0;
+}
+
+static bool count_acting(struct turn *turn, void *arg)
+{
+	*(unsigned int *)arg += turn->runs && !is_answered(of_turn(turn));
+	return false;
+}
+
+unsigned int answer_all(struct session *s)
+{
+	struct outside out = { .all = true };
+	unsigned int acting = 0;
+
+	turns_for_each(s->turns, collect, &out);
+	answer_collected(&out, ECONNABORTED);
+	turns_for_each(s->turns, count_acting, &acting);
+	return acting;
+}
