@@ -120,7 +120,8 @@ void rig_setup(void)
 
 	memset(&rig, 0, sizeof(rig));
 	rcu_thread_enter();
-	snprintf(dir, sizeof(dir), "%s/gntdev-rig-%d", test_place(), (int)getpid());
+	snprintf(dir, sizeof(dir), "%s/gntdev-rig-%d-%x", test_place(), (int)getpid(),
+		 test_moment());
 	ck_assert_int_eq(windows_new(dir, &rig.gd.windows, &why), 0);
 	start_sim();
 	gntdev_init(&rig.gd);

@@ -154,7 +154,8 @@ static inline void setup(void)
 	const char *why;
 
 	rcu_thread_enter();
-	snprintf(dir, sizeof(dir), "%s/gntalloc-test-%d", test_place(), (int)getpid());
+	snprintf(dir, sizeof(dir), "%s/gntalloc-test-%d-%x", test_place(), (int)getpid(),
+		 test_moment());
 	ck_assert_int_eq(windows_new(dir, &windows, &why), 0);
 	sc.dirfd = windows_dirfd(windows);
 	ck_assert_int_eq(sim_new(&sc, &sim, &why), 0);

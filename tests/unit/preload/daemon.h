@@ -83,8 +83,9 @@ static __thread struct {
 	bool of_window[1200]; /* an mmap of the window */
 	int fail_at;	      /* count from 1; 0: none fails */
 	int error;
-	char *reserved; /* last address range that it took by PROT_NONE */
-	char *memory;	/* that it took for itself, and has not given back */
+	bool no_addresses; /* no address range is to be had (RLIMIT_AS, but for this thread alone) */
+	char *reserved;	   /* last address range that it took by PROT_NONE */
+	char *memory;	   /* that it took for itself, and has not given back */
 } calls;
 
 static inline long answer_token(struct window_token *asked)
@@ -260,6 +261,10 @@ static long faked_syscall(long nr, ...)
 		if (nr == SYS_close || nr == SYS_munmap)
 			syscall(nr, a[0], a[1]);
 		errno = calls.error;
+		return -1;
+	}
+	if (calls.no_addresses && nr == SYS_mmap && a[4] == -1) {
+		errno = ENOMEM;
 		return -1;
 	}
 	if (nr == SYS_ioctl && a[0] == device && a[1] == (long)WINDOW_TOKEN)

@@ -157,7 +157,8 @@ static inline void setup_late(void)
 	rcu_thread_enter();
 	fake.hv.ops = &fake_ops;
 	fake.fault = FAULT_NONE;
-	snprintf(dir, sizeof(dir), "%s/test-window-%d", test_place(), (int)getpid());
+	snprintf(dir, sizeof(dir), "%s/test-window-%d-%x", test_place(), (int)getpid(),
+		 test_moment());
 	new_windows();
 }
 
