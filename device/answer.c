@@ -45,6 +45,9 @@ static bool collect(struct turn *turn, void *arg)
 
 	if (!out->all && (sr->fn || sr->release || !who_killed(sr->rq.tid)))
 		return false;
+	/* The run that it was put off by is about to end, and needs it. */
+	if (turn->queued && turn->runs)
+		return false;
 	if (!turn->queued && !swap_state(sr, STATE_WAITING, STATE_ANSWERED))
 		return false;
 	sr->dropped = turn->queued;

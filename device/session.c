@@ -177,6 +177,24 @@ static void run_release(struct session_request *sr)
 	answered(sr);
 }
 
+/*
+ * A run is over; @answered by it. As a rule nobody else has the request then. But what goes on may be answered
+ * before the run that it was put off by has come to its end.
+ */
+static void leave(struct session *s, struct session_request *sr, bool answered)
+{
+	bool last = answered && __atomic_load_n(&sr->refs, __ATOMIC_ACQUIRE) == 2;
+
+	turns_leave(s->turns, &sr->turn, last);
+	if (last) {
+		free(sr);
+		return;
+	}
+	if (answered)
+		answer_put(sr);
+	answer_put(sr);
+}
+
 static void run(struct session_request *sr)
 {
 	struct session *s = sr->s;
@@ -194,11 +212,7 @@ static void run(struct session_request *sr)
 		s->dev->ioctl(s->dev, &sr->rq);
 	}
 	me->running = NULL;
-	turns_leave(s->turns, &sr->turn, me->answered);
-	if (me->answered)
-		free(sr);
-	else
-		answer_put(sr);
+	leave(s, sr, me->answered);
 }
 
 static struct session_request *new_request(fuse_req_t req, uint64_t id)
@@ -481,12 +495,16 @@ static void receiver_handle(void *own)
 
 static bool receiver_next(void *own)
 {
-	struct receiver *r = own;
-	struct turn *turn = turns_next(r->s->turns);
+	struct session *s = ((struct receiver *)own)->s;
+	struct turn *turn = turns_next(s->turns);
 
-	if (turn)
-		run(of_turn(turn));
-	return turn != NULL;
+	if (!turn)
+		return false;
+	/* What has become free can be enough for two, and this one may take long. */
+	if (turns_waiting(s->turns) && turns_may_next(s->turns))
+		workers_rouse(s->workers);
+	run(of_turn(turn));
+	return true;
 }
 
 static bool session_tick(void *arg, bool *next)
@@ -559,8 +577,11 @@ static enum session_end end_workers(struct session *s, unsigned int ms)
 	for (unsigned int waited = 0;; waited += 2) {
 		unsigned int acting = answer_all(s);
 
-		if (!workers_join(s->workers))
+		if (!workers_join(s->workers)) {
+			/* What was put off by a run that has ended since. */
+			answer_all(s);
 			return SESSION_ENDED;
+		}
 		if (!acting && waited >= NOTICE_MS)
 			return SESSION_LEFT;
 		if (waited >= ms)

@@ -87,8 +87,9 @@ static bool is_stopping(const struct workers *p)
 void workers_rouse(struct workers *p)
 {
 	pthread_mutex_lock(&p->lock);
+	if (!p->roused)
+		pthread_cond_signal(&p->look);
 	p->roused = true;
-	pthread_cond_signal(&p->look);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -278,15 +279,18 @@ static bool look(struct workers *p)
 	return dry || more || next || free < p->usual;
 }
 
+/* The whole of it, also if roused: looks that follow each other sooner would take everybody for stuck. */
 static void wait_a_tick(struct workers *p)
 {
 	struct timespec until;
+	int err = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += TICK_MS * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&p->look, &p->lock, &until);
+	while (!err && !p->stopping)
+		err = pthread_cond_timedwait(&p->look, &p->lock, &until);
 }
 
 /* Locked. There is nothing to look after: wait until there is. */
