@@ -32,6 +32,7 @@
 
 #include "base/clock.h"
 #include "client/mapstext.h"
+#include "client/owner.h"
 
 /* How long a look may not get on, and how long it may take, ms. A process with 60,000 mappings takes 0.1 s. */
 #define STILL_MS 250
@@ -277,12 +278,18 @@ uint64_t proclook_start(pid_t pid)
 	return p ? strtoull(p, NULL, 10) : UINT64_MAX;
 }
 
-/* Whose process it is: its real user id, which "nondumpable" does not hide. */
+/*
+ * Whose process it is: its real user id, which "nondumpable" does not hide; in a user namespace its maker, who
+ * has thousands of user ids there. What root has made is for many.
+ */
 static uid_t user_of(pid_t pid)
 {
 	char path[32], buf[1024];
 	const char *p;
+	uid_t owner;
 
+	if (owner_read(pid, &owner) == OWNER_OTHER && owner != 0)
+		return owner;
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	/* The name in front of it has no newline of its own. */
 	p = read_line(path, buf, sizeof(buf)) ? strstr(buf, "\nUid:\t") : NULL;

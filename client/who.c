@@ -235,13 +235,19 @@ int who_in_group(const struct who *w, gid_t gid)
 	return w->visible && w->all_groups ? 0 : -1;
 }
 
-/* Field 31 of proc(5)'s stat: the signals that wait for just this thread; SIGKILL is sent to each. */
+/*
+ * Field 31 of proc(5)'s stat: the signals that wait for just this thread; SIGKILL is sent to each.
+ *
+ * The thread's own file: for the other one, though it shows the same field, the kernel adds up what all threads of
+ * the process have used, and there may be very many.
+ */
 bool who_killed(pid_t tid)
 {
-	char stat[1024];
+	char file[32], stat[1024];
 	const char *at;
 
-	if (tid <= 0 || !read_proc(tid, "stat", stat, sizeof(stat)))
+	snprintf(file, sizeof(file), "task/%d/stat", (int)tid);
+	if (tid <= 0 || !read_proc(tid, file, stat, sizeof(stat)))
 		return false;
 	at = strrchr(stat, ')');
 	for (int field = 2; at && field < 31; field++)

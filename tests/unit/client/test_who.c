@@ -34,7 +34,7 @@ static int made_up(const char *path, int flags)
 {
 	if (!strcmp(path, "/proc/4711/status"))
 		return open_text(proc_status);
-	if (!strcmp(path, "/proc/4711/stat"))
+	if (!strcmp(path, "/proc/4711/task/4711/stat"))
 		return open_text(proc_stat);
 	if (!strcmp(path, "/proc/4711/cgroup") || !strcmp(path, "/proc/4700/cgroup"))
 		return open_text(proc_cgroup);
