@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 
+#include "client/owner.h"
 #include "client/procwalk.h"
 #include "tests/unit/suite.h"
 #include "tests/unit/window/rig.h"
@@ -105,6 +106,16 @@ int openat(int dirfd, const char *path, int flags, ...)
 	va_end(ap);
 	errno = look_at(path);
 	return errno ? -1 : (int)syscall(SYS_openat, dirfd, path, flags, mode);
+}
+
+/* Who has made the user namespace that all are in; 0: it is ours. */
+static uid_t made_by;
+
+enum owner_ns owner_read(pid_t tid, uid_t *uid)
+{
+	(void)tid;
+	*uid = made_by;
+	return made_by ? OWNER_OTHER : OWNER_OURS;
 }
 
 /* Until @n looks at it have begun since it was given its manner. */
@@ -255,6 +266,32 @@ START_TEST(locked_processes_hold_few_threads)
 }
 END_TEST
 
+/* Whatever user ids they have in there. */
+START_TEST(locked_processes_of_a_user_namespace_hold_fewer)
+{
+	static struct user u;
+	char where[16];
+	struct client c = doubtful_client(&u, where);
+	pid_t locked[8];
+	const unsigned int n = sizeof(locked) / sizeof(locked[0]);
+
+	made_by = 1000;
+	for (unsigned int i = 0; i < n; i++)
+		locked[i] = bystander(LOCKED);
+	cast_doubt(&c, where);
+	end_client(&c, 'k');
+	for (int i = 0; i < 2; i++) {
+		sleep_ms(1500);
+		ck_assert_uint_le(procwalk_late(), 3);
+	}
+	ck_assert_uint_gt(procwalk_late(), 0);
+	for (unsigned int i = 0; i < n; i++)
+		end_bystander(locked[i]);
+	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	made_by = 0;
+}
+END_TEST
+
 /* A client that was there before its window, into which nobody may look. */
 START_TEST(a_client_that_is_denied_keeps_its_window)
 {
@@ -387,6 +424,7 @@ Suite *scan_suite(void)
 	tcase_add_test(tc, what_a_locked_process_could_hold_waits_for_it);
 	tcase_add_test(tc, a_locked_process_does_not_hold_up_the_end);
 	tcase_add_test(tc, locked_processes_hold_few_threads);
+	tcase_add_test(tc, locked_processes_of_a_user_namespace_hold_fewer);
 	tcase_add_test(tc, a_client_that_is_denied_keeps_its_window);
 	tcase_add_test(tc, one_pass_that_misses_a_window_is_not_enough);
 	tcase_add_test(tc, a_window_that_is_delivered_during_a_pass_is_not_judged_by_it);
