@@ -79,8 +79,8 @@ static struct user *get_user(struct turns *t, uid_t uid)
 	struct user *u;
 
 	LIST_FOREACH(u, bucket, same)
-	if (u->uid == uid)
-		break;
+		if (u->uid == uid)
+			break;
 	if (!u) {
 		u = calloc(1, sizeof(*u));
 		if (!u)
@@ -204,8 +204,8 @@ void turns_signal(struct turns *t, uint64_t unique)
 
 	pthread_mutex_lock(&t->lock);
 	LIST_FOREACH(turn, bucket_of(t, unique), same)
-	if (turn->unique == unique)
-		break;
+		if (turn->unique == unique)
+			break;
 	if (turn)
 		mark_signalled(t, turn);
 	else
@@ -302,8 +302,8 @@ static struct turns_open *which_open(const struct turns *t, const struct user *u
 	if (!user_may(t, u))
 		return NULL;
 	TAILQ_FOREACH(o, &u->waiting[0], ring)
-	if (open_may(o))
-		break;
+		if (open_may(o))
+			break;
 	return o;
 }
 
@@ -315,8 +315,7 @@ static struct turns_open *whose_turn(const struct turns *t)
 
 	if (t->running >= TURNS_MAX && !t->queued_sure)
 		return NULL;
-	TAILQ_FOREACH(u, &t->waiting, ring)
-	{
+	TAILQ_FOREACH(u, &t->waiting, ring) {
 		o = which_open(t, u);
 		if (o)
 			break;
