@@ -5,8 +5,15 @@
 #include "base/wake.h"
 
 #include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #define WAKE_SIGNAL SIGUSR2
+#define OFTEN_NS    2000000
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t timers; /* each thread's own, made when it is first wanted */
 
 static void on_wake_signal(int sig)
 {
@@ -24,4 +31,44 @@ void wake_init(void)
 void wake_thread(pthread_t thread)
 {
 	pthread_kill(thread, WAKE_SIGNAL);
+}
+
+static void drop_timer(void *timer)
+{
+	timer_delete(*(timer_t *)timer);
+	free(timer);
+}
+
+static void make_key(void)
+{
+	pthread_key_create(&timers, drop_timer);
+}
+
+/* Return: the calling thread's, or NULL. */
+static timer_t *own_timer(void)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = WAKE_SIGNAL };
+	timer_t *timer;
+
+	pthread_once(&once, make_key);
+	timer = pthread_getspecific(timers);
+	if (timer)
+		return timer;
+	timer = malloc(sizeof(*timer));
+	ev._sigev_un._tid = gettid();
+	if (timer && !timer_create(CLOCK_MONOTONIC, &ev, timer) &&
+	    !pthread_setspecific(timers, timer))
+		return timer;
+	free(timer);
+	return NULL;
+}
+
+void wake_often(bool on)
+{
+	const long ns = on ? OFTEN_NS : 0;
+	const struct itimerspec every = { .it_value.tv_nsec = ns, .it_interval.tv_nsec = ns };
+	const timer_t *timer = own_timer();
+
+	if (timer)
+		timer_settime(*timer, 0, &every, NULL);
 }

@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wake.h"
 #include "window/window.h"
 
 int winconn_arm(struct conn *c, uint32_t events)
@@ -51,6 +52,20 @@ void winconn_init(struct conn *c, int fd, bool adopted)
 
 /* --- the end of a connection (all called with its lock) ------------------------------------- */
 
+/*
+ * What the client has sent and nobody has read goes with it: there may be descriptors in it whose end takes as
+ * long as the client likes (a TCP socket that lingers), until a signal comes. It is closed by whoever has to, also by
+ * threads that winsock_relieve() does not know.
+ */
+static void close_socket(const struct conn *c)
+{
+	if (!c->adopted)
+		wake_often(true);
+	close(c->fd);
+	if (!c->adopted)
+		wake_often(false);
+}
+
 void winconn_free(struct conn *c)
 {
 	struct winsock *ws = c->ws;
@@ -58,7 +73,7 @@ void winconn_free(struct conn *c)
 	/* If the client has a copy of the descriptor closing ours does not make epoll forget it. */
 	if (c->adopted && c->polled)
 		epoll_ctl(ws->epoll, EPOLL_CTL_DEL, c->fd, NULL);
-	close(c->fd);
+	close_socket(c);
 	winreply_free(&c->reply);
 	c->fd = -1;
 	c->state = CONN_FREE;
@@ -163,9 +178,24 @@ void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct
 /* --- requests and time limits ------------------------------------------------------------------- */
 
 /*
- * There is no room for control data: the kernel closes descriptors that
- * come with it.
+ * There is no room for control data: the kernel closes descriptors that come with it, see close_socket(). To look
+ * first costs less than to be interrupted each time.
  */
+static ssize_t receive(const struct conn *c, struct msghdr *msg)
+{
+	ssize_t n = recvmsg(c->fd, msg, MSG_DONTWAIT | MSG_PEEK);
+	bool more = n >= 0 && msg->msg_flags & MSG_CTRUNC;
+
+	if (n < 0)
+		return n;
+	if (more)
+		wake_often(true);
+	n = recvmsg(c->fd, msg, MSG_DONTWAIT);
+	if (more)
+		wake_often(false);
+	return n;
+}
+
 bool winconn_ask(struct conn *c)
 {
 	/* One byte more, so that a longer request shows. */
@@ -175,7 +205,7 @@ bool winconn_ask(struct conn *c)
 	} in;
 	struct iovec iov = { .iov_base = &in, .iov_len = sizeof(in.buf) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	ssize_t n = recvmsg(c->fd, &msg, MSG_DONTWAIT);
+	ssize_t n = receive(c, &msg);
 	enum failure_reason why = WHY_WINDOW_REQUEST;
 	int error;
 

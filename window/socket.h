@@ -9,7 +9,7 @@
  * No client can hold it up for long: a connection that says nothing, says it slowly or does not read
  * its answer costs one descriptor, which is taken from it when it is wanted. Before Linux 6.16 a
  * client can send descriptors whose closing takes time (a TCP socket that lingers), whether they are
- * received or not: winsock_relieve() cuts that short.
+ * received or not: that is cut short where it happens (window/conn.c), and winsock_relieve() is there for the rest.
  *
  * This header is the face of the server: window/conn.c and window/places.c include it for its types.
  */
