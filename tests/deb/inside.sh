@@ -168,7 +168,7 @@ reload_denies()
 reload_is_refused()
 {
 	! reload 'rule "test" { action = }' &&
-		wait_for 10 journal_has 'error: policy: .*50-test.conf:1: ' &&
+		wait_for 10 journal_has 'policy: .*50-test.conf:1: ' &&
 		systemctl is-active $service && refused gntdev-run /test/client
 }
 
