@@ -4,6 +4,7 @@
  */
 #include "base/wake.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -67,8 +68,10 @@ void wake_often(bool on)
 {
 	const long ns = on ? OFTEN_NS : 0;
 	const struct itimerspec every = { .it_value.tv_nsec = ns, .it_interval.tv_nsec = ns };
+	const int err = errno;
 	const timer_t *timer = own_timer();
 
 	if (timer)
 		timer_settime(*timer, 0, &every, NULL);
+	errno = err;
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * control/conn.c - one connection of the control socket, or of that for metrics
+ *
+ * Descriptors that come with what is sent are closed by the kernel, when it is received or when the connection
+ * is closed. That may take as long as the sender likes (a TCP socket that lingers), and is cut short: base/wake.h.
  */
 #include "control/conn.h"
 
@@ -14,6 +17,7 @@
 
 #include "control/stats.h"
 #include "base/log.h"
+#include "base/wake.h"
 
 /* When an answer that has nothing now is continued, ms: who traces sees events that much later. */
 #define PAUSE_MS 20
@@ -41,7 +45,9 @@ void control_conn_close(struct control_conn *c)
 {
 	forget_answer(c);
 	control_out_free(&c->out);
+	wake_often(true);
 	close(c->fd);
+	wake_often(false);
 	c->fd = -1;
 }
 
@@ -195,8 +201,11 @@ static bool receive(struct control_conn *c, uint64_t now)
 {
 	char buf[CONTROL_LINE_MAX];
 	size_t room = c->kind == CONTROL_HTTP ? sizeof(buf) : sizeof(c->in) - c->n_in;
-	ssize_t n = recv(c->fd, buf, room, MSG_DONTWAIT);
+	ssize_t n;
 
+	wake_often(true);
+	n = recv(c->fd, buf, room, MSG_DONTWAIT);
+	wake_often(false);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (n == 0) {

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "base/wake.h"
 #include "window/listen.h"
 
 #define STALL_MS  30000
@@ -225,6 +226,7 @@ int control_start(const struct control_config *cc, struct control **out, char *w
 		snprintf(why, size, "out of memory");
 		return -ENOMEM;
 	}
+	wake_init();
 	c->limits = cc->limits;
 	c->view = cc->view;
 	c->group = control_group(cc->group);

@@ -20,6 +20,7 @@
 #include "base/rcu.h"
 #include "control/peer.h"
 #include "tests/unit/control/rig.h"
+#include "tests/unit/lingering.h"
 #include "gntdevctl/commands.h"
 
 static const char *text_at(json_t *o, const char *name)
@@ -501,6 +502,19 @@ START_TEST(many_windows_hold_nobody_up)
 }
 END_TEST
 
+/* Many times, as the server may be faster than we are at closing ours. */
+START_TEST(what_takes_long_to_close_holds_nobody_up)
+{
+	for (int i = 0; i < 20; i++) {
+		int fd = i % 4 ? control_connect() : control_connect_metrics();
+
+		send_lingering(fd, (char[]){ 'x' }, 1);
+		check_served();
+		close(fd);
+	}
+}
+END_TEST
+
 Suite *conn_suite(void);
 Suite *conn_suite(void)
 {
@@ -529,6 +543,7 @@ Suite *conn_suite(void)
 	tcase_add_test(tc, a_second_server_is_refused);
 	tcase_add_test(tc, a_list_while_maps_come_and_go);
 	tcase_add_test(tc, many_windows_hold_nobody_up);
+	tcase_add_test(tc, what_takes_long_to_close_holds_nobody_up);
 	suite_add_tcase(s, tc);
 
 	tc = tcase_create("group");

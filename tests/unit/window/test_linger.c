@@ -4,68 +4,17 @@
  *
  * As they can where the kernel does not refuse descriptors at the sender. winsock_relieve() is not called here.
  */
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/syscall.h>
-
+#include "tests/unit/lingering.h"
 #include "tests/unit/window/socket_rig.h"
 
 #define SOME 4
 
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83
-#endif
-
-/* A kernel before 6.16. */
-int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
-{
-	if (level == SOL_SOCKET && name == SO_PASSRIGHTS) {
-		errno = ENOPROTOOPT;
-		return -1;
-	}
-	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
-}
-
-/* A TCP connection with unsent data, which its close is to wait for. */
-static int lingering_socket(void)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	const struct linger linger = { 1, 3600 };
-	int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0);
-	socklen_t len = sizeof(to);
-	static char data[65536];
-
-	ck_assert_int_eq(bind(l, (struct sockaddr *)&to, len), 0);
-	ck_assert_int_eq(listen(l, 1), 0);
-	ck_assert_int_eq(getsockname(l, (struct sockaddr *)&to, &len), 0);
-	ck_assert_int_eq(connect(c, (struct sockaddr *)&to, len), 0);
-	fcntl(c, F_SETFL, O_NONBLOCK);
-	while (write(c, data, sizeof(data)) > 0)
-		;
-	ck_assert_int_eq(setsockopt(c, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	return c;
-}
-
-/* Send a request, and such a socket with it, which nobody else has then. */
+/* Send a request, and such a socket with it. */
 static void ask_with_socket(int sock)
 {
 	struct window_request rq = good_request();
-	struct iovec iov = { &rq, sizeof(rq) };
-	int c = lingering_socket();
-	union {
-		struct cmsghdr h;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = { .h = { CMSG_LEN(sizeof(c)), SOL_SOCKET, SCM_RIGHTS } };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
 
-	memcpy(CMSG_DATA(&control.h), &c, sizeof(c));
-	ck_assert_int_eq(sendmsg(sock, &msg, MSG_NOSIGNAL), sizeof(rq));
-	close(c);
+	send_lingering(sock, &rq, sizeof(rq));
 }
 
 START_TEST(with_the_request)
