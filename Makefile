@@ -263,10 +263,10 @@ check-unit check-cuse check-deb check-xen: check-%:
 	@tests/stage.sh run $* $(MAKE) $(JOBS) --no-print-directory run-$* || true
 	@tests/stage.sh sum $*
 
-run-lint: $(call PACKAGES,unit lint)
+run-lint: $(call PACKAGES,man unit lint)
 	@tests/lint.sh quick
 
-lint: $(call PACKAGES,unit lint)
+lint: $(call PACKAGES,man unit lint)
 	@tests/stage.sh run lint tests/lint.sh all || true
 	@tests/stage.sh sum lint
 

@@ -21,7 +21,7 @@ foreign='fs/fuse/dev.c fs/fuse/ioctl.c fs/char_dev.c upper.c a.b.c'
 	if git rev-parse --git-dir >/dev/null 2>&1 && [ -z "${1-}" ]; then
 		git ls-files -co --exclude-standard
 	else
-		find . -path ./build -prune -o -path ./.cache -prune -o -type f -printf '%P\n'
+		find . \( -path ./build -o -path ./.cache -o -path ./.git \) -prune -o -type f -printf '%P\n'
 	fi | while read -r file; do [ -f "$file" ] && echo "$file"; done
 } | foreign=$foreign awk '
 function slug(heading,   s) {

@@ -18,7 +18,8 @@ max_function=60 p90_function=40 median_function=15
 if git rev-parse --git-dir >/dev/null 2>&1; then
 	mapfile -t files < <(git ls-files -co --exclude-standard)
 else
-	mapfile -t files < <(find . -path ./build -prune -o -path ./.cache -prune -o -type f -printf '%P\n')
+	# No git here, or it does not trust whom the clone belongs to.
+	mapfile -t files < <(find . \( -path ./build -o -path ./.cache -o -path ./.git \) -prune -o -type f -printf '%P\n')
 fi
 sources=() headers=() scripts=()
 for file in "${files[@]}"; do
