@@ -164,11 +164,13 @@ check_output "a client without a free descriptor: remedy" '^    remedy  raise th
 client sh -c "ulimit -n 64; exec '$mapper' 1 40000" >/dev/null 2>&1
 check_output "with more of them it maps, as far as Xen lets it" '"reason":"grant"' "$ctl" errors --json -n 1
 # A run directory that the client does not see, as with TemporaryFileSystem=/run; and the remedy's, BindReadOnlyPaths=.
+# Copies: the checkout may lie where nobody else may go, made under a umask that leaves others nothing.
 mkdir -p /tmp/kept
 chmod 666 /dev/xen/gntdev
+install -m 755 "$mapper" "$BUILD/libgntdev-mmap.so" /tmp
 own_run="mount --bind /run/cuse-gntdev /tmp/kept && mount -t tmpfs none /run"
 bound="mkdir /run/cuse-gntdev && mount --bind /tmp/kept /run/cuse-gntdev"
-as_nobody="exec setpriv --reuid=65534 --clear-groups env LD_PRELOAD=$BUILD/libgntdev-mmap.so $mapper 1 40000"
+as_nobody="exec setpriv --reuid=65534 --clear-groups env LD_PRELOAD=/tmp/libgntdev-mmap.so /tmp/${mapper##*/} 1 40000"
 unshare -m sh -c "$own_run && $as_nobody" >/dev/null 2>&1
 check_output "a client with a /run of its own: reason" '"reason":"preload_failed".*"uid":65534' "$ctl" errors --json -n 1
 unshare -m sh -c "$own_run && $bound && $as_nobody" >/dev/null 2>&1

@@ -30,8 +30,8 @@ mkdir -p /dev/xen && touch /dev/xen/gntdev
 check_output "a left-over file" '/dev/xen/gntdev exists and no driver is known to own it' daemon
 rm /dev/xen/gntdev
 
-# A copy: the checkout may lie where nobody else may go (/root).
-cp "$BUILD/cuse_gntdev" /tmp/cuse_gntdev
+# A copy: the checkout may lie where nobody else may go (/root), made under a umask that leaves others nothing.
+install -m 755 "$BUILD/cuse_gntdev" /tmp/cuse_gntdev
 check_output "no permission" 'no permission to open /dev/cuse' \
 	setpriv --reuid=65534 --clear-groups timeout 10 /tmp/cuse_gntdev --sim --run-dir=/tmp/nobody
 
