@@ -40,8 +40,10 @@ static void drop_timer(void *timer)
 	free(timer);
 }
 
+/* The handler first: without one the signal ends the process. */
 static void make_key(void)
 {
+	wake_init();
 	pthread_key_create(&timers, drop_timer);
 }
 

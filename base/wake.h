@@ -21,7 +21,7 @@ void wake_thread(pthread_t thread);
 /**
  * wake_often() - have the calling thread's system calls interrupted every few milliseconds from now on, or no more
  *
- * For one that may wait for as long as somebody else likes, and comes to its end by a signal. After wake_init(). Leaves
+ * For one that may wait for as long as somebody else likes, and comes to its end by a signal. Any thread. Leaves
  * errno alone.
  */
 void wake_often(bool on);

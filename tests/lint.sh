@@ -270,7 +270,7 @@ analyze_otherwise()
 
 	[ -n "$here" ] || { echo "there is no $name here" && return 1; }
 	out=$("${@:4}" 2>&1)
-	[ -z "$out" ] || sed 's/^/#   /' <<<"$out" >&3
+	[ -z "$out" ] || head -n 1000 <<<"$out" | sed 's/^/#   /' >&3
 	printf '# the standard is %s %s, here is %s; findings: %d\n' \
 		"$name" "$version" "$here" "$(grep -c . <<<"$out")" >&3
 	! grep -E 'clang-diagnostic-error|\[(syntaxError|preprocessorErrorDirective)\]' <<<"$out"
