@@ -20,7 +20,7 @@
 #define MIB 256UL
 /* What there is of swap. */
 #define SWAP_PAGES   (256 * MIB)
-#define SWAP_WAIT_MS 30000
+#define SWAP_WAIT_MS 180000
 
 static unsigned long vmstat(const char *name)
 {
