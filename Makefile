@@ -42,7 +42,7 @@ CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
 
 # The rooms, each a directory; docs/developer.md tells what is where. The daemon is the root and these;
 # gntdevctl has a room of its own, and takes of the daemon's modules those that have no other threads.
-ROOMS    := base client policy report window device xen sim machine control
+ROOMS    := base state client policy report window device xen sim machine control
 CTL      := $(wildcard gntdevctl/*.c)
 MODULES  := $(filter-out cuse_gntdev.c,$(wildcard *.c $(ROOMS:%=%/*.c)))
 EXAMPLES := $(patsubst %.c,%,$(wildcard examples/*.c))
@@ -184,6 +184,8 @@ $(eval $(call variant,build,$(HARDEN),$(HARDEN_LD)))
 $(eval $(call variant,build/asan,$(ASAN),-pie))
 $(eval $(call variant,build/tsan,$(TSAN),-pie))
 $(eval $(call variant,build/fuzz,$(FUZZED),-pie))
+# The daemon that tests kill at each step: base/step.h.
+$(eval $(call variant,build/steps,$(HARDEN) -DSTEPS,$(HARDEN_LD)))
 
 build/fuzz/%: CC = clang
 $(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o build/fuzz/modules.a \
@@ -240,7 +242,7 @@ build/xen/tools/%: tests/xen/guest/%.c Makefile | $(call PACKAGES,build)
 	$(call Q,LD)$(CC) $(COMPILE) $(LDFLAGS) -o $@ $< $(XEN_TOOL)
 
 -include $(wildcard build/xen/*/*.d build/pic/*/*.d)
--include $(wildcard build/*.d) $(foreach v,build build/asan build/tsan build/fuzz,\
+-include $(wildcard build/*.d) $(foreach v,build build/asan build/tsan build/fuzz build/steps,\
 	$(wildcard $v/o/*.d $v/o/*/*.d $v/o/*/*/*.d $v/o/*/*/*/*.d))
 
 # --- tests --------------------------------------------------------------------------------------

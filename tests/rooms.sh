@@ -16,18 +16,19 @@ cd "${1-$(dirname "$0")/..}" || exit 1
 rooms='
 abi        abi/
 base       base/
+state      state/                           abi base
 client     client/                          abi base
 hypercall  hypercall.*                      abi
 table      table.*                          base
 policy     policy/                          abi base client
 report     report/                          abi base client hypercall
-window     window/                          abi base client hypercall table report
-device     device/                          abi base client hypercall table policy report window
-xen        xen/                             abi base hypercall
-sim        sim/                             abi base hypercall
-machine    machine/                         abi base client hypercall table policy report window device sim
-control    control/                         abi base client hypercall table policy report window device sim
-daemon     daemon.*,platform.*,cuse_gntdev.* abi base client hypercall table policy report window device xen sim machine control
+window     window/                          abi base state client hypercall table report
+device     device/                          abi base state client hypercall table policy report window
+xen        xen/                             abi base state hypercall
+sim        sim/                             abi base state hypercall
+machine    machine/                         abi base state client hypercall table policy report window device sim
+control    control/                         abi base state client hypercall table policy report window device sim
+daemon     daemon.*,platform.*,cuse_gntdev.* abi base state client hypercall table policy report window device xen sim machine control
 preload    preload/                         abi
 gntdevctl  gntdevctl/                       abi base policy control/out.h
 examples   examples/
