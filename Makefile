@@ -185,7 +185,7 @@ $(eval $(call variant,build/asan,$(ASAN),-pie))
 $(eval $(call variant,build/tsan,$(TSAN),-pie))
 $(eval $(call variant,build/fuzz,$(FUZZED),-pie))
 # The daemon that tests kill at each step: base/step.h.
-$(eval $(call variant,build/steps,$(HARDEN) -DSTEPS,$(HARDEN_LD)))
+$(eval $(call variant,build/steps,$(HARDEN) -DKILL_STEPS,$(HARDEN_LD)))
 
 build/fuzz/%: CC = clang
 $(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o build/fuzz/modules.a \

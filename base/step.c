@@ -7,7 +7,7 @@
  */
 #include "base/step.h"
 
-#ifdef STEPS
+#ifdef KILL_STEPS
 
 #include <fcntl.h>
 #include <signal.h>

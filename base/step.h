@@ -3,7 +3,7 @@
  * base/step.h - the steps between which a kill must lose nothing
  *
  * A step has a name, and stands where something has just become lasting, or is about to. In the ordinary build it is nothing.
- * The daemon that tests kill is built with -DSTEPS: there a step counts, and kills the process when its turn has come.
+ * The daemon that tests kill is built with -DKILL_STEPS: there a step counts, and kills the process when its turn has come.
  */
 #ifndef BASE_STEP_H
 #define BASE_STEP_H
@@ -25,7 +25,7 @@ enum step {
 		STEPS_N
 };
 
-#ifdef STEPS
+#ifdef KILL_STEPS
 /** step_reached() - count a step; does not return if the process is to die here. Any thread */
 void step_reached(enum step s);
 #define step(name) step_reached(STEP_##name)
