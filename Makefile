@@ -63,7 +63,7 @@ PROGRAMS  = build/cuse_gntdev build/gntdevctl build/libgntdev-mmap.so build/gntd
 UNIT_BIN  = $(UNIT:%=build/asan/%)
 TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 REPLAY_BIN = $(FUZZ:%=build/asan/tests/fuzz/replay_%)
-CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%)
+CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%) build/steps/cuse_gntdev
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
 MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
