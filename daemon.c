@@ -209,6 +209,11 @@ static bool serve_device(struct daemon *d, struct device *dev, unsigned int work
 			 void (*mmap)(struct mmap_call *mc, void *arg), void *arg,
 			 const struct why *why)
 {
+	const struct session_config sc = {
+		.dev = dev,
+		.workers = workers,
+		.number = d->n_served,
+	};
 	struct served *sv = &d->served[d->n_served];
 	const char *text;
 	int err;
@@ -220,7 +225,7 @@ static bool serve_device(struct daemon *d, struct device *dev, unsigned int work
 		return because(why, "window socket %s: %s (%s)", sv->socket, text, strerror(-err));
 	sv->dev = dev;
 	d->n_served++;
-	return session_new(dev, workers, &sv->session, why->text, why->size) == 0;
+	return session_new(&sc, &sv->session, why->text, why->size) == 0;
 }
 
 static bool make_devices(struct daemon *d, const struct why *why)

@@ -94,10 +94,15 @@ static const struct request_ops ops = { .done = done, .waiting = waiting };
 
 static void do_ioctl(uint64_t fh, uint32_t cmd, void *arg)
 {
+	static uint64_t unique;
+	uint64_t progress = 0, ends = 0;
 	struct request rq = {
 		.ops = &ops,
 		.fh = fh,
 		.arg = (uintptr_t)arg,
+		.unique = unique += 2,
+		.progress = &progress,
+		.ends = &ends,
 		.cmd = cmd,
 		.tid = gettid(),
 	};

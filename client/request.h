@@ -49,10 +49,21 @@ struct request_ops {
 	bool (*again)(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg);
 };
 
+/*
+ * A request outlives the daemon that has it in hand: the successor executes it again, from the beginning. So whoever makes
+ * something lasting for a request marks it with the request's number, and looks for that mark when it is executed again.
+ * As long as it is not answered nobody reuses what has been marked: that is what @ends is for.
+ *
+ * A request that is executed again runs as all do, on some thread, beside others that are new.
+ */
+
 /**
  * struct request - an ioctl
  * @ops:     transport
  * @fh:      what open gave
+ * @unique:  the kernel's number of this request, never 0, and of no other request of this device
+ * @progress: a word that lasts as long as the request: 0 at first, and as the handler left it when it is executed again
+ * @ends:    the same, for what is to be given to device.ended once the answer is lasting; 0: nothing
  * @arg:     third argument of ioctl(2), an address in the caller
  * @in:      caller memory that the kernel copied in for a request_retry(), @in_len bytes
  * @out_len: bytes that request_done() may return for a request_retry()
@@ -60,12 +71,16 @@ struct request_ops {
  * @tid:     the calling thread in our pid namespace; 0 if it is not visible there
  * @uid:     its file system user id
  * @compat:  a 32-bit caller
+ * @again:   it may have been executed before, wholly or in part
  * @answered: one answer has gone out
  */
 struct request {
 	const struct request_ops *ops;
 	uint64_t fh;
 	uint64_t arg;
+	uint64_t unique;
+	uint64_t *progress;
+	uint64_t *ends;
 	const void *in;
 	size_t in_len;
 	size_t out_len;
@@ -73,6 +88,7 @@ struct request {
 	pid_t tid;
 	uid_t uid;
 	bool compat;
+	bool again;
 	bool answered;
 };
 
@@ -81,21 +97,26 @@ struct request {
  * @tid: the thread in our pid namespace, 0 if it is not visible there; while its open is not answered
  *       it cannot have been reused, except by a thread that was killed meanwhile
  * @uid, @gid: its file system ids
+ * @unique, @again: as of struct request
  * @user: out: whom the open counts against, @uid if device.open does not set it; or NULL
  */
 struct opener {
 	pid_t tid;
 	uid_t uid;
 	gid_t gid;
+	uint64_t unique;
+	bool again;
 	uid_t *user;
 };
 
 /**
  * struct device - what a session serves
  * @name: as in DEVNAME, such as "xen/gntdev"
- * @open: a client opens it, with the access mode of open(2)'s @flags. Return: 0 and *@fh; -errno
+ * @open: a client opens it, with the access mode of open(2)'s @flags. Return: 0 and *@fh, which no other open has
+ *        until @release has begun; -errno
  * @ioctl: must see to exactly one answer
- * @release: the last descriptor of an open has gone
+ * @release: the last descriptor of an open has gone; also of one that is not known (any more)
+ * @ended: the answer to a request that has set *@ends is lasting: it will not be executed again. Or NULL. Any thread
  *
  * All are called on worker threads, which are registered with RCU, not under RCU. A request may take
  * its time: see device/workers.h. But @open may not, as it counts against nobody yet.
@@ -105,6 +126,7 @@ struct device {
 	int (*open)(struct device *dev, const struct opener *by, int flags, uint64_t *fh);
 	void (*ioctl)(struct device *dev, struct request *rq);
 	void (*release)(struct device *dev, uint64_t fh);
+	void (*ended)(struct device *dev, uint64_t what);
 };
 
 /**

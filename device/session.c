@@ -406,8 +406,7 @@ static void log_of_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
 	log_by((int)level, fmt, ap);
 }
 
-int session_new(struct device *dev, unsigned int workers, struct session **out, char *why,
-		size_t size)
+int session_new(const struct session_config *c, struct session **out, char *why, size_t size)
 {
 	struct session *s;
 	int err;
@@ -417,9 +416,9 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 		snprintf(why, size, "out of memory");
 		return -ENOMEM;
 	}
-	s->dev = dev;
+	s->dev = c->dev;
 	s->reply_err = reply_err;
-	s->n_workers = workers;
+	s->n_workers = c->workers;
 	s->turns = turns_new();
 	s->fd = node_open_cuse(why, size);
 	if (s->fd < 0) {
@@ -435,7 +434,7 @@ int session_new(struct device *dev, unsigned int workers, struct session **out, 
 	if (err) {
 		snprintf(why, size,
 			 "the kernel refused to make /dev/%s: %s (its log, dmesg, may say more)",
-			 dev->name, strerror(-err));
+			 c->dev->name, strerror(-err));
 		session_destroy(s);
 		return err;
 	}

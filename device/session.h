@@ -8,23 +8,63 @@
 #define DEVICE_SESSION_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "client/request.h"
 
+struct lent;
 struct session;
+struct state_header;
 
 /**
- * session_new() - make the device node
- * @dev:     what to serve; lives longer than the session
+ * struct session_config - what to serve
+ * @dev:     lives longer than the session
  * @workers: threads to begin with, 1 to SESSION_WORKERS_MAX
- * @why:     a buffer of @size bytes for a message on failure: what was wrong, what to do
- *
- * Its name should have been looked at before (device/node.h). When this returns 0 the node exists; clients that open it wait until session_start().
- *
- * Return: 0 and *@out; -errno.
+ * @lent:    what outlives the daemon, or NULL: nothing does
+ * @number:  which session it is, in @lent's names and in @state
+ * @state:   with @lent: keeps what the kernel has said first, and counts
  */
-int session_new(struct device *dev, unsigned int workers, struct session **out, char *why,
-		size_t size);
+struct session_config {
+	struct device *dev;
+	unsigned int workers;
+	struct lent *lent;
+	unsigned int number;
+	struct state_header *state;
+};
+
+/**
+ * session_new() - make the device node, or adopt it with the requests that a predecessor had in hand
+ * @why: a buffer of @size bytes for a message on failure: what was wrong, what to do
+ *
+ * Its name should have been looked at before (device/node.h), unless it is adopted. When this returns 0 the node exists; clients that
+ * open it wait until session_start().
+ *
+ * Of the requests of a predecessor those that had been carried out are answered here. The others are executed again
+ * from session_start() on: before that the device has to be as it was left. To find out what is half done it asks session_in_hand(),
+ * and tells by session_opened() which opens there are.
+ *
+ * Return: 0 and *@out; -EINVAL: what the predecessor left is damaged; -errno.
+ */
+int session_new(const struct session_config *c, struct session **out, char *why, size_t size);
+
+/**
+ * session_in_hand() - whether a request will be executed again
+ * @unique: its number (struct request)
+ *
+ * Before session_start().
+ */
+bool session_in_hand(const struct session *s, uint64_t unique);
+
+/**
+ * session_opened() - an open was adopted
+ * @user: whom it counts against
+ * @fh:   what device.open gave
+ *
+ * Before session_start(). Return: 0 or -ENOMEM.
+ */
+int session_opened(struct session *s, uid_t user, uint64_t fh);
 
 /**
  * session_start() - start the workers
@@ -87,6 +127,15 @@ enum session_end {
  * Return: if it is not SESSION_ENDED nothing that a worker uses may be freed.
  */
 enum session_end session_stop(struct session *s, unsigned int ms);
+
+/**
+ * session_leave() - no new work, and what is in hand is left to a successor
+ * @ms: how long workers may take for what they have
+ *
+ * What waits in the kernel's queue stays there, what waits here stays in its slot, and is not answered. Instead of session_stop() and
+ * session_destroy(): a worker may still be at work when this returns, so the process has to end, by _exit(2).
+ */
+void session_leave(struct session *s, unsigned int ms);
 
 /** session_destroy() - remove the node, free everything; every request has been answered */
 void session_destroy(struct session *s);

@@ -133,11 +133,22 @@ static const struct request_ops ops = { .done = request_answered, .waiting = req
 
 static void do_ioctl(uint64_t fh, uint32_t cmd, void *arg)
 {
+	static uint64_t unique;
+	uint64_t progress = 0, ends = 0;
 	struct request rq = {
-		.ops = &ops, .fh = fh, .arg = (uintptr_t)arg, .cmd = cmd, .tid = gettid()
+		.ops = &ops,
+		.fh = fh,
+		.arg = (uintptr_t)arg,
+		.unique = unique += 2,
+		.progress = &progress,
+		.ends = &ends,
+		.cmd = cmd,
+		.tid = gettid(),
 	};
 
 	gd.dev.ioctl(&gd.dev, &rq);
+	if (ends && gd.dev.ended)
+		gd.dev.ended(&gd.dev, ends);
 }
 
 static uint64_t make_map(uint64_t fh, uint16_t domid)

@@ -22,6 +22,7 @@ bool double_aborted, double_no_access, double_killed;
 unsigned int double_killed_at;
 pid_t double_tid;
 unsigned int double_requests, double_answers;
+uint64_t double_unique, double_again, double_progress;
 void (*double_between_trips)(void);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -32,6 +33,7 @@ struct exchange {
 	unsigned int answers;
 	bool retry;
 	int result;
+	uint64_t progress, ends;
 	size_t n_in, n_out, out_len;
 	struct iovec iov[AREAS_MAX];
 	unsigned char out[BYTES_MAX];
@@ -214,10 +216,24 @@ static void wait_for_answer(struct exchange *x)
 	ck_assert_msg(x->answers == 1, "a request was never answered");
 }
 
+static void number(struct request *rq, struct exchange *x)
+{
+	unsigned int n = __atomic_add_fetch(&double_requests, 1, __ATOMIC_RELAXED);
+
+	rq->again = double_again != 0;
+	rq->unique = rq->again ? double_again : 2 * (uint64_t)n;
+	__atomic_store_n(&double_unique, rq->unique, __ATOMIC_RELAXED);
+	x->progress = rq->again ? double_progress : 0;
+	x->ends = 0;
+	rq->progress = &x->progress;
+	rq->ends = &x->ends;
+}
+
 /* One request. Return: whether another is to follow. */
 static bool one_trip(struct device *dev, struct exchange *x, struct double_request dr,
 		     struct double_result *r, const unsigned char *in)
 {
+	number(&dr.rq, x);
 	dr.rq.in = in;
 	dr.rq.in_len = total(x->iov, x->n_in);
 	dr.rq.out_len = total(x->iov + x->n_in, x->n_out);
@@ -225,9 +241,11 @@ static bool one_trip(struct device *dev, struct exchange *x, struct double_reque
 	x->retry = false;
 	dr.x = x;
 	r->trips++;
-	__atomic_fetch_add(&double_requests, 1, __ATOMIC_RELAXED);
 	dev->ioctl(dev, &dr.rq);
 	wait_for_answer(x);
+	__atomic_store_n(&double_progress, x->progress, __ATOMIC_RELAXED);
+	if (x->ends && dev->ended)
+		dev->ended(dev, x->ends);
 	r->answers += x->answers;
 	return x->retry;
 }

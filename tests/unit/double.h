@@ -51,6 +51,12 @@ extern bool double_killed;
 /* Set to be called after each round trip that is to be followed by another, before the kernel copies. */
 extern void (*double_between_trips)(void);
 
+/* The number of the last request, and what it has left in its progress word. */
+extern uint64_t double_unique, double_progress;
+
+/* Set to the number of a former request to have requests be that one, executed again, with double_progress. */
+extern uint64_t double_again;
+
 /* All requests ever sent, and all answers: equal whenever nothing is pending. */
 extern unsigned int double_requests, double_answers;
 

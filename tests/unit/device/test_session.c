@@ -290,13 +290,14 @@ static uint64_t send_request(uint32_t opcode, uint64_t fh, enum command command)
 
 static void start(unsigned int workers)
 {
+	const struct session_config c = { .dev = &device, .workers = workers };
 	char why[200];
 
 	pthread_mutex_init(&f.lock, NULL);
 	pthread_cond_init(&f.changed, NULL);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, f.sock), 0);
 	send_request(CUSE_INIT, 0, AT_ONCE);
-	ck_assert_int_eq(session_new(&device, workers, &f.session, why, sizeof(why)), 0);
+	ck_assert_int_eq(session_new(&c, &f.session, why, sizeof(why)), 0);
 	ck_assert_int_eq(session_start(f.session), 0);
 }
 
