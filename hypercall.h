@@ -216,6 +216,31 @@ struct hypervisor_ops {
 	 */
 	const char *(*tend)(struct hypervisor *hv);
 
+	/**
+	 * adopt() - take over the grants that a predecessor had mapped for one map
+	 * @g:	     as they were after its map(): domid, ref, slot, handle, and status: those that are not GNTST_okay
+	 *	     were not mapped, and are none of this. Out: @page as of map(); status: GNTST_okay: it is mapped, and
+	 *	     this one's from now on; GNTST_bad_handle: it is not mapped
+	 * @at:	     as it was mapped
+	 * @leaving: the predecessor had begun to unmap them: some may be unmapped already, and what they had (handle,
+	 *	     slot) may have been given to others, which are adopted before those that leave. What is still mapped is
+	 *	     told from that by handle, granter and reference, not by the handle alone
+	 *
+	 * For each map that has grants mapped, in an implementation that has just been made and has mapped nothing; first for
+	 * all that do not leave, then for the others. unmap() must follow some time as after map(), also if nothing was found
+	 * to be mapped. Return: how many of them are not mapped; -ENOMEM; -EINVAL: @slot or @n cannot be.
+	 */
+	int (*adopt)(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at,
+		     bool leaving);
+
+	/**
+	 * adopted() - that was all: what the predecessor had mapped and nobody has named is unmapped now
+	 *
+	 * It was mapped when the predecessor was killed before it had noted so, or in half-made maps. After this everything
+	 * is as if there had been no predecessor. Return: 0; -errno: it is still mapped.
+	 */
+	int (*adopted)(struct hypervisor *hv);
+
 	/** destroy() - free everything. All grants have been unmapped. */
 	void (*destroy)(struct hypervisor *hv);
 };

@@ -111,6 +111,33 @@ void table_destroy(struct table *t);
 uint64_t open_new(struct table *t, void *user);
 
 /**
+ * open_restore() - make an open that a former table had
+ * @id: its id there
+ *
+ * For a table that nobody else uses yet, as map_restore(); then table_restored(). Return: 0; -EINVAL: it is no id; -EEXIST; -ENOMEM.
+ */
+int open_restore(struct table *t, uint64_t id, void *user);
+
+/**
+ * map_restore() - put a map where it was in a former table
+ * @t: the table
+ * @m: from map_new(); `open_id`, `first` and refs filled in
+ * @phase: in which it was
+ * @listed: it is an open's; else it was unlisted, or its open is closed
+ *
+ * The map may be dead by that: it is the caller's then, as if it had been reported. Return: 0; -EINVAL: there can be no such map;
+ * -EEXIST: another one has some of its pages; -ENOENT: there is no such open; -ENOMEM.
+ */
+int map_restore(struct table *t, struct map *m, enum map_phase phase, bool listed);
+
+/**
+ * table_restored() - all has been restored: the table goes on where the former one has ended
+ *
+ * But for the order in which holes are used, and that indexes are given anew only behind all that are in use. Return: 0; -ENOMEM.
+ */
+int table_restored(struct table *t);
+
+/**
  * open_get() - find an open by id, in constant time
  *
  * Under RCU. Return: the open, or NULL if there is none of that id and generation.
@@ -187,6 +214,15 @@ struct map *map_new(uint32_t count);
 int map_add(struct gnt_open *o, struct map *m);
 
 /**
+ * map_place(), map_list() - map_add() in two halves, for who has to note the index before others can find it
+ *
+ * Both under RCU, the same section. map_place() sets m->first; nothing is found there before map_list(), which must follow.
+ * Return: map_place(): 0, -ENOMEM; map_list(): 0, -EBADF: as of map_add().
+ */
+int map_place(struct gnt_open *o, struct map *m);
+int map_list(struct gnt_open *o, struct map *m);
+
+/**
  * map_find() - find a listed map by its exact index
  * @o:     the open
  * @first: its first page index
@@ -243,6 +279,13 @@ bool map_release_begin(struct map *m);
  * Return: MAP_LIVES (still listed) or MAP_DEAD; MAP_LOST if the map is not RELEASING.
  */
 enum map_end map_release_end(struct map *m);
+
+/**
+ * map_renew() - the grants are unmapped as if there had been no mmap: RELEASING -> FRESH
+ *
+ * By who would call map_release_end(). Return: as that: MAP_DEAD if it is not listed.
+ */
+enum map_end map_renew(struct map *m);
 
 /**
  * map_free() - free a map after a grace period

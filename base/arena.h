@@ -65,6 +65,16 @@ void arena_free(struct arena *a);
  */
 int arena_take(struct arena *a, uint64_t count, uint64_t *first);
 
+/**
+ * arena_take_at() - take that range, in an arena that nobody else uses yet
+ *
+ * Return: 0, its entries being 0; -EINVAL beyond ARENA_LIMIT; -EEXIST: some of it is taken; -ENOMEM.
+ */
+int arena_take_at(struct arena *a, uint64_t first, uint64_t count);
+
+/** arena_taken() - after the last arena_take_at(): what lies in between is holes. Others may use it from now on */
+int arena_taken(struct arena *a);
+
 /** arena_give() - give a range back, whose entries are 0 again; others may take it at once. Lock-free */
 void arena_give(struct arena *a, uint64_t first, uint64_t count);
 

@@ -55,6 +55,18 @@ uint64_t ids_reserve(struct ids *s);
 void ids_publish(struct ids *s, uint64_t id, void *obj);
 
 /**
+ * ids_restore() - an id that a former set of these has given
+ * @id:  its
+ * @obj: what has this id from now on; NULL: nothing has, and it is not to be given again
+ *
+ * For a set that nobody else uses yet. Return: 0; -EINVAL: it is no id; -EEXIST: its slot has an object already; -ENOMEM.
+ */
+int ids_restore(struct ids *s, uint64_t id, void *obj);
+
+/** ids_restored() - after the last ids_restore(): the slots in between are free. The set can be used by others from now on */
+void ids_restored(struct ids *s);
+
+/**
  * ids_get() - find an object
  *
  * Under RCU, wait-free, constant time. Return: the object, or NULL if no object has this id now.

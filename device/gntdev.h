@@ -32,6 +32,8 @@
 struct defer;
 struct ioctl_call;
 struct ioctl_table;
+struct marks;
+struct records;
 struct windows;
 
 /* The driver's module parameter `limit`: pages in one MAP_GRANT_REF. */
@@ -52,6 +54,8 @@ struct windows;
  * @ending:      the daemon goes down: long calls are cut short
  * @window_miss: where clients were told about the preload object, by hash of the thread id
  * @told_rule:   where clients were told of a rule or limit, by hash of both
+ * @records:     of opens and maps, for a successor: device/lasting.h
+ * @marks:       what requests that were in hand have done before; NULL: nothing was adopted
  */
 struct gntdev {
 	struct device dev;
@@ -70,6 +74,8 @@ struct gntdev {
 	struct policy_news news;
 	int32_t window_miss[256];
 	uint64_t told_rule[256];
+	struct records *records;
+	struct marks *marks;
 };
 
 /**
@@ -106,6 +112,22 @@ void gntdev_init(struct gntdev *gd);
  */
 void gntdev_close_all(struct gntdev *gd);
 
+/**
+ * gntdev_adopt() - go on where a predecessor has ended
+ * @gd:	     all set, with its records and an empty table; its windows adopted and not started, its hypervisor new
+ * @in_hand: `unique` of the requests that the predecessor had received and not answered: they are to be executed again, with
+ *	     `again`, after this
+ * @n:	     how many
+ * @why:     out, on failure: which thing is wrong
+ *
+ * Afterwards opens and maps are as they were; what was half done is finished, or as if it had not begun; what is charged and
+ * counted is charged and counted; the hypervisor has unmapped what nobody had noted. On a thread that is registered with RCU, not
+ * under RCU, before any other uses @gd.
+ *
+ * Return: 0; -EINVAL: a record cannot be; -errno. Then @gd is of no use, and what the clients have is as it was.
+ */
+int gntdev_adopt(struct gntdev *gd, const uint64_t *in_hand, size_t n, const char **why);
+
 /* Its ioctls. */
 extern const struct ioctl_table gntdev_ioctls;
 
@@ -120,6 +142,16 @@ extern const struct ioctl_table gntdev_ioctls;
  * have asked the kernel.
  */
 void gntdev_mmap(struct mmap_call *mc, void *arg);
+
+/**
+ * gntdev_mmap_again() - a WINDOW_MMAP is about to be executed again: what has become of the first time?
+ * @unique: the request's
+ * @sent:   the answer to the client's mmap waits in its socket
+ *
+ * With @sent its mapping holds, and the caller has nothing more to do. Else it is undone, as if there had been none, and the
+ * request is to be executed.
+ */
+void gntdev_mmap_again(struct gntdev *gd, uint64_t unique, bool sent);
 
 /**
  * grant_notify_set() - set or replace a map's unmap notification

@@ -37,6 +37,8 @@ struct windows;
  * @pid: the peer's process id as SO_PEERCRED gives it (0: not visible here)
  * @uid: the peer's effective user id when it connected (65534, the overflow id, if it has none here);
  *       its file system user id if it did not connect
+ * @unique: of the WINDOW_MMAP that it came with; 0: it came through a connection
+ * @again:  the client has asked before, and its connection ended without an answer
  *
  * Valid until it is answered.
  */
@@ -44,6 +46,8 @@ struct mmap_call {
 	struct window_request rq;
 	pid_t pid;
 	uid_t uid;
+	uint64_t unique;
+	bool again;
 };
 
 /* Whether these flags of mmap(2) make a shared mapping. */

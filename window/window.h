@@ -132,6 +132,17 @@ int window_make(struct windows *w, struct hypervisor *hv, enum window_kind kind,
 		struct window_user *user, uint64_t *id);
 
 /**
+ * window_join() - give a window that was adopted its user
+ * @id:	  as window_make() gave it to the predecessor
+ * @user: as for window_make()
+ * @sent: out: false: it is not known whether the predecessor's answer, with all its pieces, has gone to the client
+ *
+ * After adoption, before windows_start(). One whose end was noticed meanwhile, or was noticed and not reported (its user's gone()
+ * has not returned), is still there: gone() is called by the watcher. Return: 0; -ENOENT: its end has been reported, or it never was.
+ */
+int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *sent);
+
+/**
  * window_delivered() - the window's descriptor is in the client's hands, or nowhere any more
  * @client: the process that received it, 0 if it is not visible to us
  *
