@@ -129,7 +129,7 @@ static bool start_windows(struct daemon *d, const struct why *why)
 		return false;
 	if (!platform_mount(&d->platform, path, why))
 		return false;
-	err = windows_new(path, &d->windows, &text);
+	err = windows_new(path, NULL, &d->windows, &text);
 	if (err)
 		return because(why, "window directory %s: %s (%s)", path, text, strerror(-err));
 	return true;

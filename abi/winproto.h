@@ -12,6 +12,12 @@
  *     map, more of them in further messages while the count is not reached;
  *  4. maps the pieces, as the reply's kind tells, closes descriptor and connection.
  *
+ * A daemon may be killed or replaced meanwhile, which the client sees as the end of the connection. Then it lets go of what it has
+ * received, and begins again at 1, which waits until there is another daemon, with `again` in its request: the mmap of the map
+ * may have been carried out, for nobody. If the daemon has still to see that nobody has that window it answers EAGAIN: a
+ * moment later it will have. Daemons that cannot be replaced know no `again` and answer EINVAL, and clients that do not ask
+ * again get ENODEV from their mmap: nothing else has changed between these, so the version is the same.
+ *
  * WINDOW_MMAP does the same in one step where the daemon can reach the client's descriptors.
  *
  * The connection carries one request. Both sides check every length and every field: neither trusts
@@ -58,7 +64,8 @@ struct window_request {
 	uint32_t version;
 	uint32_t prot;	/* of mmap(2) */
 	uint32_t flags; /* of mmap(2) */
-	uint32_t reserved;
+	uint32_t
+		again; /* 1: asked before, and the daemon ended before all of its reply had come; else 0 */
 	uint64_t open_id;
 	uint8_t secret[16];
 	uint64_t offset; /* of mmap(2), bytes: a multiple of 4096 */

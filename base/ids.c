@@ -7,8 +7,12 @@
  * generation << 28 | s + 1. As a slot changes hands its second word changes before and after the
  * first: a reader that finds it the same before and after has read the object that belongs to it.
  * A generation comes back after 2^36 removals from one slot.
+ *
+ * What lasts of a set are its objects' ids, which their owners keep, and a number that no generation has reached. It is
+ * raised before one does, by so much that this is seldom; a successor's slots begin with it.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/ids.h"
@@ -18,7 +22,11 @@ struct ids {
 	uint64_t end;  /* slots from here on have never been used */
 	uint64_t free; /* stack of free slots, by their first key */
 	struct radix words;
+	uint64_t first;	 /* generation that slots begin with */
+	uint64_t *above; /* what lasts: all generations are below it; NULL: nothing does */
 };
+
+#define GENERATIONS_AT_ONCE 65536U
 
 #define IDS_SLOT_BITS 28
 #define IDS_SLOT_MASK ((1ULL << IDS_SLOT_BITS) - 1)
@@ -44,6 +52,19 @@ static uint64_t *id_words(struct ids *s, uint64_t id)
 	uint64_t slot1 = id & IDS_SLOT_MASK;
 
 	return slot1 ? radix_find(&s->words, 2 * (slot1 - 1)) : NULL;
+}
+
+/* Have it last that a generation may be in use. Before it is. */
+static void note_generation(struct ids *s, uint64_t gen)
+{
+	uint64_t above;
+
+	if (!s->above)
+		return;
+	above = word_load(s->above);
+	while (gen >= above &&
+	       !word_cas(s->above, &above, (gen / GENERATIONS_AT_ONCE + 1) * GENERATIONS_AT_ONCE))
+		;
 }
 
 struct ids *ids_new(void)
@@ -72,6 +93,7 @@ static uint64_t slot_take(struct ids *s)
 		if (end == IDS_MAX || !radix_make(&s->words, 2 * end))
 			return RADIX_STACK_NONE;
 	} while (!word_cas(&s->end, &end, end + 1));
+	word_store(radix_find(&s->words, 2 * end + 1), s->first << 1);
 	return 2 * end;
 }
 
@@ -120,11 +142,61 @@ void *ids_remove(struct ids *s, uint64_t id)
 	uint64_t next = ((id_gen(id) + 1) & IDS_GEN_MASK) << 1;
 	uint64_t obj;
 
+	note_generation(s, next >> 1);
 	if (!word || !word_cas(&word[1], &use, next))
 		return NULL;
 	obj = word_load(&word[0]);
 	radix_push(&s->words, &s->free, 2 * ((id & IDS_SLOT_MASK) - 1));
 	return (void *)(uintptr_t)obj;
+}
+
+void ids_last(struct ids *s, uint64_t *generations)
+{
+	s->above = generations;
+	s->first = word_load(generations);
+	note_generation(s, s->first);
+}
+
+/* Of all slots below @end that there never were. Return: 0 or -ENOMEM. */
+static int make_slots(struct ids *s, uint64_t end)
+{
+	for (uint64_t slot = word_load(&s->end); slot < end; slot++) {
+		if (!radix_make(&s->words, 2 * slot))
+			return -ENOMEM;
+		word_store(radix_find(&s->words, 2 * slot + 1), s->first << 1);
+		word_store(&s->end, slot + 1);
+	}
+	return 0;
+}
+
+int ids_restore(struct ids *s, uint64_t id, void *obj)
+{
+	uint64_t slot1 = id & IDS_SLOT_MASK, next;
+	uint64_t *word;
+	int err;
+
+	if (!slot1 || slot1 > IDS_MAX)
+		return -EINVAL;
+	err = make_slots(s, slot1);
+	if (err)
+		return err;
+	word = id_words(s, id);
+	if (word_load(&word[1]) & 1)
+		return -EEXIST;
+	next = (id_gen(id) + 1) & IDS_GEN_MASK;
+	note_generation(s, next);
+	if (obj)
+		ids_publish(s, id, obj);
+	else if (word_load(&word[1]) < next << 1)
+		word_store(&word[1], next << 1);
+	return 0;
+}
+
+void ids_restored(struct ids *s)
+{
+	for (uint64_t slot = word_load(&s->end); slot-- > 0;)
+		if (!(word_load(radix_find(&s->words, 2 * slot + 1)) & 1))
+			radix_push(&s->words, &s->free, 2 * slot);
 }
 
 bool ids_next(struct ids *s, uint64_t *cursor, uint64_t *work, uint64_t *id, void **obj)

@@ -83,6 +83,14 @@ void *ids_get(struct ids *s, uint64_t id);
 void *ids_remove(struct ids *s, uint64_t id);
 
 /**
+ * ids_last() - have the ids of a set never repeat soon, also not those of a successor's set
+ * @s:           empty
+ * @generations: a word in memory that lasts, 0 at first; at a successor as the predecessor left it. It is a multiple of
+ *               65536, and changed as seldom
+ */
+void ids_last(struct ids *s, uint64_t *generations);
+
+/**
  * ids_for_each() - walk all objects
  *
  * Under RCU. Objects that come or go meanwhile may be missed.

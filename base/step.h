@@ -11,12 +11,23 @@
 /*
  * All of them: a test walks through this list, and a name that is not in it does not compile. X(NAME, what has just happened)
  */
-#define STEPS_ALL(X)                                                                \
-	X(recv_spliced, "a request has left the kernel's queue and is in the pipe") \
-	X(recv_read, "it is in its slot")                                           \
-	X(answer_stored, "the answer is in the slot, which does not say so yet")    \
-	X(answer_done, "the slot says so, and nothing has been written")            \
-	X(answer_written, "the answer was written, the slot still holds it")
+#define STEPS_ALL(X)                                                                 \
+	X(recv_spliced, "a request has left the kernel's queue and is in the pipe")  \
+	X(recv_read, "it is in its slot")                                            \
+	X(answer_stored, "the answer is in the slot, which does not say so yet")     \
+	X(answer_done, "the slot says so, and nothing has been written")             \
+	X(answer_written, "the answer was written, the slot still holds it")         \
+	X(window_recorded, "a window has its record, and has not been opened")       \
+	X(window_live, "it has been opened, and only we have it")                    \
+	X(window_sending, "its record says that the client may have it")             \
+	X(window_replied, "the reply has been sent, its record does not say so")     \
+	X(window_sent, "it says so")                                                 \
+	X(window_delivered, "the client has received it, and its record says so")    \
+	X(events_read, "events have left the kernel's queue, none has been handled") \
+	X(event_handled, "one has been handled, and is still in hand")               \
+	X(events_done, "all have been handled, and are forgotten")                   \
+	X(window_ended, "the record of a window says that nobody has it any more")   \
+	X(window_gone, "its user has been told, and its record is still there")
 
 enum step {
 #define STEP_ENUM(name, what) STEP_##name,

@@ -25,4 +25,14 @@
 int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token *t,
 		  struct winsock *ws);
 
+/**
+ * winioctl_replied() - whether the reply to a WINDOW_MMAP that is executed again is in the client's queue already
+ * @rq: the request; rq->again
+ * @wm: its argument
+ *
+ * Where the window's own record does not say so (window_join()): the predecessor may have been killed right behind the sending. Return:
+ * whether it is there, so that 0 is the answer.
+ */
+bool winioctl_replied(struct request *rq, const struct window_mmap *wm);
+
 #endif /* DEVICE_WINIOCTL_H */

@@ -13,7 +13,7 @@
  *   slots.N         session N: its requests in hand
  *   pipe.N.K.r, .w  session N: a pipe, of its slot K
  *   windows         window/: the directory, with its lock
- *   inotify.closes, inotify.opens
+ *   inotify.closes, inotify.opens, inotify.hand   window/: the watches on it, and the events in hand
  *   listen.N        the window socket of session N
  *   sim, machine    sim/: its state; the file that is the machine's memory
  *   journal, privcmd, ring.N, port.N   xen/

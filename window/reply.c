@@ -20,7 +20,7 @@ int winreply_check(const struct window_request *rq, size_t len, enum failure_rea
 	if (len != sizeof(*rq) || rq->magic != WINDOW_MAGIC || rq->version != WINDOW_VERSION)
 		return ENODEV;
 	*why = WHY_WINDOW_REQUEST;
-	if (rq->reserved || rq->offset % PAGE_BYTES || rq->length % PAGE_BYTES || !rq->length ||
+	if (rq->again > 1 || rq->offset % PAGE_BYTES || rq->length % PAGE_BYTES || !rq->length ||
 	    rq->offset + rq->length < rq->offset)
 		return EINVAL;
 	return 0;

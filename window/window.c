@@ -403,11 +403,13 @@ static void close_all(struct windows *w)
 	free(w);
 }
 
-int windows_new(const char *dir, struct windows **out, const char **why)
+int windows_new(const char *dir, const struct windows_keep *keep, struct windows **out,
+		const char **why)
 {
 	struct windows *w = calloc(1, sizeof(*w));
 	int err;
 
+	(void)keep;
 	*why = "no memory";
 	if (!w)
 		return -ENOMEM;

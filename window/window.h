@@ -24,6 +24,7 @@
 #include "hypercall.h"
 
 struct procmaps_file;
+struct records;
 struct windows;
 
 /* Whose windows they are: the two devices share one directory. */
@@ -36,7 +37,8 @@ enum window_kind {
  * struct window_user - what a window is made for; embedded in it
  * @gone: called exactly once when nobody holds the window any more, on the watcher thread (by
  *        windows_destroy(): on its caller's), registered with RCU, not under RCU. The window is not
- *        found any more. It must not wait for the watcher: other ends wait behind it
+ *        found any more. It must not wait for the watcher: other ends wait behind it. If the daemon is
+ *        killed before this has returned the successor calls it once more
  */
 struct window_user {
 	void (*gone)(struct window_user *wu);
@@ -75,16 +77,85 @@ void window_name_format(const struct window_name *name, char *buf);
 bool window_name_parse(const char *s, struct window_name *name);
 
 /**
+ * struct windows_keep - what outlives the daemon of a window directory
+ * @records: where windows have their records
+ * @life:    struct window_name's, in lasting memory; 0: it is still to be drawn
+ * @dir, @closes, @opens, @hand: what a predecessor left, to be ours: the directory with its lock ("windows"), the watches
+ *           on it ("inotify.closes", "inotify.opens") and the events that it had in hand ("inotify.hand"). All of them,
+ *           or all -1: there was none
+ */
+struct windows_keep {
+	struct records *records;
+	uint64_t *life;
+	int dir;
+	int closes;
+	int opens;
+	int hand;
+};
+
+/**
  * windows_new() - take possession of a window directory
- * @dir:  path; made if it does not exist (its parent must); mode 0700; left-overs of a killed
- *        daemon (plain files and device nodes) are removed
+ * @dir:  path; made if it does not exist (its parent must); mode 0700; left-overs of a daemon that nobody adopts
+ *        (plain files and device nodes) are removed. If one is adopted, only its descriptor counts
+ * @keep: what lasts; NULL: nothing, as for tests. Its descriptors are taken over, also on failure
  * @why:  set to a message for the user on failure (a string that stays valid)
+ *
+ * Of a predecessor all windows are there that a client may hold: windows_left(), window_join(), windows_adopted(). What has
+ * happened to them meanwhile is known.
  *
  * Return: 0 and *@out; -EBUSY if another daemon has it; -ENOTDIR if it is something else or a
  * symbolic link; -EPERM if it is somebody else's; -ENOTSUP if /proc does not tell the
- * inodes of its files; -errno.
+ * inodes of its files; -EINVAL if what a predecessor left is damaged; -errno.
  */
-int windows_new(const char *dir, struct windows **out, const char **why);
+int windows_new(const char *dir, const struct windows_keep *keep, struct windows **out,
+		const char **why);
+
+/** windows_kept() - what is to be kept for a successor: fills in @keep's descriptors, which stay ours */
+void windows_kept(const struct windows *w, struct windows_keep *keep);
+
+/**
+ * struct window_left - a window that a predecessor left
+ * @sent: the whole reply has been sent to the client; else it is not known how much of it
+ */
+struct window_left {
+	uint64_t id;
+	uint64_t open_id;
+	uint64_t index;
+	uint32_t count;
+	bool readonly;
+	bool sent;
+};
+
+/**
+ * windows_left() - walk what a predecessor left
+ * @cursor: 0 at first
+ *
+ * At adoption, before windows_adopted(); not under RCU. Return: false at the end.
+ */
+bool windows_left(struct windows *w, enum window_kind kind, uint64_t *cursor,
+		  struct window_left *left);
+
+/**
+ * window_join() - give a window that was adopted its user
+ * @id:   as window_make() gave it to the predecessor
+ * @user: as for window_make()
+ * @sent: out, or NULL: false: it is not known whether the predecessor's answer, with all its pieces, has gone to the client
+ *
+ * After windows_new(), before windows_adopted(). One whose end was noticed meanwhile, or was noticed and not reported (its
+ * user's gone() has not returned), is still there, and so is one that never got as far as to be sent, which has ended with
+ * the predecessor: gone() is called by the watcher. Return: 0; -ENOENT: its end has been reported, or it never was.
+ */
+int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *sent);
+
+/**
+ * window_forget() - a window that was adopted turns out not to have been sent: nobody is to be told of its end
+ *
+ * Any thread registered with RCU. Return: whether that was in time: gone() has not been called, and will not be.
+ */
+bool window_forget(struct windows *w, uint64_t id);
+
+/** windows_adopted() - the end of an adoption: windows that nobody has joined are forgotten. Before windows_start() */
+void windows_adopted(struct windows *w);
 
 /**
  * windows_start() - start the watcher thread (after any privilege or signal-mask set-up)
@@ -92,6 +163,13 @@ int windows_new(const char *dir, struct windows **out, const char **why);
  * Before the first window_make(). Return: 0 or -errno.
  */
 int windows_start(struct windows *w);
+
+/**
+ * windows_leave() - stop watching, free everything of ours, and leave all for a successor
+ *
+ * While no other call is going on. No window is reported, nothing is removed.
+ */
+void windows_leave(struct windows *w);
 
 /**
  * windows_end() - stop watching, report the windows still held as gone, remove the directory
@@ -132,15 +210,14 @@ int window_make(struct windows *w, struct hypervisor *hv, enum window_kind kind,
 		struct window_user *user, uint64_t *id);
 
 /**
- * window_join() - give a window that was adopted its user
- * @id:	  as window_make() gave it to the predecessor
- * @user: as for window_make()
- * @sent: out: false: it is not known whether the predecessor's answer, with all its pieces, has gone to the client
+ * window_sending() - the window's descriptor is about to be sent
+ * @client: who is to receive it, 0 if that is not visible to us
  *
- * After adoption, before windows_start(). One whose end was noticed meanwhile, or was noticed and not reported (its user's gone()
- * has not returned), is still there: gone() is called by the watcher. Return: 0; -ENOENT: its end has been reported, or it never was.
+ * From now on a successor takes it that the client may have it. Any thread registered with RCU; nothing happens if the
+ * window has gone. window_sent() - all of the reply is in the client's queue: the same.
  */
-int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *sent);
+void window_sending(struct windows *w, uint64_t id, pid_t client);
+void window_sent(struct windows *w, uint64_t id);
 
 /**
  * window_delivered() - the window's descriptor is in the client's hands, or nowhere any more

@@ -219,7 +219,7 @@ static void set_up(void)
 	snprintf(dir, sizeof(dir), "%s/gntdev-fuzz-XXXXXX", test_place());
 	demand(mkdtemp(dir) != NULL);
 	snprintf(path, sizeof(path), "%s/windows", dir);
-	demand(!windows_new(path, &gd.windows, &why));
+	demand(!windows_new(path, NULL, &gd.windows, &why));
 	sc.dirfd = windows_dirfd(gd.windows);
 	demand(!sim_new(&sc, &sim, &why));
 	view.sim = sim;

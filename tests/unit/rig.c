@@ -122,7 +122,7 @@ void rig_setup(void)
 	rcu_thread_enter();
 	snprintf(dir, sizeof(dir), "%s/gntdev-rig-%d-%x", test_place(), (int)getpid(),
 		 test_moment());
-	ck_assert_int_eq(windows_new(dir, &rig.gd.windows, &why), 0);
+	ck_assert_int_eq(windows_new(dir, NULL, &rig.gd.windows, &why), 0);
 	start_sim();
 	gntdev_init(&rig.gd);
 	rig.gd.dev.name = "xen/gntdev";

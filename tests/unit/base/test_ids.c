@@ -125,6 +125,92 @@ START_TEST(a_reserved_id_is_found_once_it_is_published)
 }
 END_TEST
 
+/* What a successor finds of a set with some objects, @n ids of which have been given in all. */
+static void leave_ids(uint64_t *generations, uint64_t *id, unsigned int n, uint64_t *newest)
+{
+	struct ids *s = ids_new();
+	static int obj[3];
+
+	ids_last(s, generations);
+	for (int i = 0; i < 3; i++)
+		id[i] = ids_add(s, &obj[i]);
+	*newest = 0;
+	for (unsigned int i = 3; i < n; i++) {
+		uint64_t next = ids_add(s, &obj[0]);
+
+		ids_remove(s, next);
+		*newest = id_gen(next) > *newest ? id_gen(next) : *newest;
+	}
+	ids_remove(s, id[1]);
+	ids_destroy(s);
+}
+
+static void restore_after(unsigned int n)
+{
+	uint64_t generations = 0, id[3], newest, more[4];
+	struct ids *s = ids_new();
+	int obj[4];
+
+	leave_ids(&generations, id, n, &newest);
+	ids_last(s, &generations);
+	ck_assert_int_eq(ids_restore(s, id[2], &obj[2]), 0);
+	ck_assert_int_eq(ids_restore(s, id[0], &obj[0]), 0);
+	ck_assert_int_eq(ids_restore(s, id[0], &obj[1]), -EEXIST);
+	ids_restored(s);
+	ck_assert_ptr_eq(ids_get(s, id[0]), &obj[0]);
+	ck_assert_ptr_null(ids_get(s, id[1]));
+	ck_assert_ptr_eq(ids_get(s, id[2]), &obj[2]);
+	for (int i = 0; i < 4; i++) {
+		more[i] = ids_add(s, &obj[i]);
+		ck_assert_uint_gt(id_gen(more[i]), newest);
+		ck_assert_uint_ne(more[i], id[1]);
+	}
+	/* The hole between them was found. */
+	ck_assert_uint_eq(more[0] & IDS_SLOT_MASK, id[1] & IDS_SLOT_MASK);
+	ck_assert_ptr_eq(ids_remove(s, id[2]), &obj[2]);
+	ids_destroy(s);
+}
+
+START_TEST(ids_are_restored)
+{
+	restore_after(3);
+	restore_after(4);
+}
+END_TEST
+
+START_TEST(ids_outlive_many_generations)
+{
+	restore_after(200000);
+}
+END_TEST
+
+START_TEST(an_id_without_an_object_is_not_given_again)
+{
+	struct ids *s = ids_new();
+	int obj;
+	uint64_t id = 5ULL << IDS_SLOT_BITS | 1;
+
+	ck_assert_int_eq(ids_restore(s, id, NULL), 0);
+	ck_assert_int_eq(ids_restore(s, 3ULL << IDS_SLOT_BITS | 1, NULL), 0);
+	ids_restored(s);
+	ck_assert_ptr_null(ids_get(s, id));
+	ck_assert_uint_eq(ids_add(s, &obj), 6ULL << IDS_SLOT_BITS | 1);
+	ids_destroy(s);
+}
+END_TEST
+
+START_TEST(what_is_no_id_is_not_restored)
+{
+	struct ids *s = ids_new();
+	int obj;
+
+	ck_assert_int_eq(ids_restore(s, 0, &obj), -EINVAL);
+	ck_assert_int_eq(ids_restore(s, 1ULL << IDS_SLOT_BITS, &obj), -EINVAL);
+	ck_assert_int_eq(ids_restore(s, IDS_SLOT_MASK, &obj), -EINVAL);
+	ids_destroy(s);
+}
+END_TEST
+
 /* --- the tree ------------------------------------------------------------------------------- */
 
 START_TEST(radix_words_do_not_move)
@@ -238,6 +324,10 @@ static void add_id_tests(TCase *tc)
 	tcase_add_test(tc, slots_are_reused_and_ids_are_not);
 	tcase_add_test(tc, a_reserved_id_is_found_once_it_is_published);
 	tcase_add_test(tc, without_memory_no_id_is_made);
+	tcase_add_test(tc, ids_are_restored);
+	tcase_add_test(tc, ids_outlive_many_generations);
+	tcase_add_test(tc, an_id_without_an_object_is_not_given_again);
+	tcase_add_test(tc, what_is_no_id_is_not_restored);
 }
 
 static void add_radix_tests(TCase *tc)

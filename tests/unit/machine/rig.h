@@ -156,7 +156,7 @@ static inline void setup(void)
 	rcu_thread_enter();
 	snprintf(dir, sizeof(dir), "%s/gntalloc-test-%d-%x", test_place(), (int)getpid(),
 		 test_moment());
-	ck_assert_int_eq(windows_new(dir, &windows, &why), 0);
+	ck_assert_int_eq(windows_new(dir, NULL, &windows, &why), 0);
 	sc.dirfd = windows_dirfd(windows);
 	ck_assert_int_eq(sim_new(&sc, &sim, &why), 0);
 	hv = sim_hypervisor(sim);

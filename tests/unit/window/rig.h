@@ -145,7 +145,7 @@ static inline void new_windows(void)
 	const char *why;
 	int fd;
 
-	ck_assert_int_eq(windows_new(dir, &windows, &why), 0);
+	ck_assert_int_eq(windows_new(dir, NULL, &windows, &why), 0);
 	fd = openat(windows_dirfd(windows), MACHINE, O_RDWR | O_CREAT | O_EXCL, 0600);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(ftruncate(fd, 64 * PAGE), 0);

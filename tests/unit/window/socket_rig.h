@@ -285,7 +285,7 @@ static const struct {
 	BAD(magic, WINDOW_MAGIC + 1, ENODEV),
 	BAD(version, 0, ENODEV),
 	BAD(version, WINDOW_VERSION + 1, ENODEV),
-	BAD(reserved, 1, EINVAL),
+	BAD(again, 2, EINVAL),
 	BAD(offset, 1, EINVAL),
 	BAD(offset, 0x7800, EINVAL),
 	BAD(offset, -4096ULL, EINVAL),

@@ -328,7 +328,7 @@ static int try_dir(const char *path)
 {
 	struct windows *w;
 	const char *why = NULL;
-	int err = windows_new(path, &w, &why);
+	int err = windows_new(path, NULL, &w, &why);
 
 	if (err)
 		ck_assert_ptr_nonnull(why);
@@ -379,7 +379,7 @@ START_TEST(directory_cleaned)
 		ck_assert_int_eq(mknod(sub, S_IFCHR | 0600, makedev(1, 5)), 0);
 	}
 	snprintf(sub, sizeof(sub), "%s/file", path);
-	ck_assert_int_eq(windows_new(path, &w, &why), 0);
+	ck_assert_int_eq(windows_new(path, NULL, &w, &why), 0);
 	ck_assert_int_eq(access(sub, F_OK), -1);
 	snprintf(sub, sizeof(sub), "%s/node", path);
 	ck_assert_int_eq(access(sub, F_OK), -1);
