@@ -117,17 +117,26 @@ static bool has_ended(pid_t tid)
 	return state ? *state == 'Z' || *state == 'X' : errno == ENOENT || errno == ESRCH;
 }
 
-/* Field 22. */
+uint64_t proclook_tick_ns(void)
+{
+	return 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* Field 22. Who is older than the time namespace that we are in started before 0: that is told modulo 2^64 ns. */
 uint64_t proclook_start(pid_t pid)
 {
 	char buf[STAT_SIZE];
 	const char *p = read_stat(pid, buf);
+	uint64_t start;
 
 	for (int field = 3; p && field < 22; field++) {
 		p = strchr(p, ' ');
 		p += p != NULL;
 	}
-	return p ? strtoull(p, NULL, 10) : UINT64_MAX;
+	if (!p)
+		return UINT64_MAX;
+	start = strtoull(p, NULL, 10);
+	return start < INT64_MAX / proclook_tick_ns() ? start : 0;
 }
 
 /* --- what the helper does ------------------------------------------------------------------------ */
