@@ -141,15 +141,37 @@ static void log_warning(const char *text, void *arg)
 	log_warn("%s", text);
 }
 
+/* Of several mistakes each has its line in the log; @text, of POLICY_WHY_ALL_SIZE, is what is told elsewhere. */
+static void tell_mistakes(const struct policy_why *why, char *text)
+{
+	policy_why_all(why, text, POLICY_WHY_ALL_SIZE);
+	for (unsigned int i = 0; why->n > 1 && i < why->n && i < POLICY_MISTAKES_MAX; i++)
+		log_err("policy: %s", why->text[i]);
+}
+
+/* Return: the policy, or NULL: @why not. */
+static struct policy *load_policy(const struct daemon_config *c, const struct why *why)
+{
+	struct policy_why mistakes;
+	char text[POLICY_WHY_ALL_SIZE];
+	struct policy *p;
+
+	if (!policy_load(c->policy, c->policy_given, &p, &mistakes)) {
+		policy_for_each_warning(p, log_warning, NULL);
+		return p;
+	}
+	tell_mistakes(&mistakes, text);
+	because(why, "policy: %s", text);
+	return NULL;
+}
+
 static bool start_policy(struct daemon *d, const struct why *why)
 {
 	const struct daemon_config *c = d->config;
-	char text[POLICY_WHY_SIZE];
-	struct policy *p;
+	struct policy *p = load_policy(c, why);
 
-	if (policy_load(c->policy, c->policy_given, &p, text, sizeof(text)))
-		return because(why, "policy: %s", text);
-	policy_for_each_warning(p, log_warning, NULL);
+	if (!p)
+		return false;
 	enforce_new_policy(&d->gntdev, p);
 	d->loader = policy_loader_new(c->policy, c->policy_given);
 	return d->loader || because(why, "policy: %s", strerror(errno));
@@ -382,18 +404,15 @@ static bool start_configured(struct daemon *d, bool *lasting, const struct why *
 bool daemon_check(const struct daemon_config *c, char *text, size_t size)
 {
 	const struct why why = { text, size };
-	char policy_why[POLICY_WHY_SIZE];
 	struct daemon d = { 0 };
 	struct policy *p;
 
 	/* Not its names: a daemon that runs has them. */
 	if (!platform_choose(&d.platform, &c->platform, c->n_granters, &why))
 		return false;
-	if (policy_load(c->policy, c->policy_given, &p, policy_why, sizeof(policy_why)))
-		return because(&why, "policy: %s", policy_why);
-	policy_for_each_warning(p, log_warning, NULL);
+	p = load_policy(c, &why);
 	policy_free(p);
-	return true;
+	return p;
 }
 
 struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *text, size_t size)
@@ -461,13 +480,15 @@ int daemon_reload_fd(const struct daemon *d)
 
 enum daemon_reloaded daemon_reload_end(struct daemon *d)
 {
-	char text[POLICY_WHY_SIZE];
+	char text[POLICY_WHY_ALL_SIZE];
+	struct policy_why why;
 	struct policy *p;
-	int err = policy_loader_take(d->loader, &p, text);
+	int err = policy_loader_take(d->loader, &p, &why);
 
 	if (err == -EAGAIN)
 		return DAEMON_READING;
 	if (err) {
+		tell_mistakes(&why, text);
 		log_err("policy: %s: the old one stays in force", text);
 		enforce_refused_policy(&d->gntdev, text);
 		return DAEMON_REFUSED;

@@ -18,7 +18,7 @@
 /* gntdev, and a gntalloc for each granter */
 #define DAEMON_SESSIONS_MAX (1 + DAEMON_GRANTERS_MAX)
 /* Messages about why it does not start. */
-#define DAEMON_WHY_MAX 512
+#define DAEMON_WHY_MAX 640
 
 /* A device xen/gntalloc that grants as a simulated domain. */
 struct daemon_granter {

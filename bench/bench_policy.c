@@ -38,7 +38,8 @@ static volatile unsigned int allowed;
 
 static void load(const char *condition, const char *last)
 {
-	char why[POLICY_WHY_SIZE], *text;
+	struct policy_why why;
+	char *text;
 	size_t size;
 	FILE *f = open_memstream(&text, &size);
 
@@ -46,8 +47,8 @@ static void load(const char *condition, const char *last)
 		fprintf(f, "rule r%d { %s action = allow }\n", i, i < RULES - 1 ? condition : last);
 	fclose(f);
 	policy_free(policy);
-	if (policy_parse("bench", text, size, &policy, why, sizeof(why))) {
-		fprintf(stderr, "%s\n", why);
+	if (policy_parse("bench", text, size, &policy, &why)) {
+		fprintf(stderr, "%s\n", why.text[0]);
 		exit(1);
 	}
 	free(text);

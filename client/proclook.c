@@ -6,6 +6,8 @@
  * in /proc/PID, and a thread can have a descriptor table of its own: the look goes into
  * /proc/PID/task. What a thread shares with the first one (kcmp(2) tells) is not read again.
  *
+ * The entries of a thread that has ended are root's, whoever has ended; it is known to hold nothing.
+ *
  * A file is looked up by statx(2) without synchronising: a client must not be able to make us wait
  * for a file system that it serves itself.
  *
@@ -73,6 +75,70 @@ struct look {
 static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct look *all_late;
 
+/* --- what /proc tells of any process --------------------------------------------------------------- */
+
+/* Read a small file whole. Return: whether there is anything in it; if not, errno, 0 for an empty one. */
+static bool read_line(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	errno = 0;
+	n = read(fd, buf, size - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	return true;
+}
+
+#define STAT_SIZE 1024
+
+/* Read the stat of a process or thread. Return: the fields from the third on; NULL, and errno, if they are not told. */
+static const char *read_stat(pid_t tid, char buf[STAT_SIZE])
+{
+	char path[32];
+	const char *end;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)tid);
+	/* The second is the name, which can hold anything. */
+	end = read_line(path, buf, STAT_SIZE) ? strrchr(buf, ')') : NULL;
+	return end && end[1] == ' ' ? end + 2 : NULL;
+}
+
+/* Whether a thread holds nothing any more: before it is in such a state it gives up its mappings and descriptors. */
+static bool has_ended(pid_t tid)
+{
+	char buf[STAT_SIZE];
+	const char *state = read_stat(tid, buf);
+
+	return state ? *state == 'Z' || *state == 'X' : errno == ENOENT || errno == ESRCH;
+}
+
+uint64_t proclook_tick_ns(void)
+{
+	return 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+/* Field 22. Who is older than the time namespace that we are in started before 0: that is told modulo 2^64 ns. */
+uint64_t proclook_start(pid_t pid)
+{
+	char buf[STAT_SIZE];
+	const char *p = read_stat(pid, buf);
+	uint64_t start;
+
+	for (int field = 3; p && field < 22; field++) {
+		p = strchr(p, ' ');
+		p += p != NULL;
+	}
+	if (!p)
+		return UINT64_MAX;
+	start = strtoull(p, NULL, 10);
+	return start < INT64_MAX / proclook_tick_ns() ? start : 0;
+}
+
 /* --- what the helper does ------------------------------------------------------------------------ */
 
 static void get_on(struct look *l)
@@ -97,17 +163,25 @@ static void look_failed(struct look *l, int err)
 		l->err = -err;
 }
 
-static DIR *open_dir(struct look *l, int at, const char *path)
+/* The same, of one thread's mappings or descriptors. */
+static void thread_failed(struct look *l, pid_t tid, int err)
+{
+	if ((err == EACCES || err == EPERM) && has_ended(tid))
+		err = ESRCH;
+	look_failed(l, err);
+}
+
+/* Return: NULL, and errno, if it cannot be read. */
+static DIR *open_dir(int at, const char *path)
 {
 	int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	int err = errno;
 
-	if (dir)
-		return dir;
-	look_failed(l, errno);
-	if (fd >= 0)
+	if (!dir && fd >= 0)
 		close(fd);
-	return NULL;
+	errno = err;
+	return dir;
 }
 
 /* The next entry; NULL at the end, or when the process has gone in between. */
@@ -122,7 +196,7 @@ static const struct dirent *next_entry(struct look *l, DIR *dir)
 	return e;
 }
 
-static void look_at_descriptor(struct look *l, int dirfd, const char *entry)
+static void look_at_descriptor(struct look *l, pid_t tid, int dirfd, const char *entry)
 {
 	char path[PATH_MAX];
 	struct procmaps_file file;
@@ -131,7 +205,7 @@ static void look_at_descriptor(struct look *l, int dirfd, const char *entry)
 
 	if (len < 0) {
 		if (errno != ENAMETOOLONG)
-			look_failed(l, errno);
+			thread_failed(l, tid, errno);
 		return;
 	}
 	mapstext_name(&file, path, (size_t)len);
@@ -152,13 +226,15 @@ static void look_at_descriptors(struct look *l, int task, pid_t tid)
 	DIR *dir;
 
 	snprintf(path, sizeof(path), "%d/fd", (int)tid);
-	dir = open_dir(l, task, path);
-	if (!dir)
+	dir = open_dir(task, path);
+	if (!dir) {
+		thread_failed(l, tid, errno);
 		return;
+	}
 	while ((e = next_entry(l, dir))) {
 		get_on(l);
 		if (e->d_name[0] != '.')
-			look_at_descriptor(l, dirfd(dir), e->d_name);
+			look_at_descriptor(l, tid, dirfd(dir), e->d_name);
 	}
 	closedir(dir);
 }
@@ -176,7 +252,7 @@ static bool look_at_maps(struct look *l, int task, pid_t tid)
 	snprintf(path, sizeof(path), "%d/maps", (int)tid);
 	fd = openat(task, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		look_failed(l, errno);
+		thread_failed(l, tid, errno);
 		return false;
 	}
 	t.fd = fd;
@@ -206,9 +282,11 @@ static void look_at_threads(struct look *l)
 	bool mapped = false;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)l->pid);
-	task = open_dir(l, AT_FDCWD, path);
-	if (!task)
+	task = open_dir(AT_FDCWD, path);
+	if (!task) {
+		look_failed(l, errno);
 		return;
+	}
 	look_at_descriptors(l, dirfd(task), l->pid);
 	while ((e = next_entry(l, task))) {
 		tid = procwalk_pid(e);
@@ -248,35 +326,6 @@ static void look_free(struct helper_task *t)
 }
 
 /* --- who asks ------------------------------------------------------------------------------------ */
-
-/* Read a small file whole. Return: whether there is anything in it. */
-static bool read_line(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	n = read(fd, buf, size - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	buf[n] = '\0';
-	return true;
-}
-
-/* When a process started: field 22, the 20th behind the name, which can hold anything. */
-uint64_t proclook_start(pid_t pid)
-{
-	char path[32], buf[1024];
-	char *p;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	p = read_line(path, buf, sizeof(buf)) ? strrchr(buf, ')') : NULL;
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	return p ? strtoull(p, NULL, 10) : UINT64_MAX;
-}
 
 /*
  * Whose process it is: its real user id, which "nondumpable" does not hide; in a user namespace its maker, who

@@ -42,7 +42,14 @@ int proclook(struct proclook *pl, struct procwalk_visitor *v, pid_t pid);
 /** proclook_end() - after the last look of a walk */
 void proclook_end(struct proclook *pl);
 
-/** proclook_start() - when a process started; UINT64_MAX if that is not told */
+/** proclook_tick_ns() - ns in a tick of /proc's times */
+uint64_t proclook_tick_ns(void);
+
+/**
+ * proclook_start() - when a process started, ticks since boot
+ *
+ * In a time namespace: since its boot, 0 of processes that are older. UINT64_MAX if it is not told.
+ */
 uint64_t proclook_start(pid_t pid);
 
 /** proclook_late() - helpers that were left behind */

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,8 +60,17 @@ static long last_pid(void)
 	return last;
 }
 
-/* How long the machine has been suspended in all, ns: brought up to date by each walk. */
+/*
+ * How long the machine has been suspended in all, ns: brought up to date by each walk. In a time namespace it has
+ * the difference of the clocks' offsets in it, and may be "negative".
+ */
 static uint64_t suspended;
+static pthread_once_t suspended_once = PTHREAD_ONCE_INIT;
+
+static void note_suspended(void)
+{
+	__atomic_store_n(&suspended, clock_read_ns(CLOCK_BOOTTIME) - clock_ns(), __ATOMIC_RELAXED);
+}
 
 /*
  * By the coarse clock, which needs no system call where the others do (under Xen). It lags by a tick,
@@ -68,15 +78,11 @@ static uint64_t suspended;
  */
 uint64_t procwalk_now(void)
 {
-	uint64_t ns = clock_read_ns(CLOCK_MONOTONIC_COARSE) +
-		      __atomic_load_n(&suspended, __ATOMIC_RELAXED);
+	uint64_t ns;
 
-	return ns / (uint64_t)(1000000000 / sysconf(_SC_CLK_TCK));
-}
-
-static void note_suspended(void)
-{
-	__atomic_store_n(&suspended, clock_read_ns(CLOCK_BOOTTIME) - clock_ns(), __ATOMIC_RELAXED);
+	pthread_once(&suspended_once, note_suspended);
+	ns = clock_read_ns(CLOCK_MONOTONIC_COARSE) + __atomic_load_n(&suspended, __ATOMIC_RELAXED);
+	return ns / proclook_tick_ns();
 }
 
 static bool is_seen(const struct walk *w, pid_t pid)

@@ -25,8 +25,8 @@
  * @found:   a process has a file of a wanted name mapped or open; as often as it is found. Called on other
  *           threads, registered with RCU, not under RCU; one at a time, and only while procwalk() goes on
  * @blocked: it is not known what this process holds; @start is when it started, clock ticks since boot
- *           as in /proc/PID/stat, UINT64_MAX if even that is not told; @late: it made us wait, otherwise it
- *           is forbidden to look
+ *           (of our time namespace; 0 if it is older), UINT64_MAX if even that is not told; @late: it made us
+ *           wait, otherwise it is forbidden to look
  * @stop:    end it (atomic)
  */
 struct procwalk_visitor {

@@ -400,15 +400,17 @@ void doctor_run_dir(const struct doctor *d)
 
 void doctor_policy(const struct doctor *d, const char *file)
 {
-	char path[PATH_MAX], why[512] = "";
+	char path[PATH_MAX], text[POLICY_WHY_ALL_SIZE];
+	struct policy_why why;
 	struct policy *p = NULL;
 
 	below(d, path, "%s", file);
-	if (policy_load(path, false, &p, why, sizeof(why))) {
+	if (policy_load(path, false, &p, &why)) {
+		policy_why_all(&why, text, sizeof(text));
 		doctor_tell(
 			d, FINDING_FAULT, "policy", "gntdevctl policy check",
 			"the daemon does not start with it, nor take it at a reload: mend the file",
-			"%s", why);
+			"%s", text);
 		return;
 	}
 	policy_free(p);

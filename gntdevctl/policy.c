@@ -103,8 +103,22 @@ static void add_string(const char *text, void *arg)
 	json_array_append_new(arg, control_text(text));
 }
 
+static unsigned int n_told(const struct policy_why *why)
+{
+	return why->n < POLICY_MISTAKES_MAX ? why->n : POLICY_MISTAKES_MAX;
+}
+
+static json_t *errors_json(const struct policy_why *why)
+{
+	json_t *errors = json_array();
+
+	for (unsigned int i = 0; i < n_told(why); i++)
+		add_string(why->text[i], errors);
+	return errors;
+}
+
 /* @p: what was read, or NULL: @why not. */
-static void print_json(const char *file, const struct policy *p, const char *why)
+static void print_json(const char *file, const struct policy *p, const struct policy_why *why)
 {
 	json_t *o = json_pack("{s:o, s:b}", "file", control_text(file), "good", p != NULL);
 	json_t *files = json_array(), *warnings = json_array();
@@ -115,7 +129,8 @@ static void print_json(const char *file, const struct policy *p, const char *why
 		json_object_set_new(o, "rules", json_integer(policy_n_rules(p)));
 		json_object_set_new(o, "limits", json_integer(n_limits(p)));
 	} else {
-		json_object_set_new(o, "error", control_text(why));
+		json_object_set_new(o, "errors", errors_json(why));
+		json_object_set_new(o, "more_errors", json_integer(why->n - n_told(why)));
 	}
 	json_object_set_new(o, "files", files);
 	json_object_set_new(o, "warnings", warnings);
@@ -143,18 +158,26 @@ static void print_policy(const char *file, const struct policy *p)
 	policy_for_each_file(p, print_line, read);
 }
 
+static void print_mistakes(const struct policy_why *why)
+{
+	for (unsigned int i = 0; i < n_told(why); i++)
+		ctl_error(CTL_BAD, "%s", why->text[i]);
+	if (why->n > n_told(why))
+		ctl_error(CTL_BAD, "and %u more", why->n - n_told(why));
+}
+
 static int check(const struct policy_args *a)
 {
 	const char *file = a->file ? a->file : CTL_POLICY;
 	struct policy *p = NULL;
-	char why[POLICY_WHY_SIZE] = "";
+	struct policy_why why;
 	/* A file that somebody names has to be there. */
-	int err = policy_load(file, a->file, &p, why, sizeof(why));
+	int err = policy_load(file, a->file, &p, &why);
 
 	if (a->ctl->json)
-		print_json(file, err ? NULL : p, why);
+		print_json(file, err ? NULL : p, &why);
 	else if (err)
-		ctl_error(CTL_BAD, "%s", why);
+		print_mistakes(&why);
 	else
 		print_policy(file, p);
 	if (!err)

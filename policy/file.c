@@ -2,8 +2,8 @@
 /*
  * policy/file.c - who may map what: reading the files
  *
- * They are read here, and given to libconfuse as text: it ends the process if it cannot read a file
- * itself. Nothing of what was read takes effect before all of it is right.
+ * All of them are read, whatever is wrong with one, so that all mistakes are told at once. Nothing of what was
+ * read takes effect before all of it is right.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,85 +25,83 @@
 struct reading {
 	struct policy *p;
 	const char *file;
-	struct policy_why why;
+	struct policy_why *why;
 };
 
-static int fail(struct reading *r, int err, const char *fmt, ...)
+static void fail(struct reading *r, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static int fail(struct reading *r, int err, const char *fmt, ...)
+static void fail(struct reading *r, int err, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	policy_vfail(&r->why, err, r->file, 0, fmt, ap);
+	policy_vfail(r->why, err, r->file, 0, fmt, ap);
 	va_end(ap);
-	return -1;
 }
 
-static int no_memory(struct reading *r)
+static void no_memory(struct reading *r)
 {
-	return fail(r, -ENOMEM, "out of memory");
+	fail(r, -ENOMEM, "out of memory");
 }
 
 /* Whoever can write it could do what it allows. */
-static int check_owner(struct reading *r, const char *what, const struct stat *st)
+static bool check_owner(struct reading *r, const char *what, const struct stat *st)
 {
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return fail(r, -EPERM,
-			    "the %s belongs to user %u: it has to be root's (chown root)", what,
-			    st->st_uid);
-	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return fail(r, -EPERM,
-			    "others than the owner can write to the %s (mode %04o): chmod go-w",
-			    what, st->st_mode & 07777);
-	return 0;
+		fail(r, -EPERM, "the %s belongs to user %u: it has to be root's (chown root)", what,
+		     st->st_uid);
+	else if (st->st_mode & (S_IWGRP | S_IWOTH))
+		fail(r, -EPERM, "others than the owner can write to the %s (mode %04o): chmod go-w",
+		     what, st->st_mode & 07777);
+	else
+		return true;
+	return false;
 }
 
-static int read_text(struct reading *r, int fd, char *text, size_t *len)
+static bool read_text(struct reading *r, int fd, char *text, size_t *len)
 {
 	ssize_t k;
 
 	*len = 0;
 	while (*len <= FILE_BYTES_MAX && (k = read(fd, text + *len, FILE_BYTES_MAX + 1 - *len))) {
-		if (k < 0 && errno != EINTR)
-			return fail(r, -errno, "cannot be read: %s", strerror(errno));
+		if (k < 0 && errno != EINTR) {
+			fail(r, -errno, "cannot be read: %s", strerror(errno));
+			return false;
+		}
 		if (k > 0)
 			*len += (size_t)k;
 	}
 	if (*len > FILE_BYTES_MAX)
-		return fail(r, -EINVAL, "longer than %u bytes", FILE_BYTES_MAX);
-	text[*len] = '\0';
-	return 0;
+		fail(r, -EINVAL, "longer than %u bytes", FILE_BYTES_MAX);
+	return *len <= FILE_BYTES_MAX;
 }
 
-static int take_fd(struct reading *r, int fd, const char *name)
+static void take_fd(struct reading *r, int fd, const char *name)
 {
 	struct stat st;
 	char *text;
 	size_t len;
-	int err = -1;
 
 	if (fstat(fd, &st))
 		return fail(r, -errno, "%s", strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return fail(r, -EINVAL, "not a regular file");
-	if (check_owner(r, "file", &st))
-		return -1;
-	text = malloc(FILE_BYTES_MAX + 2);
+	if (!check_owner(r, "file", &st))
+		return;
+	text = malloc(FILE_BYTES_MAX + 1);
 	if (!text)
 		return no_memory(r);
-	if (!read_text(r, fd, text, &len))
-		err = policy_add_text(r->p, name, text, len, &r->why);
+	if (read_text(r, fd, text, &len))
+		policy_add_text(r->p, name, text, len, r->why);
 	free(text);
-	return err;
 }
 
 /*
  * @name could not be opened. Where there is nothing at all there are no rules; where somebody has put something
  * that leads nowhere he believes that there are.
  */
-static int not_opened(struct reading *r, int dir, const char *name, bool must)
+static void not_opened(struct reading *r, int dir, const char *name, bool must)
 {
 	const int err = errno;
 	char to[PATH_MAX];
@@ -111,28 +109,24 @@ static int not_opened(struct reading *r, int dir, const char *name, bool must)
 
 	if (err == ENOENT && n >= 0) {
 		to[n] = '\0';
-		return fail(r, -err,
-			    "a symbolic link to \"%.200s\", which is not there: mend or remove the "
-			    "link",
-			    to);
+		fail(r, -err,
+		     "a symbolic link to \"%.200s\", which is not there: mend or remove the link",
+		     to);
+	} else if (err != ENOENT || must) {
+		fail(r, -err, "%s", strerror(err));
 	}
-	if (err == ENOENT && !must)
-		return 0;
-	return fail(r, -err, "%s", strerror(err));
 }
 
 /* @name: below @dir, or absolute; @full: what messages call it. */
-static int take_file(struct reading *r, int dir, const char *name, const char *full, bool must)
+static void take_file(struct reading *r, int dir, const char *name, const char *full, bool must)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	int err;
 
 	r->file = full;
 	if (fd < 0)
 		return not_opened(r, dir, name, must);
-	err = take_fd(r, fd, full);
+	take_fd(r, fd, full);
 	close(fd);
-	return err;
 }
 
 static int is_conf(const struct dirent *e)
@@ -148,109 +142,108 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int take_list(struct reading *r, int dir, const char *path, struct dirent **list, int n)
+static void take_list(struct reading *r, int dir, const char *path, struct dirent **list, int n)
 {
-	int err = 0;
-
 	if (n > FILES_MAX)
 		return fail(r, -EINVAL, "more than %d files", FILES_MAX);
-	for (int i = 0; i < n && !err; i++) {
+	for (int i = 0; i < n; i++) {
 		char *full;
 
 		if (asprintf(&full, "%s/%s", path, list[i]->d_name) < 0)
 			return no_memory(r);
-		err = take_file(r, dir, list[i]->d_name, full, true);
+		take_file(r, dir, list[i]->d_name, full, true);
+		/* What is told next may be about the directory. */
+		r->file = path;
 		free(full);
 	}
-	return err;
 }
 
-static int take_open_dir(struct reading *r, int dir, const char *path)
+static void take_open_dir(struct reading *r, int dir, const char *path)
 {
 	struct dirent **list;
 	struct stat st;
-	int n, err;
+	int n;
 
 	if (fstat(dir, &st))
 		return fail(r, -errno, "%s", strerror(errno));
-	if (check_owner(r, "directory", &st))
-		return -1;
+	if (!check_owner(r, "directory", &st))
+		return;
 	n = scandirat(dir, ".", &list, is_conf, by_bytes);
 	if (n < 0)
 		return fail(r, -errno, "cannot be read: %s", strerror(errno));
-	err = take_list(r, dir, path, list, n);
+	take_list(r, dir, path, list, n);
 	while (n)
 		free(list[--n]);
 	free(list);
-	return err;
 }
 
-static int take_dir(struct reading *r, const char *path)
+static void take_dir(struct reading *r, const char *path)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err;
 
 	r->file = path;
 	if (dir < 0)
 		return not_opened(r, AT_FDCWD, path, false);
-	err = take_open_dir(r, dir, path);
+	take_open_dir(r, dir, path);
 	close(dir);
-	return err;
 }
 
-static int begin(struct reading *r, const char *file, char *why, size_t size)
+/* Return: whether there is a policy to add to. */
+static bool begin(struct reading *r, const char *file, struct policy_why *why)
 {
-	*r = (struct reading){ .file = file, .why = { .text = why, .size = size } };
-	r->p = policy_default();
-	return r->p ? 0 : no_memory(r);
+	why->err = 0;
+	why->n = 0;
+	*r = (struct reading){ .file = file, .why = why, .p = policy_default() };
+	if (!r->p)
+		no_memory(r);
+	return r->p;
 }
 
 /* Return: 0 and *@out, or what was wrong. */
 static int end(struct reading *r, struct policy **out)
 {
-	if (!r->why.err && policy_check_order(r->p))
+	if (!r->why->err && policy_check_order(r->p))
 		no_memory(r);
-	if (r->why.err)
+	if (r->why->err)
 		policy_free(r->p);
 	else
 		*out = r->p;
-	return r->why.err;
+	return r->why->err;
 }
 
-int policy_parse(const char *name, const char *text, size_t len, struct policy **out, char *why,
-		 size_t size)
+int policy_parse(const char *name, const char *text, size_t len, struct policy **out,
+		 struct policy_why *why)
 {
 	struct reading r;
-	char *copy;
 
-	if (begin(&r, name, why, size))
-		return r.why.err;
-	copy = malloc(len + 1);
-	if (copy) {
-		memcpy(copy, text, len);
-		copy[len] = '\0';
-		policy_add_text(r.p, name, copy, len, &r.why);
-		free(copy);
-	} else {
-		no_memory(&r);
-	}
+	if (!begin(&r, name, why))
+		return why->err;
+	policy_add_text(r.p, name, text, len, why);
 	return end(&r, out);
 }
 
-int policy_load(const char *file, bool must, struct policy **out, char *why, size_t size)
+int policy_load(const char *file, bool must, struct policy **out, struct policy_why *why)
 {
 	struct reading r;
 	char *dir;
 
-	if (begin(&r, file, why, size))
-		return r.why.err;
+	if (!begin(&r, file, why))
+		return why->err;
+	take_file(&r, AT_FDCWD, file, file, must);
 	if (asprintf(&dir, "%s.d", file) < 0) {
 		no_memory(&r);
-		return end(&r, out);
-	}
-	if (!take_file(&r, AT_FDCWD, file, file, must))
+	} else {
 		take_dir(&r, dir);
-	free(dir);
+		free(dir);
+	}
 	r.file = file;
 	return end(&r, out);
+}
+
+void policy_why_all(const struct policy_why *why, char *line, size_t size)
+{
+	if (why->n > 1)
+		snprintf(line, size, "%s (and %u more)", why->text[0], why->n - 1);
+	else
+		snprintf(line, size, "%s", why->text[0]);
 }

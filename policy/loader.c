@@ -33,7 +33,7 @@ struct policy_loader {
 	bool again;
 	struct policy *p;
 	int err;
-	char why[POLICY_WHY_SIZE];
+	struct policy_why why;
 };
 
 static void put(struct policy_loader *l)
@@ -74,7 +74,7 @@ static void *read_files(void *arg)
 	const uint64_t one = 1;
 	struct policy_loader *l = arg;
 
-	l->err = policy_load(l->file, l->must, &l->p, l->why, sizeof(l->why));
+	l->err = policy_load(l->file, l->must, &l->p, &l->why);
 	/* An eventfd that is at 0 takes it. */
 	if (write(l->fd, &one, sizeof(one)) != sizeof(one))
 		abort();
@@ -112,7 +112,7 @@ int policy_loader_fd(const struct policy_loader *l)
 	return l->fd;
 }
 
-int policy_loader_take(struct policy_loader *l, struct policy **out, char *why)
+int policy_loader_take(struct policy_loader *l, struct policy **out, struct policy_why *why)
 {
 	uint64_t n;
 
@@ -125,11 +125,13 @@ int policy_loader_take(struct policy_loader *l, struct policy **out, char *why)
 		l->p = NULL;
 		if (!start(l))
 			return -EAGAIN;
-		memcpy(why, "cannot start a thread", sizeof("cannot start a thread"));
-		return -ENOMEM;
+		why->err = -ENOMEM;
+		why->n = 1;
+		strcpy(why->text[0], "cannot start a thread");
+		return why->err;
 	}
 	*out = l->p;
 	l->p = NULL;
-	memcpy(why, l->why, sizeof(l->why));
+	*why = l->why;
 	return l->err;
 }

@@ -15,6 +15,7 @@
 
 struct policy;
 struct policy_loader;
+struct policy_why;
 
 /** policy_loader_new() - for the file of policy_load(), which is kept. Return: NULL and errno */
 struct policy_loader *policy_loader_new(const char *file, bool must);
@@ -40,10 +41,10 @@ int policy_loader_fd(const struct policy_loader *l);
 
 /**
  * policy_loader_take() - the result, when the descriptor is readable
- * @out, @why: as of policy_load(); @why has POLICY_WHY_SIZE bytes
+ * @out, @why: as of policy_load()
  *
  * Return: 0 or -errno, as policy_load(); -EAGAIN: it is being read once more, or again not finished.
  */
-int policy_loader_take(struct policy_loader *l, struct policy **out, char *why);
+int policy_loader_take(struct policy_loader *l, struct policy **out, struct policy_why *why);
 
 #endif /* POLICY_LOADER_H */

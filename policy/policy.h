@@ -113,15 +113,34 @@ void policy_for_each_warning(const struct policy *p, void (*fn)(const char *text
  */
 struct policy *policy_default(void);
 
-/* Longest message of what is wrong with a policy. */
-#define POLICY_WHY_SIZE 512
+/* Longest message of what is wrong with a policy, and how many are told. */
+#define POLICY_WHY_SIZE	    512
+#define POLICY_MISTAKES_MAX 20
+
+/**
+ * struct policy_why - why a policy is refused
+ * @err:  -errno of the first mistake, 0 if there is none
+ * @n:    how many there are
+ * @text: the first POLICY_MISTAKES_MAX of them: file, line, what is wrong
+ */
+struct policy_why {
+	int err;
+	unsigned int n;
+	char text[POLICY_MISTAKES_MAX][POLICY_WHY_SIZE];
+};
+
+/* A message, and how many more there are. */
+#define POLICY_WHY_ALL_SIZE (POLICY_WHY_SIZE + 32)
+
+/** policy_why_all() - in one line, for where there is no room for all of them */
+void policy_why_all(const struct policy_why *why, char *line, size_t size);
 
 /**
  * policy_load() - read a policy
  * @file: its main file, then all *.conf of the directory "@file.d", by name (in byte order). Either need not be
  *        there, and is like an empty one then; a symbolic link that leads nowhere is something, and refused
  * @must: the main file has to be there
- * @why:  a buffer of @size bytes for a message on failure: file, line, what is wrong
+ * @why:  out: all mistakes of all files
  *
  * Names of users and groups are looked up now. Whoever may write to a file of a policy makes it, so files
  * of others than root and ourselves, or that others may write to, are refused.
@@ -129,25 +148,25 @@ struct policy *policy_default(void);
  * One thread at a time. Return: 0 and *@out; -EINVAL for what is in the files; -EPERM for whose they
  * are; -ENOMEM; -errno of reading.
  */
-int policy_load(const char *file, bool must, struct policy **out, char *why, size_t size);
+int policy_load(const char *file, bool must, struct policy **out, struct policy_why *why);
 
 /**
  * policy_parse() - the same of one file that was read already
  * @name: what messages call it
  * @text: @len bytes, whatever they are
  */
-int policy_parse(const char *name, const char *text, size_t len, struct policy **out, char *why,
-		 size_t size);
+int policy_parse(const char *name, const char *text, size_t len, struct policy **out,
+		 struct policy_why *why);
 
 /**
  * struct policy_news - what became of attempts to load one
  * @loaded:  when that in force was, CLOCK_REALTIME, ns
- * @refused: when a later one was refused, 0 if none was; @why: the message
+ * @refused: when a later one was refused, 0 if none was; @why: policy_why_all() of it
  */
 struct policy_news {
 	uint64_t loaded;
 	uint64_t refused;
-	char why[POLICY_WHY_SIZE];
+	char why[POLICY_WHY_ALL_SIZE];
 };
 
 /** policy_free() - of a policy that nobody uses any more */

@@ -92,18 +92,8 @@ void policy_rule_clear(struct policy_rule *r);
 int policy_check_order(struct policy *p);
 
 /**
- * struct policy_why - why a policy is refused
- * @text: @size bytes for the message
- * @err:  -errno, 0 as long as all is well
- */
-struct policy_why {
-	char *text;
-	size_t size;
-	int err;
-};
-
-/**
- * policy_vfail() - refuse a policy; the first message is the one that is kept
+ * policy_vfail() - one more mistake
+ * @err:  -errno; -ENOMEM is the last one, and the only one that is told
  * @line: in @file, 0 if it is about the whole file
  */
 void policy_vfail(struct policy_why *why, int err, const char *file, unsigned int line,
@@ -111,13 +101,14 @@ void policy_vfail(struct policy_why *why, int err, const char *file, unsigned in
 
 /**
  * policy_add_text() - add what a file says
- * @p:    a policy of which nobody knows yet
+ * @p:    a policy of which nobody knows yet; with mistakes only good for finding more of them
  * @name: of the file, for messages
- * @text: @len bytes, followed by a NUL; its comments are blanked out
+ * @text: @len bytes, whatever they are
+ * @why:  mistakes are added
  *
- * One thread at a time. Return: 0, or -1 and the reason in @why.
+ * One thread at a time.
  */
-int policy_add_text(struct policy *p, const char *name, char *text, size_t len,
-		    struct policy_why *why);
+void policy_add_text(struct policy *p, const char *name, const char *text, size_t len,
+		     struct policy_why *why);
 
 #endif /* POLICY_RULE_H */

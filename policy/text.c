@@ -1,131 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy/text.c - what a policy's text may look like, before a library parses it
- *
- * libconfuse is lenient where a file that grants rights must not be misread. It skips characters that it
- * has no use for, so that an unquoted qemu-* is "qemu-", and in an unquoted pattern a slash before a star
- * begins a comment, which may swallow all that follows. It replaces ${NAME} by the daemon's environment.
- * It stops at a NUL byte. A file may end in the middle of a rule. And when it ends in a string or comment, or
- * has a bad escape, the scanner is still in that state when it is handed the next file. None of that gets past
- * here; what is left is
+ * policy/text.c - the words and signs of a policy's text
  *
  *     # a comment    word    word = value    "string"    'string'    { } , = +=
  *
- * Version 3.3 counts two lines where there is a comment, so it is not shown any.
+ * A file that grants rights must not be misread, so whatever could be taken for something else is wrong: a pattern
+ * without quotes, other kinds of comments, a string over several lines, a backslash that escapes nothing, "${NAME}"
+ * where somebody may expect the environment. Each such token is read to its end, so that what follows is understood.
  */
 #include "policy/text.h"
 
-#include <stdbool.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-/*
- * struct scan - one walk through the text
- * @at, @end: what is left of it
- * @depth:    of braces; there is no more than a list in a rule
- * @brace:    lines where they were opened
- */
-struct scan {
-	char *at;
-	char *end;
-	unsigned int line;
-	unsigned int depth;
-	unsigned int brace[2];
-};
+static const char quote_it[] = "quote what has other characters than letters, digits and -_./:@%";
 
-static bool next_is(const struct scan *s, char c)
-{
-	return s->at + 1 < s->end && s->at[1] == c;
-}
-
-/* From the quote on; strings in single quotes keep their backslashes, but for \' and \\. */
-static const char *skip_string(struct scan *s)
-{
-	char quote = *s->at++;
-
-	for (; s->at < s->end && *s->at != quote; s->at++) {
-		if (*s->at == '\n')
-			break;
-		if (quote == '"' && *s->at == '$' && next_is(s, '{'))
-			return "\"${\" would be replaced by the environment: use single quotes";
-		if (*s->at != '\\')
-			continue;
-		if (quote == '"' && !next_is(s, '"') && !next_is(s, '\\'))
-			return "a backslash in double quotes stands before \" or \\ only: use "
-			       "single quotes";
-		if (next_is(s, '\'') || next_is(s, '"') || next_is(s, '\\'))
-			s->at++;
-	}
-	if (s->at >= s->end || *s->at == '\n')
-		return "the string does not end on its line";
-	s->at++;
-	return NULL;
-}
-
-/* A run of characters that libconfuse takes for a word. */
-static const char *skip_word(struct scan *s)
-{
-	static const char ends[] = " \t\n#\"'={}(),+";
-
-	while (s->at < s->end && !strchr(ends, *s->at)) {
-		if (strchr("*?[]$\\!~`|&;<>^", *s->at))
-			return "quote what has other characters than letters, digits and -_./:@%";
-		if (*s->at == '/' && (next_is(s, '/') || next_is(s, '*')))
-			return "\"//\" and \"/*\" begin no comment here: comments begin with "
-			       "\"#\", and patterns are quoted";
-		s->at++;
-	}
-	return NULL;
-}
-
-static const char *skip_brace(struct scan *s)
-{
-	if (*s->at++ == '{') {
-		if (s->depth == 2)
-			return "there is nothing with this many braces around it";
-		s->brace[s->depth++] = s->line;
-	} else if (s->depth-- == 0) {
-		return "this brace closes nothing";
-	}
-	return NULL;
-}
-
-static const char *skip_token(struct scan *s)
-{
-	switch (*s->at) {
-	case '\n':
-		s->line++;
-		s->at++;
-		return NULL;
-	case '#':
-		while (s->at < s->end && *s->at != '\n')
-			*s->at++ = ' ';
-		return NULL;
-	case '"':
-	case '\'':
-		return skip_string(s);
-	case '{':
-	case '}':
-		return skip_brace(s);
-	case '(':
-	case ')':
-		return "parentheses are of no use here";
-	case '+':
-		if (!next_is(s, '='))
-			return "quote what has other characters than letters, digits and -_./:@%";
-		s->at += 2;
-		return NULL;
-	case ' ':
-	case '\t':
-	case '=':
-	case ',':
-		s->at++;
-		return NULL;
-	default:
-		return skip_word(s);
-	}
-}
-
-static const char *check_characters(const char *text, size_t len, unsigned int *line)
+const char *policy_text_check(const char *text, size_t len, unsigned int *line)
 {
 	*line = 1;
 	for (; len; text++, len--) {
@@ -138,18 +29,156 @@ static const char *check_characters(const char *text, size_t len, unsigned int *
 	return NULL;
 }
 
-const char *policy_text_prepare(char *text, size_t len, unsigned int *line)
+int policy_text_begin(struct policy_text *t, const char *text, size_t len)
 {
-	struct scan s = { .at = text, .end = text + len, .line = 1 };
-	const char *why = check_characters(text, len, line);
+	*t = (struct policy_text){ .at = text, .end = text + len, .at_line = 1 };
+	/* No value is longer than the text. */
+	t->value = malloc(len + 1);
+	return t->value ? 0 : -ENOMEM;
+}
 
-	while (!why && s.at < s.end) {
-		*line = s.line;
-		why = skip_token(&s);
+void policy_text_finish(struct policy_text *t)
+{
+	free(t->value);
+}
+
+/* Return: the next character, or 0 at the end. */
+static char next_char(const struct policy_text *t)
+{
+	if (t->at + 1 < t->end)
+		return t->at[1];
+	return '\0';
+}
+
+static void skip_line(struct policy_text *t)
+{
+	while (t->at < t->end && *t->at != '\n')
+		t->at++;
+}
+
+static void skip_blanks(struct policy_text *t)
+{
+	while (t->at < t->end && strchr(" \t\n#", *t->at)) {
+		if (*t->at == '#') {
+			skip_line(t);
+			continue;
+		}
+		t->first = t->first || *t->at == '\n';
+		t->at_line += *t->at == '\n';
+		t->at++;
 	}
-	if (!why && s.depth) {
-		*line = s.brace[0];
-		why = "the brace that is opened here is not closed";
+}
+
+static void wrong(struct policy_text *t, const char *why)
+{
+	t->token = POLICY_WRONG;
+	t->wrong = why;
+}
+
+/* A backslash. In single quotes it stands for itself, but for \' and \\. */
+static void read_backslash(struct policy_text *t, char quote)
+{
+	char next = next_char(t);
+
+	if (next == '\\' || next == quote)
+		t->at++;
+	else if (quote == '"')
+		wrong(t, "a backslash in double quotes stands before \" or \\ only: use single "
+			 "quotes");
+}
+
+static void read_string(struct policy_text *t)
+{
+	char quote = *t->at++;
+	size_t n = 0;
+
+	t->token = POLICY_VALUE;
+	for (; t->at < t->end && *t->at != quote && *t->at != '\n'; t->at++) {
+		if (quote == '"' && *t->at == '$' && next_char(t) == '{')
+			wrong(t, "\"${\" is not replaced by the environment: use single quotes if "
+				 "it is meant so");
+		if (*t->at == '\\')
+			read_backslash(t, quote);
+		t->value[n++] = *t->at;
 	}
-	return why;
+	t->value[n] = '\0';
+	t->cut = t->at == t->end || *t->at == '\n';
+	if (t->cut)
+		wrong(t, "the string does not end on its line");
+	else
+		t->at++;
+}
+
+static void read_word(struct policy_text *t)
+{
+	static const char no_comment[] =
+		"\"//\" and \"/*\" begin no comment here: comments begin with \"#\", and patterns "
+		"are quoted";
+	size_t n = 0;
+
+	t->token = POLICY_VALUE;
+	for (; t->at < t->end && !strchr(" \t\n#\"'={}(),+", *t->at); t->at++) {
+		if (*t->at == '/' && (next_char(t) == '/' || next_char(t) == '*'))
+			wrong(t, no_comment);
+		else if (strchr("*?[]$\\!~`|&;<>^", *t->at) && t->token != POLICY_WRONG)
+			wrong(t, quote_it);
+		t->value[n++] = *t->at;
+	}
+	t->value[n] = '\0';
+	/* Who takes it for a comment has written one. */
+	if (n > 1 && t->value[0] == '/' && t->value[1] == '/')
+		skip_line(t);
+}
+
+static void read_sign(struct policy_text *t)
+{
+	switch (*t->at++) {
+	case '{':
+		t->token = POLICY_OPEN;
+		break;
+	case '}':
+		t->token = POLICY_CLOSE;
+		break;
+	case ',':
+		t->token = POLICY_COMMA;
+		break;
+	case '=':
+		t->token = POLICY_EQUALS;
+		break;
+	case '+':
+		if (t->at == t->end || *t->at != '=') {
+			wrong(t, quote_it);
+			break;
+		}
+		t->at++;
+		t->token = POLICY_MORE;
+		break;
+	default:
+		wrong(t, "parentheses are of no use here");
+	}
+}
+
+void policy_text_next(struct policy_text *t)
+{
+	t->first = t->line == 0;
+	t->cut = false;
+	skip_blanks(t);
+	t->line = t->at_line;
+	if (t->at == t->end)
+		t->token = POLICY_END;
+	else if (strchr("\"'", *t->at))
+		read_string(t);
+	else if (strchr("{},=+()", *t->at))
+		read_sign(t);
+	else
+		read_word(t);
+}
+
+bool policy_text_assigned(const struct policy_text *t)
+{
+	struct policy_text ahead = *t;
+
+	skip_blanks(&ahead);
+	return ahead.at < ahead.end &&
+	       (*ahead.at == '=' || (*ahead.at == '+' && next_char(&ahead) == '='));
 }

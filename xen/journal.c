@@ -45,11 +45,24 @@ int journal_lock(struct journal *j)
 	return mlock(j->batch, sizeof(j->batch)) ? -errno : 0;
 }
 
-void journal_harvest(struct journal *j, struct journal_batch *b, bool translated)
+static struct journal_slot *slot_of(struct journal *j, const struct journal_batch *b, uint32_t i)
+{
+	return &j->slot[b->slot[i] % JOURNAL_SLOTS];
+}
+
+static void harvest_unmapped(struct journal *j, struct journal_batch *b, bool translated)
+{
+	for (uint32_t i = 0; i < b->unmapping && i < JOURNAL_OPS; i++)
+		if (b->unmap[i].status == GNTST_okay)
+			slot_set(slot_of(j, b, i), translated ? SLOT_AWAY : SLOT_NONE);
+	__atomic_store_n(&b->unmapping, 0, __ATOMIC_RELEASE);
+}
+
+static void harvest_mapped(struct journal *j, struct journal_batch *b, bool translated)
 {
 	for (uint32_t i = 0; i < b->mapping && i < JOURNAL_OPS; i++) {
 		const struct gnttab_map_grant_ref *op = &b->map[i];
-		struct journal_slot *slot = &j->slot[b->slot[i] % JOURNAL_SLOTS];
+		struct journal_slot *slot = slot_of(j, b, i);
 
 		if (op->status != GNTST_okay)
 			continue;
@@ -59,6 +72,12 @@ void journal_harvest(struct journal *j, struct journal_batch *b, bool translated
 		slot_set(slot, SLOT_MAPPED);
 	}
 	__atomic_store_n(&b->mapping, 0, __ATOMIC_RELEASE);
+}
+
+void journal_harvest(struct journal *j, struct journal_batch *b, bool translated)
+{
+	harvest_mapped(j, b, translated);
+	harvest_unmapped(j, b, translated);
 }
 
 size_t journal_held(const struct journal *j)

@@ -8,7 +8,8 @@
  *
  *  - a slot for each page: its address, its handle, and how far it has come;
  *  - the batches: arrays of operations that the hypercalls work on. Xen itself writes each handle
- *    and status there, so that no kill falls between a mapping and its record.
+ *    and status there, so that no kill falls between a mapping and its record, nor between an
+ *    unmapping and its record: a handle that is unmapped twice may be somebody else's by then.
  *
  * The batches are locked and pinned: Xen reads and writes them through the daemon's page tables, and
  * a page that is not there at that moment would mean a grant mapped and its handle lost (-EFAULT).
@@ -57,12 +58,14 @@ static_assert(sizeof(struct journal_slot) == 16, "65,536 slots are a MiB");
 
 /**
  * struct journal_batch - the operations of one hypercall
- * @mapping: how many of @map may have been carried out and are not in slots yet (or 0)
- * @slot:    of each of them
+ * @mapping:   how many of @map may have been carried out and are not in slots yet (or 0)
+ * @unmapping: how many of @unmap; one of the two is 0
+ * @slot:      of each of them
  */
 struct journal_batch {
 	uint32_t mapping;
-	uint32_t padding[15];
+	uint32_t unmapping;
+	uint32_t padding[14];
 	uint32_t slot[JOURNAL_OPS];
 	union {
 		struct gnttab_map_grant_ref map[JOURNAL_OPS];
@@ -116,8 +119,8 @@ int journal_lock(struct journal *j);
 void journal_free(struct journal *j);
 
 /**
- * journal_harvest() - enter what a map hypercall has done into the slots
- * @b:          b->mapping operations have been tried, or not
+ * journal_harvest() - enter what a map or unmap hypercall has done into the slots
+ * @b:          b->mapping or b->unmapping operations have been tried, or not
  * @translated: a PVH dom0: slots have their addresses already
  */
 void journal_harvest(struct journal *j, struct journal_batch *b, bool translated);

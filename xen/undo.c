@@ -11,11 +11,9 @@
 
 #define PAGE_SHIFT 12
 
-int undo_unmap(int fd, struct journal_batch *b, bool translated, struct journal_slot *const *slot,
-	       size_t n, int16_t *status)
+static void fill_unmap(const struct journal *j, struct journal_batch *b, bool translated,
+		       struct journal_slot *const *slot, size_t n)
 {
-	long err;
-
 	memset(b->unmap, 0, n * sizeof(b->unmap[0]));
 	for (size_t i = 0; i < n; i++) {
 		if (translated)
@@ -24,14 +22,22 @@ int undo_unmap(int fd, struct journal_batch *b, bool translated, struct journal_
 			b->unmap[i].dev_bus_addr = slot[i]->addr;
 		b->unmap[i].handle = slot[i]->handle;
 		b->unmap[i].status = JOURNAL_PENDING;
+		b->slot[i] = (uint32_t)(slot[i] - j->slot);
 	}
+}
+
+int undo_unmap(int fd, struct journal *j, struct journal_batch *b, bool translated,
+	       struct journal_slot *const *slot, size_t n, int16_t *status)
+{
+	long err;
+
+	fill_unmap(j, b, translated, slot, n);
+	__atomic_store_n(&b->unmapping, (uint32_t)n, __ATOMIC_RELEASE);
 	err = privcmd_call(fd, __HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref,
 			   (uintptr_t)b->unmap, n);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		status[i] = hv_status_check(b->unmap[i].status);
-		if (status[i] == GNTST_okay)
-			slot_set(slot[i], translated ? SLOT_AWAY : SLOT_NONE);
-	}
+	journal_harvest(j, b, translated);
 	return err < 0 ? (int)err : 0;
 }
 
@@ -92,7 +98,7 @@ size_t undo_all(int fd, struct journal_batch *b, bool translated, struct journal
 	size_t next, k, left = 0;
 
 	for (next = 0; (k = collect(j, slot, n, &next, SLOT_MAPPED, some));) {
-		undo_unmap(fd, b, translated, some, k, status);
+		undo_unmap(fd, j, b, translated, some, k, status);
 		for (size_t i = 0; i < k; i++)
 			if (status[i] == GNTST_bad_handle)
 				slot_set(some[i], translated ? SLOT_AWAY : SLOT_NONE);

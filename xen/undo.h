@@ -17,7 +17,8 @@
 /**
  * undo_unmap() - unmap the grants of some slots
  * @fd:         of privcmd
- * @b:          a batch to work with
+ * @j:          whose slots they are
+ * @b:          a batch of it to work with
  * @translated: a PVH dom0
  * @slot:       @n slots, at most JOURNAL_OPS, all SLOT_MAPPED. Those unmapped are SLOT_AWAY
  *              afterwards (PVH), or SLOT_NONE (PV)
@@ -25,8 +26,8 @@
  *
  * Return: 0, or -errno of the hypercall: then too some may have been unmapped.
  */
-int undo_unmap(int fd, struct journal_batch *b, bool translated, struct journal_slot *const *slot,
-	       size_t n, int16_t *status);
+int undo_unmap(int fd, struct journal *j, struct journal_batch *b, bool translated,
+	       struct journal_slot *const *slot, size_t n, int16_t *status);
 
 /**
  * undo_restore() - put frames of our own under some pages

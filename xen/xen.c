@@ -189,7 +189,7 @@ static size_t unmap_batch(struct xen *x, struct journal_batch *b, struct hv_gran
 
 	for (size_t i = 0; i < n; i++)
 		slot[i] = &x->journal->slot[g[i]->slot];
-	err = undo_unmap(privcmd_fd(x->pc), b, x->mode->translated, slot, n, status);
+	err = undo_unmap(privcmd_fd(x->pc), x->journal, b, x->mode->translated, slot, n, status);
 	if (err)
 		log_err("the unmap hypercall failed: %s", strerror(-err));
 	for (size_t i = 0; i < n; i++) {

@@ -5,7 +5,7 @@
  * No input is left out. What a fuzzer cannot do is to ask the machine for users and groups at that rate, so
  * these are three of its own. What is held against a policy that is taken: it decides for every kind of
  * process, in the same way each time; not knowing a process gives it nothing; and it
- * holds no limit that its file could not say. Of one that is refused: there is a message, with a line.
+ * holds no limit that its file could not say. Of one that is refused: there are messages, each with a line.
  */
 #include <assert.h>
 #include <errno.h>
@@ -112,7 +112,7 @@ static void use(const struct policy *p)
 	demand(policy_n_rules(p) <= POLICY_RULES_MAX, "no more rules than there may be");
 }
 
-static void refused(const char *why)
+static void told(const char *why)
 {
 	unsigned int line;
 	char name[16];
@@ -124,11 +124,18 @@ static void refused(const char *why)
 		demand((unsigned char)*why >= ' ', "a message is one line");
 }
 
+static void refused(const struct policy_why *why)
+{
+	demand(why->n > 0, "there is a mistake");
+	for (unsigned int i = 0; i < why->n && i < POLICY_MISTAKES_MAX; i++)
+		told(why->text[i]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char why[POLICY_WHY_SIZE] = "";
+	struct policy_why why;
 	struct policy *p = NULL;
-	int err = policy_parse("text", (const char *)data, size, &p, why, sizeof(why));
+	int err = policy_parse("text", (const char *)data, size, &p, &why);
 
 	demand(!err == !!p, "a policy or an error");
 	if (p) {
@@ -136,7 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		policy_free(p);
 	} else {
 		demand(err == -EINVAL, "what is in a text is EINVAL");
-		refused(why);
+		refused(&why);
 	}
 	return 0;
 }

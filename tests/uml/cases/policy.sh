@@ -33,6 +33,10 @@ check_output "a file that anybody may write" 'others than the owner can write' \
 chmod 644 "$conf"
 check_output "a broken file: it does not start" 'conf:1: action "alow": allow, deny or read-only is wanted' \
 	timeout 10 "$BUILD/cuse_gntdev" --sim --config="$conf"
+echo 'limit { pages = 0 }' >>"$conf"
+timeout 10 "$BUILD/cuse_gntdev" --sim --config="$conf" >broken.log 2>&1
+check_output "two mistakes: both are told" 'policy: .*conf:2: limit pages = "0": a number' cat broken.log
+check_output "and how many there are" 'conf:1: action "alow": .* \(and 1 more\)$' cat broken.log
 
 cat >"$conf" <<END
 limit { pages_per_user = 4 }

@@ -131,7 +131,8 @@ END_TEST
 /* Have the device obey this policy. */
 static void obey(const char *text)
 {
-	char file[128], why[POLICY_WHY_SIZE];
+	char file[128];
+	struct policy_why why;
 	struct policy *p;
 	FILE *f;
 
@@ -141,7 +142,7 @@ static void obey(const char *text)
 	fchmod(fileno(f), 0644);
 	fputs(text, f);
 	fclose(f);
-	ck_assert_msg(policy_load(file, true, &p, why, sizeof(why)) == 0, "%s", why);
+	ck_assert_msg(policy_load(file, true, &p, &why) == 0, "%s", why.text[0]);
 	unlink(file);
 	enforce_new_policy(&rig.gd, p);
 }

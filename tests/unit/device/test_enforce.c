@@ -38,11 +38,11 @@ static uint64_t open_as(uid_t uid)
 
 static void set_policy(const char *text)
 {
-	char why[POLICY_WHY_SIZE];
+	struct policy_why why;
 	struct policy *p = NULL;
-	int err = policy_parse("conf", text, strlen(text), &p, why, sizeof(why));
+	int err = policy_parse("conf", text, strlen(text), &p, &why);
 
-	ck_assert_msg(!err, "%s", why);
+	ck_assert_msg(!err, "%s", why.text[0]);
 	enforce_new_policy(&rig.gd, p);
 }
 

@@ -13,14 +13,14 @@
 
 #include "policy/rule.h"
 
-static char why[POLICY_WHY_SIZE];
+static struct policy_why why;
 
 static struct policy *parse(const char *text)
 {
 	struct policy *p = NULL;
-	int err = policy_parse("f", text, strlen(text), &p, why, sizeof(why));
+	int err = policy_parse("f", text, strlen(text), &p, &why);
 
-	ck_assert_msg(!err, "%s", why);
+	ck_assert_msg(!err, "%s", why.text[0]);
 	return p;
 }
 
@@ -28,52 +28,61 @@ static void refuse(const char *text, size_t len, const char *message)
 {
 	struct policy *p = NULL;
 
-	ck_assert_int_eq(policy_parse("f", text, len, &p, why, sizeof(why)), -EINVAL);
+	ck_assert_int_eq(policy_parse("f", text, len, &p, &why), -EINVAL);
 	ck_assert_ptr_null(p);
-	ck_assert_str_eq(why, message);
+	ck_assert_str_eq(why.text[0], message);
 }
+
+#define RULE_KEYS "user, group, unit, cgroup, domid, action, pv_descriptor"
 
 /* What is refused, and in which words. */
 static const struct {
 	const char *text;
 	const char *message;
 } wrong[] = {
-	/* What the library says. */
-	{ "\n\ncolour = red\n", "f:3: no such option 'colour'" },
-	{ "rule \"a\" {\n\n colour = red }", "f:3: no such option 'colour'" },
-	{ "limit { pages = 5\n bytes = 6 }", "f:2: no such option 'bytes'" },
-	{ "pv_descriptor root", "f:1: missing equal sign after option 'pv_descriptor'" },
-	{ "rule { action = allow }", "f:1: missing title for section 'rule'" },
-	{ "rule \"a\" action = allow", "f:1: missing opening brace for section 'rule'" },
+	/* Form. */
+	{ "\n\ncolour = red\n",
+	  "f:3: \"rule\", \"limit\" or \"pv_descriptor\" is wanted, not \"colour\"" },
+	{ "rule \"a\" {\n\n colour = red }",
+	  "f:3: there is no key \"colour\" in a rule: " RULE_KEYS },
+	{ "limit { pages = 5\n bytes = 6 }",
+	  "f:2: there is no key \"bytes\" in limit: maps_per_open, pages_per_open, "
+	  "opens_per_user, maps_per_user, pages_per_user, maps, pages, frames" },
+	{ "pv_descriptor root", "f:1: \"=\" behind \"pv_descriptor\" is wanted, not \"root\"" },
+	{ "rule { action = allow }", "f:1: the rule's name is wanted, not \"{\"" },
+	{ "rule \"a\" action = allow",
+	  "f:1: \"{\" behind the rule's name is wanted, not \"action\"" },
 	{ "rule \"a\" {\naction = allow\n", "f:1: the brace that is opened here is not closed" },
 	{ "# two {\n# lines\nlimit {\n", "f:3: the brace that is opened here is not closed" },
 	{ "# one\n\n# more\nrule \"a\" {\n# here\n colour = red }",
-	  "f:6: no such option 'colour'" },
-	{ "pv_descriptor =", "f:1: premature end of file" },
-	{ "rule a { rule b { rule c {", "f:1: there is nothing with this many braces around it" },
-	{ "action = deny", "f:1: no such option 'action'" },
-	{ "pv_descriptor =\n{}", "f:2: unexpected token '{'" },
+	  "f:6: there is no key \"colour\" in a rule: " RULE_KEYS },
+	{ "pv_descriptor =", "f:1: a value of \"pv_descriptor\" is wanted, and the file ends" },
+	{ "rule a { action = allow user = {{} }",
+	  "f:1: \",\" or \"}\" in the list of \"user\" is wanted, not \"{\"" },
+	{ "action = deny",
+	  "f:1: \"rule\", \"limit\" or \"pv_descriptor\" is wanted, not \"action\"" },
+	{ "pv_descriptor =\n{}", "f:2: a value of \"pv_descriptor\" is wanted, not \"{\"" },
 	{ "}", "f:1: this brace closes nothing" },
 	{ "rule \"a\" { action = allow }\n\nrule \"a\" { action = deny }",
-	  "f:3: found duplicate title 'a'" },
-	{ "rule \"a\" { action += allow }", "f:1: attempt to append to non-list option 'action'" },
+	  "f:3: rule \"a\": there is one of that name in f:1" },
+	{ "rule \"a\" { action += allow }", "f:1: \"=\" behind \"action\" is wanted, not \"+=\"" },
 	/* What is left out or said twice. */
-	{ "rule \"a\" {\n}", "f:2: rule \"a\" has no action: allow, deny or read-only" },
+	{ "rule \"a\" {\n}", "f:1: rule \"a\" has no action: allow, deny or read-only" },
 	{ "\nrule \"a\" {\n\nuser = root\n\n}",
 	  "f:2: rule \"a\" has no action: allow, deny or read-only" },
 	{ "rule \"a\" {\naction = allow\naction = deny }",
-	  "f:3: \"action\" for the second time in this rule" },
+	  "f:3: \"action\" for the second time in a rule" },
 	{ "rule \"a\" { user = root\nuser = root action = allow }",
-	  "f:2: \"user\" for the second time in this rule: write a list, {\"a\", \"b\"}" },
+	  "f:2: \"user\" for the second time in a rule: write a list, {\"a\", \"b\"}" },
 	{ "rule \"a\" { user = {}\naction = allow }",
-	  "f:1: rule \"a\": the list of \"user\" is empty" },
-	{ "rule \"a\" { user = root user = {}\naction = allow }",
-	  "f:1: rule \"a\": the list of \"user\" is empty" },
+	  "f:1: the list of \"user\" is empty: leave it out, or name one" },
+	{ "rule \"a\" { user = root user += {}\naction = allow }",
+	  "f:1: the list of \"user\" is empty: leave it out, or name one" },
 	{ "limit { pages = 1 }\nlimit { maps = 1 }",
-	  "f:2: a second \"limit\" in this file ends here" },
-	{ "limit { pages = 1\npages = 2 }", "f:2: limit \"pages\" for the second time" },
+	  "f:2: a second \"limit\" in this file: write one" },
+	{ "limit { pages = 1\npages = 2 }", "f:2: \"pages\" for the second time in limit" },
 	{ "pv_descriptor = any\npv_descriptor = any",
-	  "f:2: \"pv_descriptor\" for the second time" },
+	  "f:2: \"pv_descriptor\" for the second time outside of rules" },
 	/* Values. */
 	{ "rule \"a\" { action = alow }",
 	  "f:1: action \"alow\": allow, deny or read-only is wanted" },
@@ -105,10 +114,11 @@ static const struct {
 	{ "rule \"a\" { domid = 0-65535 }",
 	  "f:1: domid \"0-65535\": domains have numbers from 0 to 32751" },
 	{ "rule \"a\" {\n user = no-such-user-here }",
-	  "f:2: there is no user \"no-such-user-here\"" },
+	  "f:2: there is no user \"no-such-user-here\": getent passwd lists them" },
 	{ "rule \"a\" {\n group = {root, no-such-group} }",
-	  "f:2: there is no group \"no-such-group\"" },
-	{ "rule \"a\" { user = 4294967295 }", "f:1: there is no user \"4294967295\"" },
+	  "f:2: there is no group \"no-such-group\": getent group lists them" },
+	{ "rule \"a\" { user = 4294967295 }",
+	  "f:1: there is no user \"4294967295\": getent passwd lists them" },
 	{ "rule \"a\" { unit = xenstored }",
 	  "f:1: unit \"xenstored\": the name of a service or scope is wanted, such as "
 	  "\"xenstored.service\" or \"qemu-*.service\"" },
@@ -140,7 +150,7 @@ static const struct {
 	{ "limit { pages = ${HOME} }",
 	  "f:1: quote what has other characters than letters, digits and -_./:@%" },
 	{ "rule \"a\" {\nuser = \"${USER}\" }",
-	  "f:2: \"${\" would be replaced by the environment: use single quotes" },
+	  "f:2: \"${\" is not replaced by the environment: use single quotes if it is meant so" },
 	{ "rule \"a\" { user = \"\\x41\" }",
 	  "f:1: a backslash in double quotes stands before \" or \\ only: use single quotes" },
 	{ "rule \"a\" { user = \"\\777\" }",
@@ -148,8 +158,10 @@ static const struct {
 	{ "\nrule \"a", "f:2: the string does not end on its line" },
 	{ "rule 'a\n' { }", "f:1: the string does not end on its line" },
 	{ "rule 'a\\' { }", "f:1: the string does not end on its line" },
-	{ "include(\"/etc/passwd\")", "f:1: parentheses are of no use here" },
-	{ "a + b", "f:1: quote what has other characters than letters, digits and -_./:@%" },
+	{ "limit (", "f:1: parentheses are of no use here" },
+	{ "include(\"/etc/passwd\")",
+	  "f:1: \"rule\", \"limit\" or \"pv_descriptor\" is wanted, not \"include\"" },
+	{ "rule a + b", "f:1: quote what has other characters than letters, digits and -_./:@%" },
 	{ "limit { pages = 1 }\r\n", "f:1: a carriage return: lines end with a newline alone" },
 	{ "# \033[31m\n", "f:1: a control character" },
 };
@@ -157,8 +169,112 @@ static const struct {
 START_TEST(each_message)
 {
 	refuse(wrong[_i].text, strlen(wrong[_i].text), wrong[_i].message);
-	/* And nothing of it is left in the library for the next one. */
-	policy_free(parse("rule 'next' { action = deny }"));
+}
+END_TEST
+
+/* All that is wrong in a text, and nothing that is only wrong because of something else. */
+static const struct {
+	const char *text;
+	const char *messages;
+} several[] = {
+	/* Values, several in one rule. */
+	{ "limit { pages = x }\nrule \"a\" {\n unit = b\n domid = {1, y, 2-1}\n action = alow }\n"
+	  "rule \"b\" { }",
+	  "f:1: limit pages = \"x\": a number from 1 to 1099511627776 is wanted, or none\n"
+	  "f:3: unit \"b\": the name of a service or scope is wanted, such as "
+	  "\"xenstored.service\" or \"qemu-*.service\"\n"
+	  "f:4: domid \"y\": a domain's number, a range like \"1-100\", or \"any\" is wanted\n"
+	  "f:4: domid \"2-1\": the range is the wrong way round\n"
+	  "f:5: action \"alow\": allow, deny or read-only is wanted\n"
+	  "f:6: rule \"b\" has no action: allow, deny or read-only\n" },
+	/* Form: a misspelt key is not missing, and what follows it is read. */
+	{ "rule a { acton = allow domid = x }\nrule b {\n unit = qemu-*\n user {root}\n domid = y "
+	  "}",
+	  "f:1: there is no key \"acton\" in a rule: " RULE_KEYS "\n"
+	  "f:1: domid \"x\": a domain's number, a range like \"1-100\", or \"any\" is wanted\n"
+	  "f:3: quote what has other characters than letters, digits and -_./:@%\n"
+	  "f:4: \"=\" behind \"user\" is wanted, not \"{\"\n"
+	  "f:5: domid \"y\": a domain's number, a range like \"1-100\", or \"any\" is wanted\n" },
+	/* Braces and quotes that are not closed, where people write one rule after the other. */
+	{ "rule a {\n action = allow\n\nrule b {\n action = deny }\n}\nlimit { pages = 0 }",
+	  "f:1: the brace that is opened here is not closed\n"
+	  "f:6: this brace closes nothing\n"
+	  "f:7: limit pages = \"0\": a number from 1 to 1099511627776 is wanted, or none\n" },
+	{ "rule \"a { action = allow }\nrule b { user = 'root action = deny }\n"
+	  "rule c { action = alow }",
+	  "f:1: the string does not end on its line\n"
+	  "f:2: the string does not end on its line\n"
+	  "f:3: action \"alow\": allow, deny or read-only is wanted\n" },
+	{ "rule a { user = {root', 5 }\n action = allow }",
+	  "f:1: the string does not end on its line\n" },
+	{ "rule a {\n user = {root, \"x }\n action = alow }\nrule b* { domid = {9-3, $, 8-3} }",
+	  "f:2: the string does not end on its line\n"
+	  "f:3: action \"alow\": allow, deny or read-only is wanted\n"
+	  "f:4: quote what has other characters than letters, digits and -_./:@%\n"
+	  "f:4: domid \"9-3\": the range is the wrong way round\n"
+	  "f:4: quote what has other characters than letters, digits and -_./:@%\n"
+	  "f:4: domid \"8-3\": the range is the wrong way round\n" },
+	{ "rule a {\n user = {root, 5\n action = allow\n domid = z }\npv_descriptor any\n"
+	  "rule b { action = alow }",
+	  "f:3: \",\" or \"}\" in the list of \"user\" is wanted, not \"action\"\n"
+	  "f:4: domid \"z\": a domain's number, a range like \"1-100\", or \"any\" is wanted\n"
+	  "f:5: \"=\" behind \"pv_descriptor\" is wanted, not \"any\"\n"
+	  "f:6: action \"alow\": allow, deny or read-only is wanted\n" },
+	/* Something else altogether. */
+	{ "colour = {red}\npv_descriptor = 5\n// no\nlimits { pages = 1 }\nrule { action = x }\n"
+	  "rule \"a\" = { }\nlimit\nrule c { action = y, user = }",
+	  "f:1: \"rule\", \"limit\" or \"pv_descriptor\" is wanted, not \"colour\"\n"
+	  "f:2: pv_descriptor \"5\": outside of rules root, any or none is wanted\n"
+	  "f:3: \"//\" and \"/*\" begin no comment here: comments begin with \"#\", and patterns "
+	  "are "
+	  "quoted\n"
+	  "f:5: the rule's name is wanted, not \"{\"\n"
+	  "f:5: action \"x\": allow, deny or read-only is wanted\n"
+	  "f:6: \"{\" behind the rule's name is wanted, not \"=\"\n"
+	  "f:8: \"{\" behind \"limit\" is wanted, not \"rule\"\n"
+	  "f:8: action \"y\": allow, deny or read-only is wanted\n"
+	  "f:8: a key is wanted, not \",\"\n"
+	  "f:8: a value of \"user\" is wanted, not \"}\"\n" },
+};
+
+static char *all_messages(void)
+{
+	char *all = NULL;
+	size_t size;
+	FILE *f = open_memstream(&all, &size);
+
+	for (unsigned int i = 0; i < why.n && i < POLICY_MISTAKES_MAX; i++)
+		fprintf(f, "%s\n", why.text[i]);
+	fclose(f);
+	return all;
+}
+
+START_TEST(all_mistakes)
+{
+	struct policy *p = NULL;
+	char *all;
+
+	ck_assert_int_eq(policy_parse("f", several[_i].text, strlen(several[_i].text), &p, &why),
+			 -EINVAL);
+	ck_assert_ptr_null(p);
+	all = all_messages();
+	ck_assert_str_eq(all, several[_i].messages);
+	free(all);
+}
+END_TEST
+
+START_TEST(more_than_anybody_reads)
+{
+	char text[40 * 6 + 1] = "", line[POLICY_WHY_ALL_SIZE];
+	struct policy *p = NULL;
+
+	for (int i = 0; i < 40; i++)
+		strcat(text, "}\n");
+	ck_assert_int_eq(policy_parse("f", text, strlen(text), &p, &why), -EINVAL);
+	ck_assert_uint_eq(why.n, 40);
+	ck_assert_str_eq(why.text[POLICY_MISTAKES_MAX - 1], "f:20: this brace closes nothing");
+	policy_why_all(&why, line, sizeof(line));
+	ck_assert_str_eq(line, "f:1: this brace closes nothing (and 39 more)");
 }
 END_TEST
 
@@ -316,9 +432,9 @@ static void make_conf_d(void)
 static struct policy *load(void)
 {
 	struct policy *p = NULL;
-	int err = policy_load(main_file, false, &p, why, sizeof(why));
+	int err = policy_load(main_file, false, &p, &why);
 
-	ck_assert_msg(!err, "%s", why);
+	ck_assert_msg(!err, "%s", why.text[0]);
 	return p;
 }
 
@@ -327,10 +443,10 @@ static void load_refused(int err, const char *message)
 {
 	struct policy *p = NULL;
 
-	ck_assert_int_eq(policy_load(main_file, false, &p, why, sizeof(why)), err);
+	ck_assert_int_eq(policy_load(main_file, false, &p, &why), err);
 	ck_assert_ptr_null(p);
-	ck_assert_msg(!strncmp(why, dir, strlen(dir)), "%s", why);
-	ck_assert_str_eq(why + strlen(dir), message);
+	ck_assert_msg(!strncmp(why.text[0], dir, strlen(dir)), "%s", why.text[0]);
+	ck_assert_str_eq(why.text[0] + strlen(dir), message);
 }
 
 static void collect(const char *text, void *arg)
@@ -401,6 +517,31 @@ START_TEST(one_bad_file_of_several)
 	put("conf.d/x.conf", "\n\nrule b { }");
 	load_refused(-EINVAL,
 		     "/conf.d/x.conf:3: rule \"b\" has no action: allow, deny or read-only");
+}
+END_TEST
+
+/* What is wrong with one file says nothing of the others. */
+START_TEST(several_bad_files)
+{
+	char path[160];
+	size_t len = strlen(dir);
+
+	make_conf_d();
+	put("conf", "colour");
+	put("conf.d/a.conf", "rule a { action = allow }");
+	put("conf.d/b.conf", "rule a { action = alow }");
+	put("conf.d/c.conf", "rule c { action = deny }");
+	snprintf(path, sizeof(path), "%s/conf.d/c.conf", dir);
+	ck_assert_int_eq(chmod(path, 0666), 0);
+	load_refused(-EINVAL,
+		     "/conf:1: \"rule\", \"limit\" or \"pv_descriptor\" is wanted, not \"colour\"");
+	ck_assert_uint_eq(why.n, 4);
+	ck_assert_ptr_nonnull(strstr(why.text[1], "/conf.d/b.conf:1: rule \"a\": there is one"));
+	ck_assert_str_eq(why.text[2] + len, "/conf.d/b.conf:1: action \"alow\": allow, deny or "
+					    "read-only is wanted");
+	ck_assert_str_eq(why.text[3] + len,
+			 "/conf.d/c.conf: others than the owner can write to the "
+			 "file (mode 0666): chmod go-w");
 }
 END_TEST
 
@@ -478,11 +619,11 @@ START_TEST(a_file_that_has_to_be_there)
 {
 	struct policy *p = NULL;
 
-	ck_assert_int_eq(policy_load(main_file, true, &p, why, sizeof(why)), -ENOENT);
-	ck_assert_str_eq(why + strlen(dir), "/conf: No such file or directory");
+	ck_assert_int_eq(policy_load(main_file, true, &p, &why), -ENOENT);
+	ck_assert_str_eq(why.text[0] + strlen(dir), "/conf: No such file or directory");
 	ck_assert_int_eq(mkdir(main_file, 0755), 0);
-	ck_assert_int_eq(policy_load(main_file, true, &p, why, sizeof(why)), -EINVAL);
-	ck_assert_str_eq(why + strlen(dir), "/conf: not a regular file");
+	ck_assert_int_eq(policy_load(main_file, true, &p, &why), -EINVAL);
+	ck_assert_str_eq(why.text[0] + strlen(dir), "/conf: not a regular file");
 }
 END_TEST
 
@@ -508,6 +649,8 @@ Suite *file_suite(void)
 	TCase *t = tcase_create("text"), *f = tcase_create("files");
 
 	tcase_add_loop_test(t, each_message, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
+	tcase_add_loop_test(t, all_mistakes, 0, (int)(sizeof(several) / sizeof(several[0])));
+	tcase_add_test(t, more_than_anybody_reads);
 	tcase_add_test(t, a_nul_byte);
 	tcase_add_test(t, too_many_rules);
 	tcase_add_test(t, all_there_is);
@@ -519,6 +662,7 @@ Suite *file_suite(void)
 	tcase_add_test(f, order_of_files);
 	tcase_add_test(f, same_name_in_two_files);
 	tcase_add_test(f, one_bad_file_of_several);
+	tcase_add_test(f, several_bad_files);
 	tcase_add_test(f, whose_files);
 	tcase_add_test(f, what_is_no_file);
 	tcase_add_test(f, links_that_lead_nowhere);

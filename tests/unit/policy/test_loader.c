@@ -21,7 +21,8 @@
 #include "tests/unit/suite.h"
 
 static sem_t asked, answered;
-static char file[64], why[POLICY_WHY_SIZE];
+static char file[64];
+static struct policy_why why;
 static struct policy_loader *l;
 
 int getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t size, struct passwd **result)
@@ -79,7 +80,7 @@ static struct policy *take(void)
 	struct policy *p = NULL;
 
 	ck_assert(ready(30000));
-	ck_assert_int_eq(policy_loader_take(l, &p, why), 0);
+	ck_assert_int_eq(policy_loader_take(l, &p, &why), 0);
 	return p;
 }
 
@@ -90,7 +91,7 @@ START_TEST(nobody_waits)
 	ck_assert_int_eq(policy_loader_begin(l), 0);
 	sem_wait(&asked);
 	ck_assert(!ready(0));
-	ck_assert_int_eq(policy_loader_take(l, &p, why), -EAGAIN);
+	ck_assert_int_eq(policy_loader_take(l, &p, &why), -EAGAIN);
 	sem_post(&answered);
 	p = take();
 	ck_assert_uint_eq(policy_n_rules(p), 1);
@@ -106,13 +107,13 @@ START_TEST(what_is_wrong_is_told)
 	put("rule a { action = alow }");
 	ck_assert_int_eq(policy_loader_begin(l), 0);
 	ck_assert(ready(30000));
-	ck_assert_int_eq(policy_loader_take(l, &p, why), -EINVAL);
+	ck_assert_int_eq(policy_loader_take(l, &p, &why), -EINVAL);
 	ck_assert_ptr_null(p);
-	ck_assert_ptr_nonnull(strstr(why, ":1: action \"alow\""));
+	ck_assert_ptr_nonnull(strstr(why.text[0], ":1: action \"alow\""));
 	unlink(file);
 	ck_assert_int_eq(policy_loader_begin(l), 0);
 	ck_assert(ready(30000));
-	ck_assert_int_eq(policy_loader_take(l, &p, why), -ENOENT);
+	ck_assert_int_eq(policy_loader_take(l, &p, &why), -ENOENT);
 }
 END_TEST
 
@@ -128,7 +129,7 @@ START_TEST(once_more)
 	ck_assert_int_eq(policy_loader_begin(l), 0);
 	sem_post(&answered);
 	ck_assert(ready(30000));
-	ck_assert_int_eq(policy_loader_take(l, &p, why), -EAGAIN);
+	ck_assert_int_eq(policy_loader_take(l, &p, &why), -EAGAIN);
 	ck_assert_ptr_null(p);
 	sem_wait(&asked);
 	sem_post(&answered);

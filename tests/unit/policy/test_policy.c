@@ -36,11 +36,11 @@ static const struct who root = {
 
 static struct policy *parse(const char *text)
 {
-	char why[POLICY_WHY_SIZE];
+	struct policy_why why;
 	struct policy *p = NULL;
-	int err = policy_parse("f", text, strlen(text), &p, why, sizeof(why));
+	int err = policy_parse("f", text, strlen(text), &p, &why);
 
-	ck_assert_msg(!err, "%s", why);
+	ck_assert_msg(!err, "%s", why.text[0]);
 	return p;
 }
 

@@ -315,6 +315,41 @@ START_TEST(a_client_that_is_denied_keeps_its_window)
 }
 END_TEST
 
+/* It was born after the window was made. */
+static void assert_does_not_matter(const char *commands)
+{
+	static struct user u;
+	char where[16];
+	struct client c = doubtful_client(&u, where),
+		      ended = client_new(open("/dev/null", O_RDONLY));
+
+	for (const char *s = commands; *s; s++)
+		tell(&ended, *s);
+	if (!*commands) {
+		kill(ended.pid, SIGKILL);
+		ck_assert_int_eq(waitid(P_PID, (id_t)ended.pid, NULL, WEXITED | WNOWAIT), 0);
+	}
+	set_manner(ended.pid, DENIED);
+	cast_doubt(&c, where);
+	end_client(&c, 'k');
+	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	end_client(&ended, 'k');
+}
+
+/* Its entries in /proc are root's, until its parent takes note: an ordinary user may not look into them. */
+START_TEST(a_process_that_has_ended_holds_nothing)
+{
+	assert_does_not_matter("");
+}
+END_TEST
+
+/* The same, with other threads: they can be looked into. */
+START_TEST(a_first_thread_that_has_ended_holds_nothing)
+{
+	assert_does_not_matter("l");
+}
+END_TEST
+
 /* --- who moves what he holds ------------------------------------------------------------------------ */
 
 /* It is missed by one pass, and found by the next. */
@@ -426,6 +461,8 @@ Suite *scan_suite(void)
 	tcase_add_test(tc, locked_processes_hold_few_threads);
 	tcase_add_test(tc, locked_processes_of_a_user_namespace_hold_fewer);
 	tcase_add_test(tc, a_client_that_is_denied_keeps_its_window);
+	tcase_add_test(tc, a_process_that_has_ended_holds_nothing);
+	tcase_add_test(tc, a_first_thread_that_has_ended_holds_nothing);
 	tcase_add_test(tc, one_pass_that_misses_a_window_is_not_enough);
 	tcase_add_test(tc, a_window_that_is_delivered_during_a_pass_is_not_judged_by_it);
 	tcase_add_test(tc, a_window_that_ends_during_a_pass_ends);

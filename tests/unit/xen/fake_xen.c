@@ -282,8 +282,10 @@ static int unmap(const struct gnttab_unmap_grant_ref *op)
 	uint64_t addr = fake->translated ? op->host_addr : op->dev_bus_addr;
 	uint32_t i = op->handle - FAKE_HANDLE_0;
 
-	if (i >= FAKE_HANDLES || !fake->handle[i].used)
+	if (i >= FAKE_HANDLES || !fake->handle[i].used) {
+		fake->bad_handles++;
 		return GNTST_bad_handle;
+	}
 	if (addr != fake->handle[i].addr)
 		return GNTST_general_error;
 	if (fake->translated)
