@@ -51,8 +51,9 @@
  *
  * D. Why ABA does no harm
  *
- *   map->state    phase and place only go forward. A refused map is OUT and FRESH as before, and
- *                 may have been seen by open_close(): so it must not be added again.
+ *   map->state    place only goes forward, and so does the phase but in map_renew(). What is decided by the word
+ *                 is decided by all of it, so whether it was the same in between does not matter. A refused map is
+ *                 OUT and FRESH as before, and may have been seen by open_close(): so it must not be added again.
  *   ids           slots are owned by whoever popped or removed them; their generation goes up.
  *
  * E. open_close() against map_add()
@@ -94,7 +95,8 @@ enum map_place {
 /*
  * struct map_box - a map as this file sees it
  * @arena: where its range and entries are, from ADDING to LEAVING
- * @next:  open_close()'s list of maps that it has to report
+ * @next:  open_close()'s list of maps that it has to report; then
+ * @last:  of map_free_after()
  *
  * The four words make that struct map begins at a multiple of 16, so that what a lookup reads of
  * it rarely spans two cache lines.
@@ -102,7 +104,10 @@ enum map_place {
 struct map_box {
 	struct rcu_head rcu;
 	struct arena *arena;
-	struct map_box *next;
+	union {
+		struct map_box *next;
+		void (*last)(struct map *m);
+	};
 	struct map map;
 };
 
@@ -219,6 +224,11 @@ enum map_end map_release_end(struct map *m)
 	return phase_change(m, MAP_RELEASING, MAP_RELEASED);
 }
 
+enum map_end map_renew(struct map *m)
+{
+	return phase_change(m, MAP_RELEASING, MAP_FRESH);
+}
+
 struct map *map_new(uint32_t count)
 {
 	struct map_box *box;
@@ -239,13 +249,23 @@ static struct map_box *map_box(struct map *m)
 
 static void map_free_rcu(struct rcu_head *head)
 {
+	struct map_box *box = caa_container_of(head, struct map_box, rcu);
+
 	rcu_grace_period_over();
-	RCU_FREE(caa_container_of(head, struct map_box, rcu));
+	if (box->last)
+		box->last(&box->map);
+	RCU_FREE(box);
+}
+
+void map_free_after(struct map *m, void (*last)(struct map *m))
+{
+	map_box(m)->last = last;
+	rcu_call(&map_box(m)->rcu, map_free_rcu);
 }
 
 void map_free(struct map *m)
 {
-	rcu_call(&map_box(m)->rcu, map_free_rcu);
+	map_free_after(m, NULL);
 }
 
 /* --- maps in opens -------------------------------------------------------------------------- */
@@ -272,7 +292,7 @@ static bool map_publish(struct gnt_open *o, struct map *m)
 	return !word_load(&o->closing) && place_change(m, PLACE_ADDING, PLACE_LISTED) != MAP_LOST;
 }
 
-int map_add(struct gnt_open *o, struct map *m)
+int map_place(struct gnt_open *o, struct map *m)
 {
 	struct arena *a = arena_get(&o->arena);
 	int err;
@@ -286,11 +306,23 @@ int map_add(struct gnt_open *o, struct map *m)
 	}
 	m->open_id = o->id;
 	map_box(m)->arena = a;
+	return 0;
+}
+
+int map_list(struct gnt_open *o, struct map *m)
+{
 	if (map_publish(o, m))
 		return 0;
 	map_withdraw(o, m);
 	word_store(&m->state, state_word(MAP_FRESH, PLACE_OUT));
 	return -EBADF;
+}
+
+int map_add(struct gnt_open *o, struct map *m)
+{
+	int err = map_place(o, m);
+
+	return err ? err : map_list(o, m);
 }
 
 struct map *map_find_page(struct gnt_open *o, uint64_t page)
@@ -440,6 +472,75 @@ int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *a
 		dead(m, arg);
 	}
 	return 0;
+}
+
+/* --- a former table's ----------------------------------------------------------------------- */
+
+int open_restore(struct table *t, uint64_t id, void *user)
+{
+	struct gnt_open *o = calloc(1, sizeof(*o));
+	int err;
+
+	if (!o)
+		return -ENOMEM;
+	o->id = id;
+	o->user = user;
+	err = ids_restore(t->opens, id, o);
+	if (err)
+		free(o);
+	return err;
+}
+
+/* Under RCU. */
+static int restore_listed(struct gnt_open *o, struct map *m)
+{
+	struct arena *a = o ? arena_get(&o->arena) : NULL;
+	int err;
+
+	if (!a)
+		return o ? -ENOMEM : -ENOENT;
+	err = arena_take_at(a, m->first, m->count);
+	if (err) {
+		arena_drop(&o->arena, a);
+		return err;
+	}
+	map_box(m)->arena = a;
+	arena_fill(a, m->first, m->count, (uint64_t)(uintptr_t)m);
+	return 0;
+}
+
+int map_restore(struct table *t, struct map *m, enum map_phase phase, bool listed)
+{
+	struct gnt_open *o;
+	int err = 0;
+
+	rcu_read_enter();
+	o = open_get(t, m->open_id);
+	if (listed)
+		err = restore_listed(o, m);
+	else if (!o)
+		err = ids_restore(t->opens, m->open_id, NULL);
+	/* A later open has that place. */
+	if (!listed && err == -EEXIST)
+		err = 0;
+	rcu_read_leave();
+	if (!err)
+		word_store(&m->state, state_word(phase, listed ? PLACE_LISTED : PLACE_OUT));
+	return err;
+}
+
+int table_restored(struct table *t)
+{
+	uint64_t cursor = 0, work = UINT64_MAX;
+	struct gnt_open *o;
+	int err = 0;
+
+	rcu_read_enter();
+	while (!err && open_next(t, &cursor, &work, &o) && o)
+		err = arena_at(&o->arena) ? arena_taken(arena_at(&o->arena)) : 0;
+	rcu_read_leave();
+	ids_restored(t->opens);
+	return err;
 }
 
 bool open_next(struct table *t, uint64_t *cursor, uint64_t *work, struct gnt_open **next)

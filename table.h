@@ -38,11 +38,11 @@ struct table_ref {
  * The life of a map, in one word that only compare-and-swap changes:
  *
  *   phase:  FRESH -> MAPPING -> MAPPED -> RELEASING -> RELEASED
- *                       \-> UNUSABLE
+ *                       \-> UNUSABLE          \-> FRESH, if it was in vain (map_renew())
  *   listed: from map_add() until map_unlist(), whatever the phase.
  *
  * A map is dead when it is not listed and its phase is FRESH, UNUSABLE or RELEASED. Exactly one
- * call (of map_unlist(), map_settle(), map_release_end()) reports the death, and its caller must
+ * call (of map_unlist(), map_settle(), map_release_end(), map_renew()) reports the death, and its caller must
  * end with map_free().
  */
 enum map_phase {
@@ -294,12 +294,15 @@ enum map_end map_renew(struct map *m);
  */
 void map_free(struct map *m);
 
+/** map_free_after() - the same; just before, @last is called, on the thread of base/rcu.h. Nobody can have found @m any more */
+void map_free_after(struct map *m, void (*last)(struct map *m));
+
 /**
  * map_look() - phase and place at one moment
  * @listed: out
  *
- * Neither ever goes back: who reads the fields of a map between two calls that say the same has read
- * what belongs together.
+ * Neither ever goes back, but by map_renew(): who reads the fields of a map between two calls that say the same has
+ * read what belongs together.
  */
 enum map_phase map_look(const struct map *m, bool *listed);
 enum map_phase map_phase(const struct map *m);

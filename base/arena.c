@@ -169,6 +169,65 @@ int arena_take(struct arena *a, uint64_t count, uint64_t *first)
 	return 0;
 }
 
+int arena_take_at(struct arena *a, uint64_t first, uint64_t count)
+{
+	uint64_t end = arena_end(a), index = first, work = UINT64_MAX;
+	int err = 0;
+
+	if (!count || count > ARENA_LIMIT || first > ARENA_LIMIT - count)
+		return -EINVAL;
+	if (first < end && arena_next(a, &index, end < first + count ? end : first + count, &work))
+		return -EEXIST;
+	if (!radix_make(&a->holes, count))
+		return -ENOMEM;
+	if (first + count > end) {
+		err = prepare(a, end, first + count - end);
+		if (!err)
+			a->end = first + count;
+	}
+	return err;
+}
+
+/* The range at @from: as far as the entries are the same. */
+static uint64_t range_end(struct arena *a, uint64_t from)
+{
+	uint64_t word = arena_entry(a, from), end = from;
+
+	while (end < arena_end(a) && arena_entry(a, end) == word)
+		end++;
+	return end;
+}
+
+/* @size: of the range behind it. Holes of that size are of use rather than one of all, if it goes up. */
+static int make_holes(struct arena *a, uint64_t from, uint64_t to, uint64_t size)
+{
+	uint64_t *hole;
+
+	if (from == to)
+		return 0;
+	if ((to - from) % size)
+		size = to - from;
+	hole = radix_make(&a->holes, size);
+	if (!hole)
+		return -ENOMEM;
+	for (; to > from; to -= size)
+		radix_push(&a->slots, hole, to - size);
+	return 0;
+}
+
+int arena_taken(struct arena *a)
+{
+	uint64_t end = arena_end(a), from = 0, at = 0, behind, work = UINT64_MAX;
+	int err = 0;
+
+	while (!err && arena_next(a, &at, end, &work)) {
+		behind = range_end(a, at);
+		err = make_holes(a, from, at, behind - at);
+		from = at = behind;
+	}
+	return err;
+}
+
 void arena_give(struct arena *a, uint64_t first, uint64_t count)
 {
 	uint64_t end = first + count;

@@ -72,7 +72,11 @@ int arena_take(struct arena *a, uint64_t count, uint64_t *first);
  */
 int arena_take_at(struct arena *a, uint64_t first, uint64_t count);
 
-/** arena_taken() - after the last arena_take_at(): what lies in between is holes. Others may use it from now on */
+/**
+ * arena_taken() - after the last arena_take_at(), all being filled in, no two alike: what lies in between is holes
+ *
+ * Others may use it from now on. Return: 0; -ENOMEM.
+ */
 int arena_taken(struct arena *a);
 
 /** arena_give() - give a range back, whose entries are 0 again; others may take it at once. Lock-free */

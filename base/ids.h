@@ -57,9 +57,10 @@ void ids_publish(struct ids *s, uint64_t id, void *obj);
 /**
  * ids_restore() - an id that a former set of these has given
  * @id:  its
- * @obj: what has this id from now on; NULL: nothing has, and it is not to be given again
+ * @obj: what has this id from now on; NULL: it is not to be given again
  *
- * For a set that nobody else uses yet. Return: 0; -EINVAL: it is no id; -EEXIST: its slot has an object already; -ENOMEM.
+ * For a set that nobody else uses yet. Return: 0; -EINVAL: it is no id; -EEXIST: its slot has an object, or is known to have
+ * had a later id; -ENOMEM.
  */
 int ids_restore(struct ids *s, uint64_t id, void *obj);
 
