@@ -27,7 +27,19 @@
 	X(event_handled, "one has been handled, and is still in hand")               \
 	X(events_done, "all have been handled, and are forgotten")                   \
 	X(window_ended, "the record of a window says that nobody has it any more")   \
-	X(window_gone, "its user has been told, and its record is still there")
+	X(window_gone, "its user has been told, and its record is still there")      \
+	X(sim_mapped, "a grant is pinned and its handle live, nobody knows of it")   \
+	X(sim_untracked, "a handle has ended, its pin has not")                      \
+	X(sim_grant_begun, "a reference is taken, its entry is not written")         \
+	X(sim_granted, "its entry is written, the reference is not settled")         \
+	X(sim_grant_ending, "a grant is to end")                                     \
+	X(sim_grant_given_up, "its frame is nobody's, the reference still in use")   \
+	X(sim_frames_chosen, "frames are marked for a domain")                       \
+	X(sim_frames_handed, "they are the domain's, and still marked")              \
+	X(sim_frame_given_up, "a frame has been given up and is not free")           \
+	X(sim_frame_wiped, "its page is wiped, it is not free")                      \
+	X(sim_domain_dying, "a domain has been removed and still has all it had")    \
+	X(sim_domain_gone, "it is gone, its tables are not wiped")
 
 enum step {
 #define STEP_ENUM(name, what) STEP_##name,

@@ -4,9 +4,12 @@
  */
 #include "sim/domain.h"
 
-void domains_init(struct domains *ds, struct machine *machine, uint32_t table_max, uint16_t mapper)
+void domains_init(struct domains *ds, struct kept *kept, struct machine *machine)
 {
-	*ds = (struct domains){ .machine = machine, .table_max = table_max, .mapper = mapper };
+	*ds = (struct domains){ .kept = kept,
+				.machine = machine,
+				.table_max = kept->head->sizes.table_max,
+				.mapper = kept->head->sizes.self };
 }
 
 struct domain *domain_get(struct domains *ds, uint16_t domid)
@@ -23,7 +26,7 @@ struct domain *domain_lock_running(struct domains *ds, uint16_t domid)
 	if (!d)
 		return NULL;
 	pthread_mutex_lock(&d->lock);
-	if (d->state == SIM_DOMAIN_RUNNING)
+	if (d->kept->state == SIM_DOMAIN_RUNNING)
 		return d;
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
@@ -37,7 +40,7 @@ enum sim_domain_state domain_state(struct domains *ds, uint16_t domid)
 	if (!d)
 		return SIM_DOMAIN_ABSENT;
 	pthread_mutex_lock(&d->lock);
-	state = d->state;
+	state = (enum sim_domain_state)d->kept->state;
 	pthread_mutex_unlock(&d->lock);
 	return state;
 }
@@ -50,8 +53,8 @@ void domains_count(struct domains *ds, struct sim_counts *counts)
 		if (!d)
 			continue;
 		pthread_mutex_lock(&d->lock);
-		counts->domains += d->state != SIM_DOMAIN_ABSENT;
-		counts->dying += d->state == SIM_DOMAIN_DYING;
+		counts->domains += d->kept->state != SIM_DOMAIN_ABSENT;
+		counts->dying += d->kept->state == SIM_DOMAIN_DYING;
 		counts->grants += d->grants;
 		counts->pins += d->pins;
 		counts->port_refs += d->port_refs;

@@ -13,63 +13,66 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sim/kept.h"
 #include "sim/sim.h"
 #include "sim/machine.h"
 
-struct table_frame;
+struct grant_uses;
 
 /**
- * struct port - an event channel port of a domain
- * @refs:    0: unbound; the owner's counts as one
- * @sent:    events since it was bound
- * @remote:  the domain at the other end
- * @unbound: the owner's reference is gone
+ * struct port - of an event channel port of a domain, what does not last: the rest is a struct kept_port
+ * @refs: taken by port_get()
  */
 struct port {
 	sim_event_fn *deliver;
 	void *arg;
-	uint64_t sent;
 	uint32_t refs;
-	uint16_t remote;
-	bool unbound;
 };
 
 /**
  * struct domain - a domid; never freed before domains_fini(), so pointers to it stay valid
- * @table:     frames of its grant table, @table_frames of them made
+ * @kept:      what lasts: its state
+ * @table:     its grant table, which lasts, @kept->table_frames of them made
+ * @uses:      of each of these frames, what does not
  * @free_ref:  first of the free references, 0 for none (0 is a reserved one)
  * @grants:    in use
  * @pins:      of its grants, by mappings and by copies
- * @ports:     SIM_PORT_MAX + 1 of them, made with the first that is bound
+ * @kept_port: SIM_PORT_MAX + 1 of them, which last, made with the first that is bound
+ * @ports:     of each of these, what does not; NULL as long as they have not been made
  * @port_refs: taken by port_get()
  */
 struct domain {
 	pthread_mutex_t lock;
-	enum sim_domain_state state;
+	struct kept_domain *kept;
 	uint16_t domid;
-	struct table_frame **table;
-	uint32_t table_frames;
+	struct kept_table *table;
+	struct grant_uses **uses;
 	uint32_t free_ref;
 	uint64_t grants;
 	uint64_t pins;
+	struct kept_port *kept_port;
 	struct port *ports;
 	uint64_t port_refs;
 };
 
 /**
  * struct domains - all domids
- * @machine:      their memory
- * @table_max:    frames that a grant table can grow to
- * @mapper:       the domain that maps and copies: the daemon's
+ * @kept:      what lasts of them
+ * @machine:   their memory
+ * @table_max: frames that a grant table can grow to
+ * @mapper:    the domain that maps and copies: the daemon's
+ * @adopting:  whoever had references on ports before the daemon was killed takes them again
  */
 struct domains {
+	struct kept *kept;
 	struct machine *machine;
 	uint32_t table_max;
 	uint16_t mapper;
+	bool adopting;
 	struct domain *domain[SIM_DOMID_MAX + 1];
 };
 
-void domains_init(struct domains *ds, struct machine *machine, uint32_t table_max, uint16_t mapper);
+void domains_init(struct domains *ds, struct kept *kept, struct machine *machine);
 
 /* As the function of sim/sim.h of this name. */
 enum sim_domain_state domain_state(struct domains *ds, uint16_t domid);

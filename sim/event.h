@@ -16,6 +16,16 @@ int port_sent(struct domains *ds, uint16_t domid, uint32_t port, uint64_t *sent)
 int port_get(struct domains *ds, uint16_t domid, uint32_t port);
 void port_put(struct domains *ds, uint16_t domid, uint32_t port);
 
+/** port_deliver() - the callback does not last: it is told again. Return: 0; -ENOENT; -EINVAL if the port is not bound */
+int port_deliver(struct domains *ds, uint16_t domid, uint32_t port, sim_event_fn *deliver,
+		 void *arg);
+
+/** ports_init() - ports that a predecessor has left. Return: 0; -EINVAL: damaged; -ENOMEM */
+int ports_init(struct domain *d);
+
+/** ports_adopted() - under the lock: what nobody has taken again is unbound, if its owner has closed it */
+void ports_adopted(struct domain *d);
+
 /**
  * port_send() - send an event
  * @ev: out: what was sent

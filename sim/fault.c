@@ -58,22 +58,16 @@ static const char *const op_names[FAULT_N_OPS] = { FAULT_OPS(OP_NAME) };
 
 /**
  * struct fault - one that still waits, or goes on
- * @spec:    as it was described
  * @given:   keys it has
  * @value:   of each key; status and errno as positive numbers
- * @skip:    matches to let pass first
- * @left:    how many more it befalls
- * @until:   when it ends, CLOCK_MONOTONIC ms; 0: no match yet, or no limit
+ * @kept:    what lasts, once it is in the list
  */
 struct fault {
 	struct fault *next;
-	char *spec;
+	struct kept_fault *kept;
 	enum fault_op op;
 	unsigned int given;
 	uint32_t value[KEYS];
-	uint32_t skip;
-	uint32_t left;
-	uint64_t until;
 };
 
 /* --- reading a description ---------------------------------------------------------------------- */
@@ -285,20 +279,16 @@ static int parse(struct parser *p, struct fault *f)
 	if ((f->given & BIT(KEY_errno)) && (f->given & ONE_OPERATION))
 		return complain(p, p->at,
 				"errno fails the whole call: no status, dom or ref with it");
-	f->skip = (f->given & BIT(KEY_nth)) ? f->value[KEY_nth] - 1 : 0;
-	f->left = (f->given & BIT(KEY_for_ms)) ? UINT32_MAX : 1;
-	if (f->given & BIT(KEY_count))
-		f->left = f->value[KEY_count];
 	return 0;
 }
 
 /* --- the list ----------------------------------------------------------------------------------- */
 
-void faults_init(struct faults *fs)
+void faults_init(struct faults *fs, struct kept_fault *kept)
 {
 	pthread_condattr_t attr;
 
-	*fs = (struct faults){ 0 };
+	*fs = (struct faults){ .kept = kept };
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -308,27 +298,23 @@ void faults_init(struct faults *fs)
 
 void faults_fini(struct faults *fs)
 {
-	faults_clear(fs);
+	struct fault *next;
+
+	for (struct fault *f = fs->list; f; f = next) {
+		next = f->next;
+		free(f);
+	}
 	pthread_cond_destroy(&fs->go_on);
 	pthread_mutex_destroy(&fs->lock);
 }
 
-static void fault_free(struct fault *f)
-{
-	if (f)
-		free(f->spec);
-	free(f);
-}
-
-/* Return: a fault as described, or NULL and *@err, *@why. */
+/* Return: a fault as described, not in the list, or NULL and *@err, *@why. */
 static struct fault *fault_new(const char *spec, const char **why, int *err)
 {
 	struct parser p = { .spec = spec, .at = spec, .why = why };
 	struct fault *f = calloc(1, sizeof(*f));
 
-	if (f)
-		f->spec = strdup(spec);
-	if (!f || !f->spec) {
+	if (!f) {
 		*why = "no memory for a fault";
 		*err = -ENOMEM;
 	} else if (strlen(spec) > FAULT_SPEC_MAX) {
@@ -338,33 +324,92 @@ static struct fault *fault_new(const char *spec, const char **why, int *err)
 	}
 	if (!*err)
 		return f;
-	fault_free(f);
+	free(f);
 	return NULL;
+}
+
+/* Under the lock. */
+static void append(struct faults *fs, struct fault *f)
+{
+	struct fault **last = &fs->list;
+
+	while (*last)
+		last = &(*last)->next;
+	*last = f;
+	__atomic_add_fetch(&fs->armed, 1, __ATOMIC_RELEASE);
+}
+
+/* Under the lock: it lasts. Return: false: FAULT_MAX of them do already. */
+static bool keep(struct faults *fs, struct fault *f, const char *spec)
+{
+	struct kept_fault *k = fs->kept;
+
+	while (k < fs->kept + FAULT_MAX && k->order)
+		k++;
+	if (k == fs->kept + FAULT_MAX)
+		return false;
+	memset(k, 0, sizeof(*k));
+	memcpy(k->spec, spec, strlen(spec));
+	k->skip = (f->given & BIT(KEY_nth)) ? f->value[KEY_nth] - 1 : 0;
+	k->left = (f->given & BIT(KEY_for_ms)) ? UINT32_MAX : 1;
+	if (f->given & BIT(KEY_count))
+		k->left = f->value[KEY_count];
+	/* It is there from here on. */
+	__atomic_store_n(&k->order, ++fs->order, __ATOMIC_RELEASE);
+	f->kept = k;
+	return true;
 }
 
 int faults_add(struct faults *fs, const char *spec, const char **why)
 {
-	struct fault *f, **last;
+	struct fault *f;
+	bool kept;
 	int err;
 
 	f = fault_new(spec, why, &err);
 	if (!f)
 		return err;
 	pthread_mutex_lock(&fs->lock);
-	if (fs->armed < FAULT_MAX) {
-		for (last = &fs->list; *last; last = &(*last)->next)
-			;
-		*last = f;
-		__atomic_add_fetch(&fs->armed, 1, __ATOMIC_RELEASE);
-	} else {
-		err = -ENOSPC;
-	}
+	kept = keep(fs, f, spec);
+	if (kept)
+		append(fs, f);
 	pthread_mutex_unlock(&fs->lock);
-	if (!err)
+	if (kept)
 		return 0;
-	fault_free(f);
+	free(f);
 	*why = "too many faults wait already";
-	return err;
+	return -ENOSPC;
+}
+
+/* Return: the next one that lasts, in the order in which they were added; NULL: there is none. */
+static struct kept_fault *next_kept(struct faults *fs)
+{
+	struct kept_fault *next = NULL;
+
+	for (struct kept_fault *k = fs->kept; k < fs->kept + FAULT_MAX; k++)
+		if (k->order > fs->order && (!next || k->order < next->order))
+			next = k;
+	return next;
+}
+
+int faults_adopt(struct faults *fs)
+{
+	struct kept_fault *k;
+	struct fault *f;
+	const char *why;
+	int err;
+
+	while ((k = next_kept(fs))) {
+		if (k->spec[FAULT_SPEC_MAX])
+			return -EINVAL;
+		f = fault_new(k->spec, &why, &err);
+		if (!f)
+			return err;
+		f->kept = k;
+		fs->order = k->order;
+		append(fs, f);
+	}
+	return 0;
 }
 
 /* Under the lock: take the fault at @link out. */
@@ -373,7 +418,8 @@ static void drop(struct faults *fs, struct fault **link)
 	struct fault *f = *link;
 
 	*link = f->next;
-	fault_free(f);
+	__atomic_store_n(&f->kept->order, 0, __ATOMIC_RELEASE);
+	free(f);
 	__atomic_sub_fetch(&fs->armed, 1, __ATOMIC_RELAXED);
 }
 
@@ -387,7 +433,7 @@ void faults_clear(struct faults *fs)
 
 static bool over(const struct fault *f, uint64_t now)
 {
-	return !f->left || (f->until && now >= f->until);
+	return !f->kept->left || (f->kept->until && now >= f->kept->until);
 }
 
 unsigned int faults_pending(struct faults *fs)
@@ -445,14 +491,16 @@ static bool matches(const struct fault *f, const struct event *ev)
 /* Under the lock: whether a fault, which matches, befalls this one; counts it. */
 static bool strike(struct fault *f, uint64_t now)
 {
-	if (f->skip) {
-		f->skip--;
+	struct kept_fault *k = f->kept;
+
+	if (k->skip) {
+		k->skip--;
 		return false;
 	}
-	if (!f->until && (f->given & BIT(KEY_for_ms)))
-		f->until = now + f->value[KEY_for_ms];
-	if (f->left != UINT32_MAX)
-		f->left--;
+	if (!k->until && (f->given & BIT(KEY_for_ms)))
+		k->until = now + f->value[KEY_for_ms];
+	if (k->left != UINT32_MAX)
+		k->left--;
 	return true;
 }
 
@@ -514,7 +562,7 @@ void faults_for_each(struct faults *fs, void (*fn)(const char *spec, void *arg),
 	pthread_mutex_lock(&fs->lock);
 	for (const struct fault *f = fs->list; f; f = f->next)
 		if (!over(f, now))
-			fn(f->spec, arg);
+			fn(f->kept->spec, arg);
 	pthread_mutex_unlock(&fs->lock);
 }
 

@@ -21,6 +21,9 @@
  * delays happen, and the failure is that of the first added. Numbers are decimal, or hexadecimal
  * after 0x.
  *
+ * They outlive the daemon, with what they still wait for: a fault that has happened does not happen again because the
+ * daemon was killed. Operations that wait end with it.
+ *
  * What they are is told by the two tables below, which the reader of descriptions and its messages follow;
  * make lint sees to it that the man page and docs/developer.md name each of them.
  *
@@ -29,6 +32,7 @@
 #ifndef SIM_FAULT_H
 #define SIM_FAULT_H
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -71,7 +75,26 @@ enum fault_op { FAULT_OPS(FAULT_OP) FAULT_N_OPS };
 struct fault;
 
 /**
+ * struct kept_fault - what lasts of a fault that waits, or goes on
+ * @order: 0: there is none; others come one after the other
+ * @spec:  as it was described
+ * @skip:  matches to let pass first
+ * @left:  how many more it befalls
+ * @until: when it ends, CLOCK_MONOTONIC ms; 0: no match yet, or no limit
+ */
+struct kept_fault {
+	uint64_t order;
+	uint64_t until;
+	uint32_t skip;
+	uint32_t left;
+	char spec[FAULT_SPEC_MAX + 1];
+};
+static_assert(sizeof(struct kept_fault) == 280, "the layout lasts");
+
+/**
  * struct faults - the faults of a machine
+ * @kept:     FAULT_MAX of them: what lasts of each
+ * @order:    of the last one added
  * @armed:    how many are in the list
  * @go_on:    broadcast when @released or @ended changes
  * @released: how often those that wait have been told to go on
@@ -81,6 +104,8 @@ struct fault;
 struct faults {
 	pthread_mutex_t lock;
 	pthread_cond_t go_on;
+	struct kept_fault *kept;
+	uint64_t order;
 	struct fault *list;
 	unsigned int armed;
 	unsigned int released;
@@ -94,8 +119,14 @@ struct fault_target {
 	uint16_t domid;
 };
 
-void faults_init(struct faults *fs);
+/** faults_init() - @kept: all zero, or what a predecessor has left: then faults_adopt() follows */
+void faults_init(struct faults *fs, struct kept_fault *kept);
+
+/** faults_fini() - free what does not last */
 void faults_fini(struct faults *fs);
+
+/** faults_adopt() - go on with those that a predecessor has left, as far as they have got. Return: 0; -EINVAL: damaged; -ENOMEM */
+int faults_adopt(struct faults *fs);
 
 /* As the functions of sim/sim.h of these names. */
 int faults_add(struct faults *fs, const char *spec, const char **why);

@@ -12,6 +12,18 @@
  * A pinned grant is judged by the hypervisor's record alone: the granter may clear the entry under
  * a mapping, and neither the mapping nor another one of the same grant is the worse for it. There is
  * one mapping domain, so unlike Xen there is no need to compare who pinned it first.
+ *
+ * Both records last when the daemon is killed, but for the pins: they are counted from the handles (sim/maptrack.c). So
+ * @frame of struct kept_grant is stored before the handle is, and means nothing as long as no handle maps the reference;
+ * and GTF_reading and GTF_writing are taken back from entries for which there is none. How a grant comes and goes:
+ *
+ *   granted: @granted; CHANGING; the entry's frame; its flags, which make it; USED
+ *   revoked: CHANGING; the flags are cleared, which ends it; FREE
+ *   later:   ENDING or ENDING_WITH_FRAME, which ends it, once nothing maps it; the flags are cleared; the frame is given up;
+ *            FREE; the frame is free
+ *
+ * CHANGING is therefore USED if the entry has flags, and FREE if it has none; ENDING without a pin goes on where it
+ * stopped; and no frame that was given up can be somebody else's before the reference says no more that it is to be.
  */
 #include "sim/grant.h"
 
@@ -20,16 +32,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/step.h"
+
 /* Where Xen refuses: its counters have 8 bits and it stops when the highest one is set. */
 #define PIN_OVERFLOW 0x80
 
 /* How often Xen tries again if the granter changes the entry under its hands. */
 #define UNSTABLE_RETRIES 4
-
-union entry {
-	struct grant_entry_v1 v1;
-	uint32_t head; /* flags and domid, as one word to swap */
-};
 
 union head {
 	struct {
@@ -43,104 +52,125 @@ static_assert(offsetof(struct grant_entry_v1, flags) == offsetof(union head, fla
 		      offsetof(struct grant_entry_v1, domid) == offsetof(union head, domid),
 	      "the head of an entry is its flags and its domid");
 
+/* Of a reference. Numbers that last. */
+enum grant_state {
+	GRANT_FREE = 0,
+	GRANT_USED = 1,
+	GRANT_CHANGING = 2,
+	GRANT_ENDING = 3,
+	GRANT_ENDING_WITH_FRAME = 4,
+	GRANT_STATES
+};
+
 /**
- * struct active - what the hypervisor, and the granter's kernel, know of a reference
- * @readers, @writers: pins; a writable mapping counts in @writers alone
- * @frame:   pinned, while there are pins
- * @granted: the frame that sim_grant() was given
+ * struct grant_use - what does not last of a reference
  * @next:    the next free reference, if this one is free
- * @used:    granted through sim_grant() and not yet revoked
- * @ending:  to be revoked when the last pin goes
- * @free_frame: then free @granted, too
+ * @readers, @writers: pins; a writable mapping counts in @writers alone
  */
-struct active {
-	uint32_t frame;
-	uint32_t granted;
+struct grant_use {
 	uint32_t next;
 	uint8_t readers;
 	uint8_t writers;
-	bool used;
-	bool ending;
-	bool free_frame;
 };
 
-struct table_frame {
-	union entry entry[SIM_GRANTS_PER_FRAME];
-	struct active active[SIM_GRANTS_PER_FRAME];
+struct grant_uses {
+	struct grant_use use[SIM_GRANTS_PER_FRAME];
 };
 
 static uint32_t nr_refs(const struct domain *d)
 {
-	return d->table_frames * SIM_GRANTS_PER_FRAME;
+	return d->kept->table_frames * SIM_GRANTS_PER_FRAME;
 }
 
-static union entry *entry_of(struct domain *d, uint32_t ref)
+static union kept_entry *entry_of(struct domain *d, uint32_t ref)
 {
-	return &d->table[ref / SIM_GRANTS_PER_FRAME]->entry[ref % SIM_GRANTS_PER_FRAME];
+	return &d->table[ref / SIM_GRANTS_PER_FRAME].entry[ref % SIM_GRANTS_PER_FRAME];
 }
 
-static struct active *active_of(struct domain *d, uint32_t ref)
+static struct kept_grant *grant_of(struct domain *d, uint32_t ref)
 {
-	return &d->table[ref / SIM_GRANTS_PER_FRAME]->active[ref % SIM_GRANTS_PER_FRAME];
+	return &d->table[ref / SIM_GRANTS_PER_FRAME].grant[ref % SIM_GRANTS_PER_FRAME];
 }
 
-static bool pinned(const struct active *act)
+static struct grant_use *use_of(struct domain *d, uint32_t ref)
 {
-	return act->readers || act->writers;
+	return &d->uses[ref / SIM_GRANTS_PER_FRAME]->use[ref % SIM_GRANTS_PER_FRAME];
+}
+
+static bool pinned(const struct grant_use *use)
+{
+	return use->readers || use->writers;
+}
+
+static bool in_use(struct domain *d, uint32_t ref)
+{
+	return ref < nr_refs(d) && grant_of(d, ref)->state != GRANT_FREE;
+}
+
+static bool is_ending(struct domain *d, uint32_t ref)
+{
+	return grant_of(d, ref)->state >= GRANT_ENDING;
 }
 
 /* --- the granter ------------------------------------------------------------------------------ */
 
-static void free_ref(struct domain *d, uint32_t ref)
+static void push_free(struct domain *d, uint32_t ref)
 {
-	active_of(d, ref)->used = false;
-	d->grants--;
 	if (ref < GNTTAB_NR_RESERVED_ENTRIES)
 		return;
-	active_of(d, ref)->next = d->free_ref;
+	use_of(d, ref)->next = d->free_ref;
 	d->free_ref = ref;
+}
+
+static void free_ref(struct domain *d, uint32_t ref)
+{
+	KEEP(grant_of(d, ref)->state, GRANT_FREE);
+	d->grants--;
+	push_free(d, ref);
+}
+
+/* What does not last of the next frame of the table. */
+static int make_uses(struct domain *d, uint32_t frame)
+{
+	d->uses[frame] = calloc(1, sizeof(**d->uses));
+	return d->uses[frame] ? 0 : -ENOMEM;
 }
 
 /* Add a frame to the table; its lowest reference becomes the first free one. */
 static int grow(struct domain *d, uint32_t table_max)
 {
-	uint32_t first = nr_refs(d), ref;
-	struct table_frame *tf;
+	const uint32_t frame = d->kept->table_frames, first = nr_refs(d);
 
-	if (d->table_frames == table_max)
+	if (frame == table_max)
 		return -ENOSPC;
-	tf = calloc(1, sizeof(*tf));
-	if (!tf)
+	/* It reads as zero. */
+	if (kept_make(&d->table[frame], sizeof(*d->table)) || make_uses(d, frame))
 		return -ENOMEM;
-	d->table[d->table_frames++] = tf;
-	if (first < GNTTAB_NR_RESERVED_ENTRIES)
-		first = GNTTAB_NR_RESERVED_ENTRIES;
-	for (ref = nr_refs(d) - 1; ref >= first; ref--) {
-		active_of(d, ref)->next = d->free_ref;
-		d->free_ref = ref;
-	}
+	KEEP(d->kept->table_frames, frame + 1);
+	for (uint32_t ref = nr_refs(d); ref-- > first;)
+		push_free(d, ref);
 	return 0;
 }
 
-int grant_table_init(struct domain *d, uint32_t table_max)
+static int alloc_uses(struct domains *ds, struct domain *d)
 {
-	int err;
+	d->uses = calloc(ds->table_max, sizeof(*d->uses));
+	return d->uses ? 0 : -ENOMEM;
+}
 
-	d->table = calloc(table_max, sizeof(struct table_frame *));
-	if (!d->table)
-		return -ENOMEM;
-	err = grow(d, table_max);
-	if (err)
-		grant_table_fini(d);
-	return err;
+int grant_table_init(struct domains *ds, struct domain *d)
+{
+	int err = alloc_uses(ds, d);
+
+	return err ? err : grow(d, ds->table_max);
 }
 
 void grant_table_fini(struct domain *d)
 {
-	while (d->table_frames)
-		free(d->table[--d->table_frames]);
-	free(d->table);
-	d->table = NULL;
+	for (uint32_t i = 0; d->uses && i < d->kept->table_frames; i++)
+		free(d->uses[i]);
+	free(d->uses);
+	d->uses = NULL;
 	d->free_ref = 0;
 	d->grants = 0;
 }
@@ -149,19 +179,21 @@ static void write_entry(struct domain *d, uint32_t ref, uint16_t mapper, uint32_
 			bool readonly)
 {
 	union head head = { .flags = GTF_permit_access, .domid = mapper };
-	union entry *e = entry_of(d, ref);
-	struct active *act = active_of(d, ref);
+	union kept_entry *e = entry_of(d, ref);
+	struct kept_grant *kg = grant_of(d, ref);
 
 	if (readonly)
 		head.flags |= GTF_readonly;
-	act->used = true;
-	act->ending = false;
-	act->free_frame = false;
-	act->granted = frame;
-	d->grants++;
-	__atomic_store_n(&e->v1.frame, frame, __ATOMIC_RELAXED);
+	KEEP(e->head, 0);
+	KEEP(kg->granted, frame);
+	KEEP(kg->state, GRANT_CHANGING);
+	step(sim_grant_begun);
+	KEEP(e->v1.frame, frame);
 	/* The flags make it valid: after the rest. */
-	__atomic_store_n(&e->head, head.word, __ATOMIC_RELEASE);
+	KEEP(e->head, head.word);
+	step(sim_granted);
+	KEEP(kg->state, GRANT_USED);
+	d->grants++;
 }
 
 static int grant_locked(struct domains *ds, struct domain *d, uint16_t mapper, uint32_t frame,
@@ -177,7 +209,7 @@ static int grant_locked(struct domains *ds, struct domain *d, uint16_t mapper, u
 			return err;
 	}
 	*ref = d->free_ref;
-	d->free_ref = active_of(d, *ref)->next;
+	d->free_ref = use_of(d, *ref)->next;
 	write_entry(d, *ref, mapper, frame, readonly);
 	return 0;
 }
@@ -206,7 +238,7 @@ int grant_add_reserved(struct domains *ds, uint16_t domid, uint32_t ref, uint16_
 	d = domain_lock_running(ds, domid);
 	if (!d)
 		return -ENOENT;
-	if (active_of(d, ref)->used)
+	if (in_use(d, ref))
 		err = -EBUSY;
 	else if (!machine_owns(ds->machine, domid, frame))
 		err = -EINVAL;
@@ -217,7 +249,7 @@ int grant_add_reserved(struct domains *ds, uint16_t domid, uint32_t ref, uint16_
 }
 
 /* As a guest does it: clear the flags, unless the hypervisor says that the grant is used. */
-static int clear_entry(union entry *e)
+static int clear_entry(union kept_entry *e)
 {
 	uint16_t flags = __atomic_load_n(&e->v1.flags, __ATOMIC_RELAXED);
 
@@ -229,13 +261,35 @@ static int clear_entry(union entry *e)
 	return 0;
 }
 
+/* It is ending, and not mapped: clear its entry, and what there is. */
 static void end_grant(struct domains *ds, struct domain *d, uint32_t ref)
 {
-	struct active *act = active_of(d, ref);
+	struct kept_grant *kg = grant_of(d, ref);
+	bool release = false;
 
-	if (act->free_frame)
-		machine_free(ds->machine, d->domid, act->granted);
+	KEEP(entry_of(d, ref)->v1.flags, 0);
+	if (kg->state == GRANT_ENDING_WITH_FRAME)
+		machine_give_up(ds->machine, d->domid, kg->granted, &release);
+	step(sim_grant_given_up);
 	free_ref(d, ref);
+	if (release)
+		machine_release(ds->machine, kg->granted);
+}
+
+/* What the hypervisor knows counts, should the entry have been scribbled on. */
+static int revoke_now(struct domain *d, uint32_t ref)
+{
+	int err;
+
+	if (pinned(use_of(d, ref)))
+		return -EBUSY;
+	KEEP(grant_of(d, ref)->state, GRANT_CHANGING);
+	err = clear_entry(entry_of(d, ref));
+	if (err)
+		KEEP(grant_of(d, ref)->state, GRANT_USED);
+	else
+		free_ref(d, ref);
+	return err;
 }
 
 int grant_revoke(struct domains *ds, uint16_t domid, uint32_t ref)
@@ -245,12 +299,8 @@ int grant_revoke(struct domains *ds, uint16_t domid, uint32_t ref)
 
 	if (!d)
 		return -ENOENT;
-	if (ref < nr_refs(d) && active_of(d, ref)->used) {
-		/* What the hypervisor knows counts, should the entry have been scribbled on. */
-		err = pinned(active_of(d, ref)) ? -EBUSY : clear_entry(entry_of(d, ref));
-		if (!err)
-			end_grant(ds, d, ref);
-	}
+	if (in_use(d, ref))
+		err = revoke_now(d, ref);
 	pthread_mutex_unlock(&d->lock);
 	return err;
 }
@@ -258,14 +308,10 @@ int grant_revoke(struct domains *ds, uint16_t domid, uint32_t ref)
 /* Return: 0: ended; 1: will end with the last pin. */
 static int revoke_later(struct domains *ds, struct domain *d, uint32_t ref, bool free_frame)
 {
-	struct active *act = active_of(d, ref);
-
-	act->free_frame = free_frame;
-	if (pinned(act)) {
-		act->ending = true;
+	KEEP(grant_of(d, ref)->state, free_frame ? GRANT_ENDING_WITH_FRAME : GRANT_ENDING);
+	step(sim_grant_ending);
+	if (pinned(use_of(d, ref)))
 		return 1;
-	}
-	__atomic_store_n(&entry_of(d, ref)->v1.flags, 0, __ATOMIC_RELEASE);
 	end_grant(ds, d, ref);
 	return 0;
 }
@@ -277,7 +323,7 @@ int grant_revoke_later(struct domains *ds, uint16_t domid, uint32_t ref, bool fr
 
 	if (!d)
 		return -ENOENT;
-	if (ref < nr_refs(d) && active_of(d, ref)->used && !active_of(d, ref)->ending)
+	if (in_use(d, ref) && !is_ending(d, ref))
 		ret = revoke_later(ds, d, ref, free_frame);
 	pthread_mutex_unlock(&d->lock);
 	return ret;
@@ -286,8 +332,23 @@ int grant_revoke_later(struct domains *ds, uint16_t domid, uint32_t ref, bool fr
 void grant_revoke_all(struct domains *ds, struct domain *d)
 {
 	for (uint32_t ref = 0; ref < nr_refs(d); ref++)
-		if (active_of(d, ref)->used)
+		if (in_use(d, ref))
 			revoke_later(ds, d, ref, false);
+}
+
+bool grant_next(struct domains *ds, uint16_t domid, uint32_t *ref, uint32_t *frame)
+{
+	struct domain *d = domain_lock_running(ds, domid);
+	bool found = false;
+
+	if (!d)
+		return false;
+	while (!found && ++*ref < nr_refs(d))
+		found = in_use(d, *ref) && !is_ending(d, *ref);
+	if (found)
+		*frame = grant_of(d, *ref)->granted;
+	pthread_mutex_unlock(&d->lock);
+	return found;
 }
 
 struct grant_entry_v1 *grant_entry(struct domains *ds, uint16_t domid, uint32_t ref)
@@ -306,31 +367,31 @@ struct grant_entry_v1 *grant_entry(struct domains *ds, uint16_t domid, uint32_t 
 /* --- the hypervisor --------------------------------------------------------------------------- */
 
 /* Whether an entry as it stands allows the use. Only the first pin asks what kind it is. */
-static bool permits(const struct domains *ds, const struct active *act, union head head,
+static bool permits(const struct domains *ds, const struct grant_use *use, union head head,
 		    bool readonly, bool copy)
 {
 	/* A grant of a part of a page can be copied, but not mapped. */
 	uint16_t mask = copy ? GTF_type_mask : GTF_type_mask | GTF_sub_page;
 
-	if (!pinned(act) && ((head.flags & mask) != GTF_permit_access || head.domid != ds->mapper))
+	if (!pinned(use) && ((head.flags & mask) != GTF_permit_access || head.domid != ds->mapper))
 		return false;
 	return readonly || !(head.flags & GTF_readonly);
 }
 
 /* Tell the granter, in its entry, that the grant is used. */
-static int16_t set_status(const struct domains *ds, union entry *e, const struct active *act,
-			  bool readonly, bool copy)
+static int16_t set_status(const struct domains *ds, union kept_entry *e,
+			  const struct grant_use *use, bool readonly, bool copy)
 {
-	uint16_t use = readonly ? GTF_reading : GTF_reading | GTF_writing;
+	uint16_t bits = readonly ? GTF_reading : GTF_reading | GTF_writing;
 	union head old = { .word = __atomic_load_n(&e->head, __ATOMIC_ACQUIRE) };
 	union head new;
 	int retries = 0;
 
 	for (;;) {
-		if (!permits(ds, act, old, readonly, copy))
+		if (!permits(ds, use, old, readonly, copy))
 			return GNTST_general_error;
 		new = old;
-		new.flags |= use;
+		new.flags |= bits;
 		if (__atomic_compare_exchange_n(&e->head, &old.word, new.word, false,
 						__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			return GNTST_okay;
@@ -340,70 +401,136 @@ static int16_t set_status(const struct domains *ds, union entry *e, const struct
 }
 
 /* Take back from the entry what the pins that are left do not need. */
-static void reduce_status(union entry *e, const struct active *act, bool readonly)
+static void reduce_status(union kept_entry *e, const struct grant_use *use, bool readonly)
 {
 	uint16_t clear = 0;
 
-	if (!pinned(act))
+	if (!pinned(use))
 		clear |= GTF_reading;
-	if (!readonly && !act->writers)
+	if (!readonly && !use->writers)
 		clear |= GTF_writing;
 	if (clear)
 		__atomic_and_fetch(&e->v1.flags, (uint16_t)~clear, __ATOMIC_ACQ_REL);
 }
 
 /* The first pin of a grant fixes its frame: that of the entry, if it is the granter's. */
-static bool pin_frame(struct domains *ds, struct domain *d, union entry *e, struct active *act)
+static bool pin_frame(struct domains *ds, struct domain *d, uint32_t ref)
 {
-	uint32_t frame = __atomic_load_n(&e->v1.frame, __ATOMIC_RELAXED);
+	uint32_t frame = __atomic_load_n(&entry_of(d, ref)->v1.frame, __ATOMIC_RELAXED);
 
 	if (!machine_get(ds->machine, d->domid, frame))
 		return false;
-	act->frame = frame;
+	KEEP(grant_of(d, ref)->frame, frame);
 	return true;
 }
 
 int16_t grant_pin(struct domains *ds, struct domain *d, uint32_t ref, bool readonly, bool copy,
 		  uint32_t *frame)
 {
-	struct active *act;
-	union entry *e;
+	struct grant_use *use;
+	union kept_entry *e;
 	uint8_t *count;
 	int16_t status;
 
 	if (ref >= nr_refs(d))
 		return GNTST_bad_gntref;
 	e = entry_of(d, ref);
-	act = active_of(d, ref);
-	count = readonly ? &act->readers : &act->writers;
+	use = use_of(d, ref);
+	count = readonly ? &use->readers : &use->writers;
 	if (*count & PIN_OVERFLOW)
 		return GNTST_general_error;
-	if (!pinned(act) || (!readonly && !act->writers)) {
-		status = set_status(ds, e, act, readonly, copy);
+	if (!pinned(use) || (!readonly && !use->writers)) {
+		status = set_status(ds, e, use, readonly, copy);
 		if (status != GNTST_okay)
 			return status;
 	}
-	if (!pinned(act) && !pin_frame(ds, d, e, act)) {
-		reduce_status(e, act, readonly);
+	if (!pinned(use) && !pin_frame(ds, d, ref)) {
+		reduce_status(e, use, readonly);
 		return GNTST_bad_page;
 	}
 	++*count;
 	d->pins++;
-	*frame = act->frame;
+	*frame = grant_of(d, ref)->frame;
 	return GNTST_okay;
 }
 
 void grant_unpin(struct domains *ds, struct domain *d, uint32_t ref, bool readonly)
 {
-	struct active *act = active_of(d, ref);
-	union entry *e = entry_of(d, ref);
+	struct grant_use *use = use_of(d, ref);
 
-	--*(readonly ? &act->readers : &act->writers);
+	--*(readonly ? &use->readers : &use->writers);
 	d->pins--;
-	reduce_status(e, act, readonly);
-	if (pinned(act))
+	reduce_status(entry_of(d, ref), use, readonly);
+	if (pinned(use))
 		return;
-	machine_put(ds->machine, act->frame);
-	if (act->ending)
-		revoke_later(ds, d, ref, act->free_frame);
+	machine_put(ds->machine, grant_of(d, ref)->frame);
+	if (is_ending(d, ref))
+		end_grant(ds, d, ref);
+}
+
+/* --- adoption: nothing else runs ---------------------------------------------------------------- */
+
+int grant_table_adopt(struct domains *ds, struct domain *d)
+{
+	int err = alloc_uses(ds, d);
+
+	for (uint32_t i = 0; i < d->kept->table_frames && !err; i++)
+		err = make_uses(d, i);
+	for (uint32_t ref = 0; ref < nr_refs(d) && !err; ref++)
+		if (grant_of(d, ref)->state >= GRANT_STATES ||
+		    (in_use(d, ref) && grant_of(d, ref)->granted >= ds->machine->pages))
+			err = -EINVAL;
+	return err;
+}
+
+int grant_repin(struct domains *ds, struct domain *d, uint32_t ref, bool readonly)
+{
+	struct grant_use *use;
+
+	if (ref >= nr_refs(d) || !machine_was_owned(ds->machine, d->domid, grant_of(d, ref)->frame))
+		return -EINVAL;
+	use = use_of(d, ref);
+	if ((readonly ? use->readers : use->writers) & PIN_OVERFLOW)
+		return -EINVAL;
+	++*(readonly ? &use->readers : &use->writers);
+	d->pins++;
+	return 0;
+}
+
+uint32_t grant_frame(struct domain *d, uint32_t ref)
+{
+	return grant_of(d, ref)->frame;
+}
+
+void grant_reget_frames(struct domains *ds, struct domain *d)
+{
+	for (uint32_t ref = 0; ref < nr_refs(d); ref++)
+		if (pinned(use_of(d, ref)))
+			machine_reget(ds->machine, grant_of(d, ref)->frame);
+}
+
+/* Finish what a kill has interrupted. */
+static void settle_grant(struct domains *ds, struct domain *d, uint32_t ref)
+{
+	struct kept_grant *kg = grant_of(d, ref);
+	union kept_entry *e = entry_of(d, ref);
+
+	if (e->v1.flags & (GTF_reading | GTF_writing))
+		reduce_status(e, use_of(d, ref), false);
+	if (kg->state == GRANT_CHANGING)
+		KEEP(kg->state, e->v1.flags ? GRANT_USED : GRANT_FREE);
+	if (kg->state == GRANT_FREE) {
+		push_free(d, ref);
+		return;
+	}
+	d->grants++;
+	if (is_ending(d, ref) && !pinned(use_of(d, ref)))
+		end_grant(ds, d, ref);
+}
+
+void grant_recount(struct domains *ds, struct domain *d)
+{
+	/* The lowest free one is the first. */
+	for (uint32_t ref = nr_refs(d); ref-- > 0;)
+		settle_grant(ds, d, ref);
 }

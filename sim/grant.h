@@ -13,7 +13,9 @@
 #include "sim/domain.h"
 
 /** grant_table_init() - an empty table of one frame. Return: 0 or -ENOMEM. */
-int grant_table_init(struct domain *d, uint32_t table_max);
+int grant_table_init(struct domains *ds, struct domain *d);
+
+/** grant_table_fini() - free what does not last of it */
 void grant_table_fini(struct domain *d);
 
 /* As the functions of sim/sim.h of these names. */
@@ -24,6 +26,14 @@ int grant_add_reserved(struct domains *ds, uint16_t domid, uint32_t ref, uint16_
 int grant_revoke(struct domains *ds, uint16_t domid, uint32_t ref);
 int grant_revoke_later(struct domains *ds, uint16_t domid, uint32_t ref, bool free_frame);
 struct grant_entry_v1 *grant_entry(struct domains *ds, uint16_t domid, uint32_t ref);
+
+/**
+ * grant_next() - walk the grants that are in use and not ending
+ * @ref: in: the one before, UINT32_MAX at first
+ *
+ * Return: false at the end.
+ */
+bool grant_next(struct domains *ds, uint16_t domid, uint32_t *ref, uint32_t *frame);
 
 /** grant_revoke_all() - end all grants of a dying domain as soon as they are not mapped */
 void grant_revoke_all(struct domains *ds, struct domain *d);
@@ -45,5 +55,24 @@ int16_t grant_pin(struct domains *ds, struct domain *d, uint32_t ref, bool reado
  * @d: the granter, running or dying
  */
 void grant_unpin(struct domains *ds, struct domain *d, uint32_t ref, bool readonly);
+
+/*
+ * Adoption, in this order; nothing else runs. The first two are for all domains and change nothing that lasts.
+ */
+
+/** grant_table_adopt() - a table that a predecessor has left. Return: 0; -EINVAL: damaged; -ENOMEM */
+int grant_table_adopt(struct domains *ds, struct domain *d);
+
+/** grant_repin() - a live handle maps this reference. Return: 0; -EINVAL: that cannot be */
+int grant_repin(struct domains *ds, struct domain *d, uint32_t ref, bool readonly);
+
+/** grant_frame() - the frame that a live handle's grant shows */
+uint32_t grant_frame(struct domain *d, uint32_t ref);
+
+/** grant_reget_frames() - after machine_forget(): pinned frames are referenced */
+void grant_reget_frames(struct domains *ds, struct domain *d);
+
+/** grant_recount() - after machine_recount(): finish what was begun, count what is there */
+void grant_recount(struct domains *ds, struct domain *d);
 
 #endif /* SIM_GRANT_H */

@@ -13,8 +13,17 @@
 int domain_add(struct domains *ds, uint16_t domid);
 int domain_remove(struct domains *ds, uint16_t domid);
 
+/** domain_make() - Return: the domid's domain, made if there is none yet, with nothing of what lasts changed; NULL: no memory */
+struct domain *domain_make(struct domains *ds, uint16_t domid);
+
 /** domain_settle() - under the lock: whatever a dying domain waits for may have gone */
-void domain_settle(struct domain *d);
+void domain_settle(struct domains *ds, struct domain *d);
+
+/** domain_die() - under the lock: end what a dying domain has, as far as it is not mapped; once more does no harm */
+void domain_die(struct domains *ds, struct domain *d);
+
+/** domain_wipe() - under the lock, or at adoption: an absent domain has no tables, nor what was kept of them */
+void domain_wipe(struct domains *ds, struct domain *d);
 
 /** domains_fini() - free all domains */
 void domains_fini(struct domains *ds);

@@ -9,11 +9,17 @@
  *
  * Ownership is a word per frame:
  *
- *   bit 63: used | 62: given up, waits for its references | 32..47: owner | 0..31: references
+ *   bit 63: used | 62: given up, waits for its references | 61: being handed over
+ *   | 32..47: owner | 0..31: references
  *
  * References are taken and dropped by compare-and-swap. Who makes a frame free (gives it up
  * without references, or drops the last one after that) is one thread, which then does so under
  * the lock.
+ *
+ * The words and the file last when the daemon is killed (sim/sim.c). The references in a word are counted anew by
+ * whoever adopts them, so that one which has been given up is free then, if nothing refers to it: it is punched
+ * out before its word becomes 0. Several frames are one domain's at once, with the word `handed`: as long as they are
+ * marked as being handed over they are nobody's if it is 0, and their owner's if it is 1.
  */
 #include "sim/machine.h"
 
@@ -21,12 +27,19 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/step.h"
 
 #define FRAME_USED	  (1ULL << 63)
 #define FRAME_GIVEN_UP	  (1ULL << 62)
+#define FRAME_HANDED	  (1ULL << 61)
 #define FRAME_OWNER_SHIFT 32
 #define FRAME_REFS	  0xffffffffULL
+
+/* Frame words made at a time: 16 pages. */
+#define FRAMES_STEP 8192ULL
 
 static uint64_t owned_by(uint16_t domid)
 {
@@ -76,6 +89,21 @@ static int open_file(struct machine *m, const char **why)
 	return err;
 }
 
+/* A client with a window can have cut the file short, but not put another one in its place. */
+static int take_file(struct machine *m, const char **why)
+{
+	struct stat ours, named;
+
+	*why = "the machine file that was left is not in the window directory any more";
+	if (fstat(m->fd, &ours) || fstatat(m->dirfd, MACHINE_FILE, &named, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	if (!S_ISREG(ours.st_mode) || ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)
+		return -EINVAL;
+	if ((uint64_t)ours.st_size < m->pages << 12 && ftruncate(m->fd, (off_t)(m->pages << 12)))
+		return -errno;
+	return 0;
+}
+
 static int map_memory(struct machine *m, const char **why)
 {
 	void *p;
@@ -87,45 +115,43 @@ static int map_memory(struct machine *m, const char **why)
 		return -errno;
 	}
 	m->memory = p;
-	/* Zero pages as far as frames have never been used. */
-	p = mmap(NULL, m->pages * sizeof(*m->frame), PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED) {
-		*why = "no memory for the machine's frames";
-		return -ENOMEM;
-	}
-	m->frame = p;
 	return 0;
 }
 
-int machine_init(struct machine *m, int dirfd, uint64_t pages, const char **why)
+int machine_init(struct machine *m, int dirfd, struct kept *kept, int fd, const char **why)
 {
 	int err;
 
-	*m = (struct machine){ .dirfd = -1, .fd = -1, .pages = pages, .lowest = 1, .top = 1 };
+	*m = (struct machine){ .dirfd = -1,
+			       .fd = fd,
+			       .kept = kept,
+			       .frame = kept->frame,
+			       .pages = kept->head->sizes.pages,
+			       .lowest = 1,
+			       .top = 1 };
 	pthread_mutex_init(&m->lock, NULL);
 	m->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
 	if (m->dirfd < 0) {
 		*why = "the window directory is not open";
 		err = -errno;
 	} else {
-		err = open_file(m, why);
+		err = fd < 0 ? open_file(m, why) : take_file(m, why);
 	}
 	if (!err)
 		err = map_memory(m, why);
+	/* What was left stays also if it cannot be adopted. */
 	if (err)
-		machine_fini(m);
+		machine_fini(m, fd >= 0);
 	return err;
 }
 
-void machine_fini(struct machine *m)
+void machine_fini(struct machine *m, bool leave)
 {
-	if (m->frame)
-		munmap(m->frame, m->pages * sizeof(*m->frame));
 	if (m->memory)
 		munmap(m->memory, m->pages << 12);
 	if (m->fd >= 0) {
-		unlinkat(m->dirfd, MACHINE_FILE, 0);
+		if (!leave)
+			unlinkat(m->dirfd, MACHINE_FILE, 0);
 		close(m->fd);
 	}
 	if (m->dirfd >= 0)
@@ -204,11 +230,32 @@ static int populate(struct machine *m, const uint32_t *frames, size_t n)
 	return 0;
 }
 
+/* Under the lock: have memory for the words of all frames up to @last. */
+static int make_words(struct machine *m, uint64_t last)
+{
+	uint64_t made = m->kept->head->frames_made, to = (last / FRAMES_STEP + 1) * FRAMES_STEP;
+	int err;
+
+	if (last < made)
+		return 0;
+	to = to < m->pages ? to : m->pages;
+	err = kept_make(m->frame + made, (to - made) * sizeof(*m->frame));
+	if (!err)
+		KEEP(m->kept->head->frames_made, to);
+	return err;
+}
+
 /* Under the lock: the frames are allocated in the file. */
 static void hand_over(struct machine *m, uint16_t domid, const uint32_t *frames, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		__atomic_store_n(&m->frame[frames[i]], owned_by(domid), __ATOMIC_RELEASE);
+		KEEP(m->frame[frames[i]], owned_by(domid) | FRAME_HANDED);
+	step(sim_frames_chosen);
+	KEEP(m->kept->head->handed, 1);
+	step(sim_frames_handed);
+	for (size_t i = 0; i < n; i++)
+		KEEP(m->frame[frames[i]], owned_by(domid));
+	KEEP(m->kept->head->handed, 0);
 	m->in_use += n;
 	if (frames[n - 1] >= m->top)
 		m->top = (uint64_t)frames[n - 1] + 1;
@@ -221,7 +268,9 @@ int machine_alloc(struct machine *m, uint16_t domid, size_t n, uint32_t *frames)
 	pthread_mutex_lock(&m->lock);
 	if (!m->off && n <= m->pages - 1 - m->in_use) {
 		choose(m, n, frames);
-		err = populate(m, frames, n);
+		err = make_words(m, frames[n - 1]);
+		if (!err)
+			err = populate(m, frames, n);
 		if (!err)
 			hand_over(m, domid, frames, n);
 	}
@@ -240,7 +289,7 @@ bool machine_write(struct machine *m, uint64_t frame, uint32_t offset, const voi
 }
 
 /* Nobody owns or uses the frame any more. */
-static void release(struct machine *m, uint32_t frame)
+void machine_release(struct machine *m, uint32_t frame)
 {
 	static const uint8_t zeroes[4096];
 
@@ -248,7 +297,8 @@ static void release(struct machine *m, uint32_t frame)
 	/* If it cannot be punched out it takes space, but the next owner gets zeroes all the same. */
 	if (!m->off && punch(m->fd, frame, 1))
 		machine_write(m, frame, 0, zeroes, sizeof(zeroes));
-	__atomic_store_n(&m->frame[frame], 0, __ATOMIC_RELAXED);
+	step(sim_frame_wiped);
+	KEEP(m->frame[frame], 0);
 	m->in_use--;
 	if (frame < m->lowest)
 		m->lowest = frame;
@@ -262,10 +312,11 @@ void machine_off(struct machine *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-int machine_free(struct machine *m, uint16_t domid, uint32_t frame)
+int machine_give_up(struct machine *m, uint16_t domid, uint32_t frame, bool *release)
 {
 	uint64_t old;
 
+	*release = false;
 	if (frame >= m->pages)
 		return -EINVAL;
 	old = __atomic_load_n(&m->frame[frame], __ATOMIC_RELAXED);
@@ -274,9 +325,19 @@ int machine_free(struct machine *m, uint16_t domid, uint32_t frame)
 			return -EINVAL;
 	} while (!__atomic_compare_exchange_n(&m->frame[frame], &old, old | FRAME_GIVEN_UP, false,
 					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-	if (!(old & FRAME_REFS))
-		release(m, frame);
+	*release = !(old & FRAME_REFS);
+	step(sim_frame_given_up);
 	return 0;
+}
+
+int machine_free(struct machine *m, uint16_t domid, uint32_t frame)
+{
+	bool release;
+	int err = machine_give_up(m, domid, frame, &release);
+
+	if (release)
+		machine_release(m, frame);
+	return err;
 }
 
 void machine_free_all(struct machine *m, uint16_t domid)
@@ -288,6 +349,19 @@ void machine_free_all(struct machine *m, uint16_t domid)
 	pthread_mutex_unlock(&m->lock);
 	for (uint64_t f = 1; f < top; f++)
 		machine_free(m, domid, (uint32_t)f);
+}
+
+uint32_t machine_next(struct machine *m, uint16_t domid, uint64_t frame)
+{
+	uint64_t top;
+
+	pthread_mutex_lock(&m->lock);
+	top = m->top;
+	pthread_mutex_unlock(&m->lock);
+	for (; frame < top; frame++)
+		if (machine_owns(m, domid, (uint32_t)frame))
+			return (uint32_t)frame;
+	return 0;
 }
 
 bool machine_owns(struct machine *m, uint16_t domid, uint32_t frame)
@@ -316,7 +390,7 @@ void machine_put(struct machine *m, uint32_t frame)
 	uint64_t word = __atomic_sub_fetch(&m->frame[frame], 1, __ATOMIC_ACQ_REL);
 
 	if ((word & FRAME_GIVEN_UP) && !(word & FRAME_REFS))
-		release(m, frame);
+		machine_release(m, frame);
 }
 
 int machine_window(struct machine *m, int dirfd, const char *name, bool readonly)
@@ -343,4 +417,69 @@ uint64_t machine_in_use(struct machine *m)
 	n = m->in_use;
 	pthread_mutex_unlock(&m->lock);
 	return n;
+}
+
+/* --- adoption: nothing else runs ---------------------------------------------------------------- */
+
+static uint64_t made(const struct machine *m)
+{
+	return m->kept->head->frames_made;
+}
+
+int machine_check(const struct machine *m)
+{
+	const uint64_t known = FRAME_USED | FRAME_GIVEN_UP | FRAME_HANDED | FRAME_REFS |
+			       0xffffULL << FRAME_OWNER_SHIFT;
+
+	for (uint64_t f = 0; f < made(m); f++) {
+		uint64_t word = m->frame[f];
+		uint16_t owner = (uint16_t)(word >> FRAME_OWNER_SHIFT);
+
+		if (!word)
+			continue;
+		if (!f || !(word & FRAME_USED) || (word & ~known) || owner > SIM_DOMID_MAX)
+			return -EINVAL;
+		/* What was given up may outlive its owner for a moment. */
+		if (!(word & FRAME_GIVEN_UP) && m->kept->domain[owner].state == SIM_DOMAIN_ABSENT)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+bool machine_was_owned(const struct machine *m, uint16_t domid, uint32_t frame)
+{
+	return frame < made(m) &&
+	       (m->frame[frame] & ~(FRAME_REFS | FRAME_GIVEN_UP)) == owned_by(domid);
+}
+
+void machine_forget(struct machine *m)
+{
+	bool handed = m->kept->head->handed;
+
+	for (uint64_t f = 1; f < made(m); f++) {
+		uint64_t word = m->frame[f] & ~FRAME_REFS;
+
+		if (word & FRAME_HANDED)
+			word = (word & ~FRAME_HANDED) | (handed ? 0 : FRAME_GIVEN_UP);
+		KEEP(m->frame[f], word);
+	}
+	KEEP(m->kept->head->handed, 0);
+}
+
+void machine_reget(struct machine *m, uint32_t frame)
+{
+	m->frame[frame]++;
+}
+
+void machine_recount(struct machine *m)
+{
+	for (uint64_t f = 1; f < made(m); f++) {
+		if (!m->frame[f])
+			continue;
+		m->in_use++;
+		m->top = f + 1;
+	}
+	for (uint64_t f = 1; f < m->top; f++)
+		if ((m->frame[f] & FRAME_GIVEN_UP) && !(m->frame[f] & FRAME_REFS))
+			machine_release(m, (uint32_t)f);
 }

@@ -13,12 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sim/kept.h"
+
 #define MACHINE_FILE "machine"
 
 /**
  * struct machine - the memory
  * @memory: the whole file, mapped
- * @frame:  a word per frame, see sim/machine.c; 0 is free
+ * @kept:   what lasts
+ * @frame:  a word per frame, see sim/machine.c; 0 is free. They last, but for the references in them
  * @pages:  frames in all; frame 0 is nobody's
  * @lock:   for the fields below, and for making a frame free or not free
  * @lowest: no frame below is free
@@ -29,6 +32,7 @@ struct machine {
 	int dirfd;
 	int fd;
 	uint8_t *memory;
+	struct kept *kept;
 	uint64_t *frame;
 	uint64_t pages;
 	pthread_mutex_t lock;
@@ -38,9 +42,39 @@ struct machine {
 	bool off;
 };
 
-/** machine_init() - as sim_new() has it. After a failure there is nothing to fini. */
-int machine_init(struct machine *m, int dirfd, uint64_t pages, const char **why);
-void machine_fini(struct machine *m);
+/**
+ * machine_init() - as sim_new() has it
+ * @kept: outlives the machine
+ * @fd:   -1, or the file that a predecessor has left; the machine's from now on, also on failure
+ *
+ * After a failure there is nothing to fini.
+ */
+int machine_init(struct machine *m, int dirfd, struct kept *kept, int fd, const char **why);
+
+/** machine_fini() - free it, and the file unless @leave */
+void machine_fini(struct machine *m, bool leave);
+
+/**
+ * machine_check() - whether what a predecessor has left of the frames can be
+ *
+ * Changes nothing. Return: 0 or -EINVAL.
+ */
+int machine_check(const struct machine *m);
+
+/** machine_was_owned() - whether a frame has an owner, who may have given it up. Nothing else runs yet, as below */
+bool machine_was_owned(const struct machine *m, uint16_t domid, uint32_t frame);
+
+/** machine_forget() - after machine_check(): nothing is referenced, and what was being handed over is, or was not */
+void machine_forget(struct machine *m);
+
+/** machine_reget() - take a reference on a frame that machine_was_owned(), as machine_get() */
+void machine_reget(struct machine *m, uint32_t frame);
+
+/** machine_recount() - all that is referenced is: what was given up and is not, is free; what follows is computed */
+void machine_recount(struct machine *m);
+
+/** machine_next() - the first frame from @frame on that a domain owns and has not given up; 0: there is none. Any thread */
+uint32_t machine_next(struct machine *m, uint16_t domid, uint64_t frame);
 
 /** machine_off() - as sim_power_off() has it */
 void machine_off(struct machine *m);
@@ -50,6 +84,15 @@ int machine_alloc(struct machine *m, uint16_t domid, size_t n, uint32_t *frames)
 
 /** machine_free() - the owner gives up a frame. Return: 0; -EINVAL if it is not its owner. */
 int machine_free(struct machine *m, uint16_t domid, uint32_t frame);
+
+/**
+ * machine_give_up(), machine_release() - machine_free() in two steps: it is not the owner's any more; it is free
+ * @release: out: machine_release() is to follow
+ *
+ * What is done in between has been done by the time somebody else can get the frame.
+ */
+int machine_give_up(struct machine *m, uint16_t domid, uint32_t frame, bool *release);
+void machine_release(struct machine *m, uint32_t frame);
 
 /** machine_free_all() - a domain gives up all its frames */
 void machine_free_all(struct machine *m, uint16_t domid);

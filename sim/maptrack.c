@@ -9,12 +9,16 @@
  *
  * Free slots form a stack of numbers whose head carries a tag: a pop that was overtaken by other
  * pops and pushes of the same slot fails its compare-and-swap and begins again.
+ *
+ * The words last, the stack does not: a slot is free if its word is not live. The generation lasts in either case, so
+ * that a handle that was unmapped before the daemon was killed is a bad handle afterwards, too.
  */
 #include "sim/maptrack.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "hypercall.h"
@@ -48,34 +52,24 @@ static uint64_t track_word(uint32_t generation, uint16_t domid, uint32_t ref)
 	       (uint64_t)domid << TRACK_DOM_SHIFT | ref;
 }
 
-int maptrack_init(struct maptrack *mt, uint32_t max)
+int maptrack_init(struct maptrack *mt, uint64_t *track, uint32_t max)
 {
-	*mt = (struct maptrack){ .max = max };
+	*mt = (struct maptrack){ .track = track, .max = max };
 	/* Zero pages until they are used. */
-	mt->track = mmap(NULL, max * sizeof(*mt->track), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mt->track == MAP_FAILED) {
-		mt->track = NULL;
-		return -ENOMEM;
-	}
 	mt->next = mmap(NULL, max * sizeof(*mt->next), PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mt->next == MAP_FAILED) {
-		mt->next = NULL;
-		maptrack_fini(mt);
-		return -ENOMEM;
-	}
-	return 0;
+	if (mt->next != MAP_FAILED)
+		return 0;
+	mt->next = NULL;
+	return -ENOMEM;
 }
 
 void maptrack_fini(struct maptrack *mt)
 {
-	if (mt->track)
-		munmap(mt->track, mt->max * sizeof(*mt->track));
 	if (mt->next)
 		munmap(mt->next, mt->max * sizeof(*mt->next));
-	mt->track = NULL;
 	mt->next = NULL;
+	maptrack_adopted(mt);
 }
 
 static uint64_t head_word(uint64_t old, uint32_t slot_plus_1)
@@ -180,4 +174,77 @@ void maptrack_cancel(struct maptrack *mt, uint32_t handle)
 uint64_t maptrack_live(const struct maptrack *mt)
 {
 	return __atomic_load_n(&mt->live, __ATOMIC_RELAXED);
+}
+
+/* --- adoption ----------------------------------------------------------------------------------- */
+
+static int map_of(uint64_t track, uint32_t slot, struct maptrack_map *map)
+{
+	*map = (struct maptrack_map){
+		.handle = generation_of(track) << MAPTRACK_SLOT_BITS | slot,
+		.ref = track & ((1U << MAPTRACK_REF_BITS) - 1),
+		.domid = (uint16_t)(track >> TRACK_DOM_SHIFT),
+		.readonly = track & TRACK_READONLY,
+	};
+	/* Nothing else may be in it. */
+	track &= ~(TRACK_LIVE | TRACK_READONLY);
+	return track == track_word(generation_of(track), map->domid, map->ref) ? 0 : -EINVAL;
+}
+
+int maptrack_walk(struct maptrack *mt, int (*fn)(const struct maptrack_map *map, void *arg),
+		  void *arg)
+{
+	struct maptrack_map map;
+	int err = 0;
+
+	for (uint32_t slot = 0; slot < mt->max && !err; slot++) {
+		err = map_of(mt->track[slot], slot, &map);
+		if (!err && (mt->track[slot] & TRACK_LIVE))
+			err = fn(&map, arg);
+		else if (!err && (map.domid || map.ref || map.readonly))
+			err = -EINVAL;
+	}
+	return err;
+}
+
+int maptrack_adopt(struct maptrack *mt)
+{
+	mt->named = calloc(mt->max, sizeof(*mt->named));
+	if (!mt->named)
+		return -ENOMEM;
+	mt->used = mt->max;
+	while (mt->used && !mt->track[mt->used - 1])
+		mt->used--;
+	for (uint32_t slot = mt->used; slot-- > 0;)
+		if (mt->track[slot] & TRACK_LIVE)
+			mt->live++;
+		else
+			push(mt, slot);
+	return 0;
+}
+
+bool maptrack_name(struct maptrack *mt, const struct maptrack_map *map)
+{
+	uint32_t slot = slot_of(map->handle);
+	uint64_t track =
+		track_word(map->handle >> MAPTRACK_SLOT_BITS, map->domid, map->ref) | TRACK_LIVE;
+
+	if (map->readonly)
+		track |= TRACK_READONLY;
+	if (slot >= mt->max || map->handle >> MAPTRACK_SLOT_BITS > GEN_MASK ||
+	    mt->track[slot] != track || mt->named[slot])
+		return false;
+	mt->named[slot] = 1;
+	return true;
+}
+
+bool maptrack_named(const struct maptrack *mt, uint32_t handle)
+{
+	return mt->named[slot_of(handle)];
+}
+
+void maptrack_adopted(struct maptrack *mt)
+{
+	free(mt->named);
+	mt->named = NULL;
 }

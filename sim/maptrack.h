@@ -20,7 +20,8 @@
 
 /**
  * struct maptrack - all handles
- * @track: per slot, what it maps; see sim/maptrack.c
+ * @track: per slot, what it maps; see sim/maptrack.c. Of all this it alone lasts
+ * @named: per slot, somebody knows of the handle; NULL but during adoption
  * @next:  per free slot, the next free one
  * @head:  free list: tag << 32 | slot + 1
  * @used:  slots that were ever used; beyond it none is on the free list
@@ -30,15 +31,50 @@
 struct maptrack {
 	uint64_t *track;
 	uint32_t *next;
+	uint8_t *named;
 	uint64_t head;
 	uint64_t live;
 	uint32_t used;
 	uint32_t max;
 };
 
-/** maptrack_init() - @max: slots, 1 to 2^MAPTRACK_SLOT_BITS. Return: 0 or -ENOMEM. */
-int maptrack_init(struct maptrack *mt, uint32_t max);
+/**
+ * maptrack_init() - @track: @max words, all zero; they stay the caller's
+ * @max: slots, 1 to 2^MAPTRACK_SLOT_BITS
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int maptrack_init(struct maptrack *mt, uint64_t *track, uint32_t max);
 void maptrack_fini(struct maptrack *mt);
+
+/* What a live handle maps. */
+struct maptrack_map {
+	uint32_t handle;
+	uint32_t ref;
+	uint16_t domid;
+	bool readonly;
+};
+
+/**
+ * maptrack_walk() - during adoption: all live handles
+ * @fn: may end the handle it is told. Return: 0; else the walk ends, with that
+ *
+ * Return: 0; -EINVAL: a word is damaged; what @fn returned.
+ */
+int maptrack_walk(struct maptrack *mt, int (*fn)(const struct maptrack_map *map, void *arg),
+		  void *arg);
+
+/** maptrack_adopt() - after maptrack_init() with words that a predecessor has left: which are live, which are free. Return: 0 or -ENOMEM */
+int maptrack_adopt(struct maptrack *mt);
+
+/** maptrack_name() - during adoption: somebody knows of this handle. Return: false if it is not live, not what is said, or has been named */
+bool maptrack_name(struct maptrack *mt, const struct maptrack_map *map);
+
+/** maptrack_named() - whether maptrack_name() was called for a live handle */
+bool maptrack_named(const struct maptrack *mt, uint32_t handle);
+
+/** maptrack_adopted() - adoption is over */
+void maptrack_adopted(struct maptrack *mt);
 
 /** maptrack_get() - reserve a handle. Return: MAPTRACK_NONE if all are in use. */
 uint32_t maptrack_get(struct maptrack *mt);

@@ -7,12 +7,15 @@
  * page of the file that the granter wrote: nothing is copied, both see every write at once.
  *
  *   sim/sim.c        the interface of hypercall.h, and the order of Xen's checks
+ *   sim/make.c       a machine is made, adopted, left
  *   sim/domain.c     domains: added, removed, dying
  *   sim/grant.c      grant tables: grant, revoke; pin and unpin
  *   sim/maptrack.c   handles of what the daemon's domain has mapped
  *   sim/event.c      event channel ports
  *   sim/machine.c    frames: who owns which page of the file
  *   sim/fault.c      faults on demand
+ *   sim/kept.c       what lasts when the daemon is killed
+ *   sim/adopt.c      and how a successor makes a machine of it
  *
  * Where this is not Xen:
  *
@@ -31,6 +34,32 @@
  *
  * Different domains are independent of each other; one lock per domain is held for the time it takes
  * to check and pin one grant.
+ *
+ * What lasts. Xen and its guests do not die with a daemon, so neither does this machine: what they would know lies in
+ * memory (sim/kept.h) and a file that outlive it, and a successor adopts both (sim_new() with config->left). Kept is
+ * what nothing else tells: a word for each handle, the entries of grant tables and what the hypervisor knows of each, a word
+ * for each frame, which domains there are, which ports are bound and what was sent on them, faults that wait.
+ * Not kept is what can be computed from that, and it is: pins are what live handles map; references of frames are
+ * pins; what is free is what is not in use. Locks, lists and counts are in the daemon's own memory. A reference on a port
+ * belongs to whoever took it, and is taken again.
+ *
+ * The daemon can be killed between any two stores. Each operation therefore has one that makes it, and is in order
+ * before and after:
+ *
+ *   map        the handle's word. Before it the frame is stored that it pins: it means nothing without a handle. The
+ *              entry says "reading" and "writing" before that, and no more once it is seen that nothing maps it
+ *   unmap      the handle's word is taken by compare-and-swap. All that follows (the pin, the entry, the frame, a grant
+ *              that waited for it) is what adoption does with a grant that no handle maps
+ *   copy       keeps nothing: its pins go with the daemon
+ *   grant, revoke, revoke_later   see sim/grant.c
+ *   frames     given: one word says that those just marked are the domain's (sim/machine.c). Given up: a bit in the
+ *              frame's word; it is wiped, then free, and adoption goes on there
+ *   domain     added: its state, with its table ready. Removed: its state; adoption removes what it still has. Gone: its
+ *              state; adoption wipes what is left of its tables
+ *   port       bound, closed, unbound: one word
+ *
+ * What a successor finds is held to what can be before anything is changed. A handle that nobody names (hv->ops->adopt())
+ * was mapped for a request whose daemon did not get as far as to note it: it is unmapped.
  */
 #include "sim/sim.h"
 
@@ -38,26 +67,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/step.h"
+#include "sim/adopt.h"
 #include "sim/domain.h"
 #include "sim/event.h"
 #include "sim/fault.h"
 #include "sim/grant.h"
 #include "sim/life.h"
 #include "sim/machine.h"
+#include "sim/impl.h"
 #include "sim/maptrack.h"
 
 #define PAGE_BYTES 4096
-
-struct sim {
-	struct hypervisor hv;
-	struct machine machine;
-	struct maptrack maptrack;
-	struct domains domains;
-	struct faults faults;
-	uint16_t self;
-	sim_event_fn *event;
-	void *event_arg;
-};
 
 static struct sim *sim_of(struct hypervisor *hv)
 {
@@ -76,6 +97,7 @@ static int16_t map_locked(struct sim *sim, struct domain *d, struct hv_grant *g,
 	if (status != GNTST_okay)
 		return status;
 	maptrack_publish(&sim->maptrack, handle, g->domid, g->ref, readonly);
+	step(sim_mapped);
 	g->handle = handle;
 	g->page = frame;
 	return GNTST_okay;
@@ -118,25 +140,31 @@ static int sim_map(struct hypervisor *hv, struct hv_grant *g, size_t n, const st
 	return 0;
 }
 
+static int16_t end_mapping(struct sim *sim, uint32_t handle, uint16_t domid, uint32_t ref)
+{
+	struct domain *d;
+	bool readonly;
+	int16_t status = maptrack_take(&sim->maptrack, handle, domid, ref, &readonly);
+
+	if (status != GNTST_okay)
+		return status;
+	step(sim_untracked);
+	/* It was mapped until now, so the domain is there, running or dying. */
+	d = domain_get(&sim->domains, domid);
+	pthread_mutex_lock(&d->lock);
+	grant_unpin(&sim->domains, d, ref, readonly);
+	domain_settle(&sim->domains, d);
+	pthread_mutex_unlock(&d->lock);
+	maptrack_put(&sim->maptrack, handle);
+	return GNTST_okay;
+}
+
 static int16_t unmap_one(struct sim *sim, const struct hv_grant *g)
 {
 	struct fault_target target = { .ref = g->ref, .domid = g->domid };
 	int16_t status = faults_operation(&sim->faults, FAULT_unmap, &target, 1);
-	struct domain *d;
-	bool readonly;
 
-	if (status == GNTST_okay)
-		status = maptrack_take(&sim->maptrack, g->handle, g->domid, g->ref, &readonly);
-	if (status != GNTST_okay)
-		return status;
-	/* It was mapped until now, so the domain is there, running or dying. */
-	d = domain_get(&sim->domains, g->domid);
-	pthread_mutex_lock(&d->lock);
-	grant_unpin(&sim->domains, d, g->ref, readonly);
-	domain_settle(d);
-	pthread_mutex_unlock(&d->lock);
-	maptrack_put(&sim->maptrack, g->handle);
-	return GNTST_okay;
+	return status == GNTST_okay ? end_mapping(sim, g->handle, g->domid, g->ref) : status;
 }
 
 static int sim_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n)
@@ -226,7 +254,7 @@ static void copy_release(struct sim *sim, const struct copy_side *side)
 	d = domain_get(&sim->domains, side->domid);
 	pthread_mutex_lock(&d->lock);
 	grant_unpin(&sim->domains, d, side->ref->ref, side->readonly);
-	domain_settle(d);
+	domain_settle(&sim->domains, d);
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -358,17 +386,59 @@ static void sim_hv_counts(struct hypervisor *hv, struct hv_counts *c)
 	pthread_mutex_unlock(&self->lock);
 }
 
-static void sim_fini(struct sim *sim)
+/* --- a machine that was left -------------------------------------------------------------------- */
+
+static int sim_adopt(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at,
+		     bool leaving)
 {
-	domains_fini(&sim->domains);
-	faults_fini(&sim->faults);
-	maptrack_fini(&sim->maptrack);
-	machine_fini(&sim->machine);
+	struct sim *sim = sim_of(hv);
+	int missing = 0;
+
+	/* A handle is never of another mapping soon: it has a generation. */
+	(void)leaving;
+	for (size_t i = 0; i < n; i++) {
+		const struct maptrack_map map = { .handle = g[i].handle,
+						  .ref = g[i].ref,
+						  .domid = g[i].domid,
+						  .readonly = at->readonly };
+
+		if (g[i].status != GNTST_okay)
+			continue;
+		if (maptrack_name(&sim->maptrack, &map)) {
+			g[i].page = grant_frame(domain_get(&sim->domains, g[i].domid), g[i].ref);
+		} else {
+			g[i].status = GNTST_bad_handle;
+			missing++;
+		}
+	}
+	return missing;
+}
+
+static int end_unnamed(const struct maptrack_map *map, void *arg)
+{
+	struct sim *sim = arg;
+
+	if (!maptrack_named(&sim->maptrack, map->handle))
+		end_mapping(sim, map->handle, map->domid, map->ref);
+	return 0;
+}
+
+static int sim_adopted(struct hypervisor *hv)
+{
+	struct sim *sim = sim_of(hv);
+	int err;
+
+	if (!sim->domains.adopting)
+		return 0;
+	err = maptrack_walk(&sim->maptrack, end_unnamed, sim);
+	maptrack_adopted(&sim->maptrack);
+	adopt_finish(&sim->domains);
+	return err;
 }
 
 static void sim_destroy(struct hypervisor *hv)
 {
-	sim_fini(sim_of(hv));
+	sim_fini(sim_of(hv), false);
 	free(sim_of(hv));
 }
 
@@ -385,7 +455,7 @@ static const char *sim_tend(struct hypervisor *hv)
 	return NULL;
 }
 
-static const struct hypervisor_ops sim_ops = {
+const struct hypervisor_ops sim_ops = {
 	.map = sim_map,
 	.unmap = sim_unmap,
 	.copy = sim_copy,
@@ -397,82 +467,10 @@ static const struct hypervisor_ops sim_ops = {
 	.port_put = sim_hv_port_put,
 	.port_send = sim_hv_port_send,
 	.counts = sim_hv_counts,
+	.adopt = sim_adopt,
+	.adopted = sim_adopted,
 	.destroy = sim_destroy,
 };
-
-/* --- making one ----------------------------------------------------------------------------------- */
-
-static const char *config_error(const struct sim_config *c)
-{
-	if (c->memory_pages < 2 || c->memory_pages > UINT32_MAX)
-		return "the machine's memory must be at least 2 pages and below 2^32";
-	if (c->maptrack_max > SIM_MAPTRACK_MAX)
-		return "too many handles for the simulated hypervisor";
-	if (c->grant_frames_max > SIM_GRANT_FRAMES_MAX)
-		return "too many grant table frames for the simulated hypervisor";
-	if (c->self > SIM_DOMID_MAX)
-		return "the daemon's domain has a domid that no domain can have";
-	return NULL;
-}
-
-static int sim_init(struct sim *sim, const struct sim_config *c, const char **why)
-{
-	uint32_t maptrack_max = c->maptrack_max ? c->maptrack_max : SIM_MAPTRACK_DEFAULT;
-	uint32_t table_max = c->grant_frames_max ? c->grant_frames_max : SIM_GRANT_FRAMES_DEFAULT;
-	int err;
-
-	err = machine_init(&sim->machine, c->dirfd, c->memory_pages, why);
-	if (err)
-		return err;
-	*why = "no memory for the simulated hypervisor";
-	err = maptrack_init(&sim->maptrack, maptrack_max);
-	if (err) {
-		machine_fini(&sim->machine);
-		return err;
-	}
-	faults_init(&sim->faults);
-	domains_init(&sim->domains, &sim->machine, table_max, c->self);
-	err = domain_add(&sim->domains, c->self);
-	if (err)
-		sim_fini(sim);
-	return err;
-}
-
-int sim_new(const struct sim_config *config, struct sim **out, const char **why)
-{
-	struct sim *sim;
-	int err;
-
-	*why = config_error(config);
-	if (*why)
-		return -EINVAL;
-	sim = calloc(1, sizeof(*sim));
-	if (!sim) {
-		*why = "no memory for the simulated hypervisor";
-		return -ENOMEM;
-	}
-	sim->hv = (struct hypervisor){ .ops = &sim_ops, .name = "sim", .pages = HV_PAGES_FILE };
-	sim->self = config->self;
-	sim->event = config->event;
-	sim->event_arg = config->event_arg;
-	err = sim_init(sim, config, why);
-	if (err) {
-		free(sim);
-		return err;
-	}
-	*out = sim;
-	return 0;
-}
-
-void sim_power_off(struct sim *sim)
-{
-	machine_off(&sim->machine);
-}
-
-struct hypervisor *sim_hypervisor(struct sim *sim)
-{
-	return &sim->hv;
-}
 
 /* --- domains, memory, grants, ports and faults, for sim/sim.h --------------------------------- */
 
@@ -524,6 +522,11 @@ int sim_frame_write(struct sim *sim, uint32_t frame, uint32_t offset, const void
 	return machine_write(&sim->machine, frame, offset, buf, len) ? 0 : -EIO;
 }
 
+uint32_t sim_frame_next(struct sim *sim, uint16_t domid, uint32_t frame)
+{
+	return machine_next(&sim->machine, domid, frame);
+}
+
 void *sim_frame_memory(struct sim *sim, uint32_t frame)
 {
 	return frame < sim->machine.pages ? machine_at(&sim->machine, frame) : NULL;
@@ -551,6 +554,11 @@ int sim_revoke_later(struct sim *sim, uint16_t domid, uint32_t ref, bool free_fr
 	return grant_revoke_later(&sim->domains, domid, ref, free_frame);
 }
 
+bool sim_grant_next(struct sim *sim, uint16_t domid, uint32_t *ref, uint32_t *frame)
+{
+	return grant_next(&sim->domains, domid, ref, frame);
+}
+
 struct grant_entry_v1 *sim_grant_entry(struct sim *sim, uint16_t domid, uint32_t ref)
 {
 	return grant_entry(&sim->domains, domid, ref);
@@ -560,6 +568,12 @@ int sim_port_bind(struct sim *sim, uint16_t domid, uint32_t port, uint16_t remot
 		  sim_event_fn *deliver, void *arg)
 {
 	return port_bind(&sim->domains, domid, port, remote, deliver, arg);
+}
+
+int sim_port_deliver(struct sim *sim, uint16_t domid, uint32_t port, sim_event_fn *deliver,
+		     void *arg)
+{
+	return port_deliver(&sim->domains, domid, port, deliver, arg);
 }
 
 int sim_port_unbind(struct sim *sim, uint16_t domid, uint32_t port)

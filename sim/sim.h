@@ -62,9 +62,22 @@ struct sim_event {
 typedef void sim_event_fn(const struct sim_event *ev, void *arg);
 
 /**
+ * struct sim_kept - what a machine is when its daemon has ended
+ * @state:  memory of its own: domains, grants, handles, frames, ports, faults
+ * @memory: the file that is the machine's memory
+ */
+struct sim_kept {
+	int state;
+	int memory;
+};
+
+/**
  * struct sim_config - the machine to simulate
  * @dirfd:            the window directory; the machine's memory is the file "machine" in it. Not
  *                    needed any more after sim_new()
+ * @left:             NULL: a machine that is just switched on. Else one that a predecessor has left: the
+ *                    descriptors are the machine's, also on failure, and the four numbers that
+ *                    follow are those that it was made with, whatever they are here
  * @memory_pages:     the machine's memory, pages of 4096 bytes, at least 2 and below 2^32
  * @maptrack_max:     how many grants the daemon's domain can have mapped (0: Xen's default)
  * @grant_frames_max: to how many frames a grant table can grow (0: Xen's default)
@@ -74,6 +87,7 @@ typedef void sim_event_fn(const struct sim_event *ev, void *arg);
  */
 struct sim_config {
 	int dirfd;
+	const struct sim_kept *left;
 	uint64_t memory_pages;
 	uint32_t maptrack_max;
 	uint32_t grant_frames_max;
@@ -87,10 +101,19 @@ struct sim_config {
  * @out: out: the machine; freed by sim_hypervisor(sim)->ops->destroy()
  * @why: out: on failure, a message for the user
  *
- * A file "machine" that a killed daemon has left behind is replaced.
- * Return: 0; -EINVAL for a configuration out of range; -ENOMEM; -errno of the file operations.
+ * A file "machine" that a killed daemon has left behind is replaced, unless it is adopted. With config->left the machine is as it
+ * was, but that nobody has a reference on a port, and no port calls anybody: references are taken again, sim_port_deliver()
+ * called, and the handles that are known told to hv->ops->adopt(), before hv->ops->adopted().
+ * Return: 0; -EINVAL for a configuration out of range, or if what was left cannot be: then nothing was changed; -ENOMEM;
+ * -errno of the file operations.
  */
 int sim_new(const struct sim_config *config, struct sim **out, const char **why);
+
+/** sim_kept() - what is to be kept for a successor; the descriptors stay the machine's */
+struct sim_kept sim_kept(const struct sim *sim);
+
+/** sim_leave() - instead of destroy(): free all that is the daemon's, and leave the machine as it is */
+void sim_leave(struct sim *sim);
 
 /** sim_hypervisor() - the machine as the rest of the daemon sees it */
 struct hypervisor *sim_hypervisor(struct sim *sim);
@@ -156,6 +179,9 @@ int sim_frames_free(struct sim *sim, uint16_t domid, const uint32_t *frames, siz
  */
 void *sim_frame_memory(struct sim *sim, uint32_t frame);
 
+/** sim_frame_next() - the first frame from @frame on that a domain owns. Return: 0: there is none */
+uint32_t sim_frame_next(struct sim *sim, uint16_t domid, uint32_t frame);
+
 /** sim_frame_write() - write some bytes of a frame, @offset and @len within it. Return: 0; -EINVAL; -EIO. */
 int sim_frame_write(struct sim *sim, uint32_t frame, uint32_t offset, const void *buf, size_t len);
 
@@ -201,6 +227,15 @@ int sim_revoke(struct sim *sim, uint16_t domid, uint32_t ref);
 int sim_revoke_later(struct sim *sim, uint16_t domid, uint32_t ref, bool free_frame);
 
 /**
+ * sim_grant_next() - walk the grants of a domain that are in use and are not to end
+ * @ref:   in: the one before, UINT32_MAX at first; out: the next one
+ * @frame: out: what was granted
+ *
+ * Return: false at the end.
+ */
+bool sim_grant_next(struct sim *sim, uint16_t domid, uint32_t *ref, uint32_t *frame);
+
+/**
  * sim_grant_entry() - the entry of the granter's table, as the granter sees it
  *
  * A guest may write here whatever and whenever it likes, and so may a test.
@@ -218,6 +253,10 @@ struct grant_entry_v1 *sim_grant_entry(struct sim *sim, uint16_t domid, uint32_t
  */
 int sim_port_bind(struct sim *sim, uint16_t domid, uint32_t port, uint16_t remote,
 		  sim_event_fn *deliver, void *arg);
+
+/** sim_port_deliver() - have a port that was left bound call @deliver. Return: 0; -ENOENT; -EINVAL if it is not bound */
+int sim_port_deliver(struct sim *sim, uint16_t domid, uint32_t port, sim_event_fn *deliver,
+		     void *arg);
 
 /**
  * sim_port_unbind() - the owner closes its port
