@@ -15,10 +15,10 @@
 #define GROW 4096U
 
 /**
- * struct slots - a stack of free slots, linked through their handles
+ * struct journal_slots - a stack of free slots, linked through their handles
  * @free: the topmost, 0 if there is none
  */
-struct slots {
+struct journal_slots {
 	pthread_mutex_t lock;
 	struct journal *j;
 	uint32_t free;
@@ -97,9 +97,9 @@ void journal_free(struct journal *j)
 		munmap(j, sizeof(*j));
 }
 
-struct slots *slots_new(struct journal *j)
+struct journal_slots *journal_slots_new(struct journal *j)
 {
-	struct slots *s = calloc(1, sizeof(*s));
+	struct journal_slots *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -108,7 +108,7 @@ struct slots *slots_new(struct journal *j)
 	return s;
 }
 
-void slots_free(struct slots *s)
+void journal_slots_free(struct journal_slots *s)
 {
 	if (!s)
 		return;
@@ -116,14 +116,14 @@ void slots_free(struct slots *s)
 	free(s);
 }
 
-static void push(struct slots *s, uint32_t slot)
+static void push(struct journal_slots *s, uint32_t slot)
 {
 	s->j->slot[slot].handle = s->free;
 	s->free = slot;
 }
 
 /* More free slots. Their memory is really there from now on: no SIGBUS later. */
-static int grow(struct slots *s)
+static int grow(struct journal_slots *s)
 {
 	uint32_t first = s->j->slots;
 
@@ -143,7 +143,7 @@ static_assert(GROW * sizeof(struct journal_slot) % 4096 == 0 &&
 		      offsetof(struct journal, slot) % 4096 == 0,
 	      "grow() makes whole pages");
 
-static void put_locked(struct slots *s, size_t n, const uint32_t *slot)
+static void put_locked(struct journal_slots *s, size_t n, const uint32_t *slot)
 {
 	while (n-- > 0) {
 		slot_set(&s->j->slot[slot[n]], SLOT_NONE);
@@ -151,7 +151,7 @@ static void put_locked(struct slots *s, size_t n, const uint32_t *slot)
 	}
 }
 
-int slots_get(struct slots *s, size_t n, uint32_t *slot)
+int journal_slots_get(struct journal_slots *s, size_t n, uint32_t *slot)
 {
 	int err = 0;
 
@@ -170,7 +170,7 @@ int slots_get(struct slots *s, size_t n, uint32_t *slot)
 	return err;
 }
 
-void slots_put(struct slots *s, size_t n, const uint32_t *slot)
+void journal_slots_put(struct journal_slots *s, size_t n, const uint32_t *slot)
 {
 	pthread_mutex_lock(&s->lock);
 	put_locked(s, n, slot);

@@ -131,22 +131,22 @@ size_t journal_held(const struct journal *j);
 /* --- slots: used by the daemon alone ----------------------------------------------------------- */
 
 /* Which slots are free; the memory of those never used is not there yet. */
-struct slots;
+struct journal_slots;
 
-/** slots_new() - manage the slots of a journal. Return: NULL if there is no memory. */
-struct slots *slots_new(struct journal *j);
+/** journal_slots_new() - manage the slots of a journal. Return: NULL if there is no memory. */
+struct journal_slots *journal_slots_new(struct journal *j);
 
-void slots_free(struct slots *s);
+void journal_slots_free(struct journal_slots *s);
 
 /**
- * slots_get() - take @n slots, state SLOT_NONE
+ * journal_slots_get() - take @n slots, state SLOT_NONE
  *
  * Any thread. Return: 0 with their numbers in @slot; -ENOMEM if there are not so many.
  */
-int slots_get(struct slots *s, size_t n, uint32_t *slot);
+int journal_slots_get(struct journal_slots *s, size_t n, uint32_t *slot);
 
-/** slots_put() - give slots back; nothing is to be undone for them any more. Any thread. */
-void slots_put(struct slots *s, size_t n, const uint32_t *slot);
+/** journal_slots_put() - give slots back; nothing is to be undone for them any more. Any thread. */
+void journal_slots_put(struct journal_slots *s, size_t n, const uint32_t *slot);
 
 /** slot_set() - change what is to be undone. The holder of the slot. */
 static inline void slot_set(struct journal_slot *slot, enum slot_state state)

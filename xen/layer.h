@@ -97,7 +97,7 @@ struct xen {
 	struct hypervisor hv;
 	const struct xen_mode *mode;
 	struct journal *journal;
-	struct slots *slots;
+	struct journal_slots *slots;
 	struct privcmd *pc;
 	struct pins *pins;
 	struct keeper keeper;

@@ -126,7 +126,7 @@ static void pv_window_put(struct xen *x, struct xen_window *w)
 	}
 	for (size_t i = 0; i < w->n; i++)
 		if (xen_slot(x, w, i)->state == SLOT_NONE)
-			slots_put(x->slots, 1, &w->slot[i]);
+			journal_slots_put(x->slots, 1, &w->slot[i]);
 		else
 			kept++;
 	__atomic_fetch_add(&x->quarantined, kept, __ATOMIC_RELAXED);

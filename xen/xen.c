@@ -53,7 +53,7 @@ struct xen_window *xen_window_alloc(struct xen *x, size_t n)
 	if (!w)
 		return NULL;
 	w->n = n;
-	if (slots_get(x->slots, n, w->slot)) {
+	if (journal_slots_get(x->slots, n, w->slot)) {
 		free(w);
 		return NULL;
 	}
@@ -63,7 +63,7 @@ struct xen_window *xen_window_alloc(struct xen *x, size_t n)
 
 void xen_window_free(struct xen *x, struct xen_window *w)
 {
-	slots_put(x->slots, w->n, w->slot);
+	journal_slots_put(x->slots, w->n, w->slot);
 	free(w);
 }
 
@@ -290,7 +290,7 @@ static void xen_destroy(struct hypervisor *hv)
 			(int)x->keeper.pid, x->journal ? journal_held(x->journal) : 0);
 	pins_free(x->pins);
 	privcmd_close(x->pc);
-	slots_free(x->slots);
+	journal_slots_free(x->slots);
 	journal_free(x->journal);
 	if (x->of_slot)
 		munmap(x->of_slot, JOURNAL_SLOTS * sizeof(struct xen_window *));
@@ -393,7 +393,7 @@ static int start_journal(struct xen *x, const char **why)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (x->of_slot == MAP_FAILED)
 		x->of_slot = NULL;
-	x->slots = x->journal ? slots_new(x->journal) : NULL;
+	x->slots = x->journal ? journal_slots_new(x->journal) : NULL;
 	if (!x->journal || !x->of_slot || !x->slots)
 		return -ENOMEM;
 	err = pins_new(&x->pins, why);

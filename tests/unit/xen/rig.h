@@ -114,9 +114,9 @@ static inline void check_slots(void)
 		if (x->journal->slot[s].state != SLOT_NONE)
 			ck_abort_msg("slot %u is in state %u", s, x->journal->slot[s].state);
 	slot = malloc(n * sizeof(*slot));
-	ck_assert_int_eq(slots_get(x->slots, n, slot), 0);
+	ck_assert_int_eq(journal_slots_get(x->slots, n, slot), 0);
 	ck_assert_uint_eq(x->journal->slots, n + 1);
-	slots_put(x->slots, n, slot);
+	journal_slots_put(x->slots, n, slot);
 	free(slot);
 }
 
@@ -224,13 +224,13 @@ static inline void map_with_four_slots(struct hv_grant *g, int again)
 {
 	uint32_t n = JOURNAL_SLOTS - 1 - 4, *slot = malloc(n * sizeof(*slot));
 
-	ck_assert_int_eq(slots_get(x->slots, n, slot), 0);
+	ck_assert_int_eq(journal_slots_get(x->slots, n, slot), 0);
 	ck_assert_int_eq(map(g, 5, &writable), -ENOMEM);
 	ck_assert_int_eq(map(g, 4, &writable), 0);
 	ck_assert_int_eq(unmap_all(g, 4), 0);
 	ck_assert_int_eq(map(g, 1, &writable), again);
 	ck_assert_int_eq(unmap_all(g, 1), 0);
-	slots_put(x->slots, n, slot);
+	journal_slots_put(x->slots, n, slot);
 	free(slot);
 }
 

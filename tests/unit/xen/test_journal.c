@@ -18,19 +18,19 @@
 #define GROWTH 4096
 
 static struct journal *j;
-static struct slots *slots;
+static struct journal_slots *slots;
 
 static void setup(void)
 {
 	j = journal_new();
 	ck_assert_ptr_nonnull(j);
-	slots = slots_new(j);
+	slots = journal_slots_new(j);
 	ck_assert_ptr_nonnull(slots);
 }
 
 static void teardown(void)
 {
-	slots_free(slots);
+	journal_slots_free(slots);
 	journal_free(j);
 }
 
@@ -41,7 +41,7 @@ static struct journal_batch *fill(uint32_t n, uint32_t done)
 {
 	struct journal_batch *b = &j->batch[3];
 
-	ck_assert_int_eq(slots_get(slots, n, b->slot), 0);
+	ck_assert_int_eq(journal_slots_get(slots, n, b->slot), 0);
 	for (uint32_t i = 0; i < n; i++) {
 		int status = i % 3 == 2 ? GNTST_bad_gntref : GNTST_okay;
 
@@ -90,7 +90,7 @@ START_TEST(harvest)
 		journal_harvest(j, b, translated);
 		b->map[0].handle = 500;
 		check_harvest(b, size, done, translated);
-		slots_put(slots, size, b->slot);
+		journal_slots_put(slots, size, b->slot);
 	}
 }
 END_TEST
@@ -141,7 +141,7 @@ START_TEST(slots_are_distinct)
 	static uint32_t slot[3 * GROWTH];
 	static uint8_t seen[4 * GROWTH];
 
-	ck_assert_int_eq(slots_get(slots, 3 * GROWTH, slot), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 3 * GROWTH, slot), 0);
 	ck_assert_uint_eq(j->slots, 4 * GROWTH);
 	for (uint32_t i = 0; i < 3 * GROWTH; i++) {
 		if (!slot[i] || slot[i] >= j->slots || seen[slot[i]]++)
@@ -152,11 +152,11 @@ START_TEST(slots_are_distinct)
 	/* Given back with something in them: nothing is to be undone any more. */
 	for (uint32_t i = 0; i < 3 * GROWTH; i++)
 		slot_set(&j->slot[slot[i]], i % 2 ? SLOT_AWAY : SLOT_MAPPED);
-	slots_put(slots, 3 * GROWTH, slot);
+	journal_slots_put(slots, 3 * GROWTH, slot);
 	for (uint32_t i = 0; i < j->slots; i++)
 		if (j->slot[i].state != SLOT_NONE)
 			ck_abort_msg("slot %u is in state %u", i, j->slot[i].state);
-	ck_assert_int_eq(slots_get(slots, 3 * GROWTH, slot), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 3 * GROWTH, slot), 0);
 	ck_assert_uint_eq(j->slots, 4 * GROWTH);
 }
 END_TEST
@@ -166,14 +166,14 @@ START_TEST(slots_grow)
 	uint32_t slot[GROWTH];
 
 	ck_assert_uint_eq(j->slots, 0);
-	ck_assert_int_eq(slots_get(slots, 1, slot), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 1, slot), 0);
 	ck_assert_uint_eq(j->slots, GROWTH);
 	/* The first is nobody's. */
-	ck_assert_int_eq(slots_get(slots, GROWTH - 2, slot + 1), 0);
+	ck_assert_int_eq(journal_slots_get(slots, GROWTH - 2, slot + 1), 0);
 	ck_assert_uint_eq(j->slots, GROWTH);
-	ck_assert_int_eq(slots_get(slots, 1, slot + GROWTH - 1), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 1, slot + GROWTH - 1), 0);
 	ck_assert_uint_eq(j->slots, 2 * GROWTH);
-	ck_assert_int_eq(slots_get(slots, 0, NULL), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 0, NULL), 0);
 }
 END_TEST
 
@@ -181,17 +181,17 @@ START_TEST(slots_run_out)
 {
 	uint32_t n = JOURNAL_SLOTS - 1, *slot = malloc((size_t)n * sizeof(*slot)), more[10];
 
-	ck_assert_int_eq(slots_get(slots, n, slot), 0);
-	ck_assert_int_eq(slots_get(slots, 1, more), -ENOMEM);
-	slots_put(slots, 5, slot);
+	ck_assert_int_eq(journal_slots_get(slots, n, slot), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 1, more), -ENOMEM);
+	journal_slots_put(slots, 5, slot);
 	/* All or none. */
-	ck_assert_int_eq(slots_get(slots, 6, more), -ENOMEM);
-	ck_assert_int_eq(slots_get(slots, 10, more), -ENOMEM);
-	ck_assert_int_eq(slots_get(slots, 5, more), 0);
-	ck_assert_int_eq(slots_get(slots, 1, more + 5), -ENOMEM);
-	slots_put(slots, 5, more);
-	slots_put(slots, n - 5, slot + 5);
-	ck_assert_int_eq(slots_get(slots, n, slot), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 6, more), -ENOMEM);
+	ck_assert_int_eq(journal_slots_get(slots, 10, more), -ENOMEM);
+	ck_assert_int_eq(journal_slots_get(slots, 5, more), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 1, more + 5), -ENOMEM);
+	journal_slots_put(slots, 5, more);
+	journal_slots_put(slots, n - 5, slot + 5);
+	ck_assert_int_eq(journal_slots_get(slots, n, slot), 0);
 	free(slot);
 }
 END_TEST
@@ -205,14 +205,14 @@ static void *taker(void *arg)
 	for (int round = 0; round < 300; round++) {
 		size_t n = 1 + (size_t)(round * 7 % 300);
 
-		if (slots_get(slots, n, slot))
+		if (journal_slots_get(slots, n, slot))
 			return arg;
 		for (size_t i = 0; i < n; i++)
 			j->slot[slot[i]].addr = me;
 		for (size_t i = 0; i < n; i++)
 			if (j->slot[slot[i]].addr != me)
 				return arg;
-		slots_put(slots, n, slot);
+		journal_slots_put(slots, n, slot);
 	}
 	return NULL;
 }
@@ -252,7 +252,7 @@ START_TEST(memory)
 
 	ck_assert_uint_eq((uintptr_t)j % 4096, 0);
 	ck_assert_uint_eq(resident(j->slot, 1 << 20), 0);
-	ck_assert_int_eq(slots_get(slots, 1, &slot), 0);
+	ck_assert_int_eq(journal_slots_get(slots, 1, &slot), 0);
 	/* Those slots are there, the others cost nothing. */
 	ck_assert_uint_eq(resident(j->slot, 1 << 20), GROWTH * sizeof(j->slot[0]) / 4096);
 	ck_assert_int_eq(journal_lock(j), 0);
@@ -275,7 +275,7 @@ START_TEST(shared)
 	pid = fork();
 	if (!pid) {
 		if (read(pipes[0], &byte, 1) != 1 || j->batch[1].mapping != 7 ||
-		    slots_get(slots, 1, &slot))
+		    journal_slots_get(slots, 1, &slot))
 			_exit(1);
 		slot_set(&j->slot[slot], SLOT_AWAY);
 		j->batch[2].mapping = slot;

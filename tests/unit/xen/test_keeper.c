@@ -116,8 +116,8 @@ static void forget(void)
 	fake->batches = (1U << JOURNAL_BATCHES) - 1;
 	grant_all(fake_guest(FAKE_FIRST));
 	x->journal->slots = 0;
-	slots_free(x->slots);
-	x->slots = slots_new(x->journal);
+	journal_slots_free(x->slots);
+	x->slots = journal_slots_new(x->journal);
 }
 
 static void killed_everywhere(void (*what)(void))
