@@ -38,13 +38,14 @@ PKGS = fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd jansson
 PKG_CFLAGS = $(call memo,PKG_CFLAGS,pkg-config --cflags $(PKGS))
 PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs $(PKGS))
 CTL_LIBS   = $(call memo,CTL_LIBS,pkg-config --libs jansson ncursesw)
+KEEPER_LIBS = $(call memo,KEEPER_LIBS,pkg-config --libs liburcu-memb libsystemd)
 CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
 
 # The rooms, each a directory; docs/developer.md tells what is where. The daemon is the root and these;
 # gntdevctl has a room of its own, and takes of the daemon's modules those that have no other threads.
-ROOMS    := base state client policy report window device xen sim machine control
+ROOMS    := base state client policy report window device xen keeper sim machine control
 CTL      := $(wildcard gntdevctl/*.c)
-MODULES  := $(filter-out cuse_gntdev.c,$(wildcard *.c $(ROOMS:%=%/*.c)))
+MODULES  := $(filter-out cuse_gntdev.c keeper/main.c,$(wildcard *.c $(ROOMS:%=%/*.c)))
 EXAMPLES := $(patsubst %.c,%,$(wildcard examples/*.c))
 UNIT     := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c tests/unit/*/test_*.c))
 SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,$(wildcard tests/unit/*.c tests/unit/*/*.c))
@@ -59,7 +60,7 @@ XEN_TOOLS   := $(patsubst tests/xen/guest/%.c,build/xen/tools/%,$(wildcard tests
 # Those that need a CUSE device are started by bench/qemu.sh.
 BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
 
-PROGRAMS  = build/cuse_gntdev build/gntdevctl build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
+PROGRAMS  = build/cuse_gntdev build/cuse_gntdev-keeper build/gntdevctl build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
 UNIT_BIN  = $(UNIT:%=build/asan/%)
 TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 REPLAY_BIN = $(FUZZ:%=build/asan/tests/fuzz/replay_%)
@@ -162,8 +163,17 @@ $(UNIT:%=$1/%): $1/%: $1/o/%.o $1/o/%.main.o \
 $1/cuse_gntdev $(TORTURE:%=$1/%) $(BENCH:%=$1/%): $1/%: $1/o/%.o $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -lm -pthread
 
+$1/cuse_gntdev-keeper: $1/o/keeper/main.o $1/modules.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(KEEPER_LIBS) -pthread
+
 $1/gntdevctl: $1/o/gntdevctl/gntdevctl.o $1/ctl.a $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(CTL_LIBS) -pthread
+
+# The daemon finds it beside itself.
+$1/cuse_gntdev: | $1/cuse_gntdev-keeper
+$1/bench/untraced_gntdev: | $1/bench/cuse_gntdev-keeper
+$1/bench/cuse_gntdev-keeper: $1/cuse_gntdev-keeper
+	$$(call Q,CP)cp $$< $$@
 
 # The daemon without what it traces and counts.
 $1/bench/untraced_gntdev: $1/o/cuse_gntdev.o $1/o/bench/untraced.o $1/modules.a
@@ -345,7 +355,7 @@ SUBST = sed -e 's|@SBINDIR@|$(SBINDIR)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@DOC
 install: $(PROGRAMS) $(MAN)
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(UDEVDIR) $(addprefix $(DESTDIR)$(CONFDIR)/,modprobe.d sysusers.d)
-	install -m 755 build/cuse_gntdev $(DESTDIR)$(SBINDIR)
+	install -m 755 build/cuse_gntdev build/cuse_gntdev-keeper $(DESTDIR)$(SBINDIR)
 	install -m 755 build/gntdevctl $(DESTDIR)$(BINDIR)
 	install -m 644 build/libgntdev-mmap.so $(DESTDIR)$(LIBDIR)
 	$(SUBST) preload/gntdev-run > $(DESTDIR)$(BINDIR)/gntdev-run

@@ -8,6 +8,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #include "base/stdfds.h"
 #include "device/session.h"
 #include "sim/sim.h"
+#include "state/keep.h"
 
 /* How often it is looked whether workers are stuck, ms. */
 #define RELIEVE_MS 500
@@ -58,6 +60,7 @@ enum {
 	OPT_XEN = 'x',
 	OPT_CONFIG = 'c',
 	OPT_CHECK = 'k',
+	OPT_SUCCESSOR = 'S',
 };
 
 static const struct argp_option options[] = {
@@ -76,6 +79,11 @@ static const struct argp_option options[] = {
 	{ "workers", OPT_WORKERS, "N", 0, "Threads that serve ioctls (default 2)", 0 },
 	{ "run-dir", OPT_RUN_DIR, "DIR", 0,
 	  "Where the window socket and directory are (default /run/cuse-gntdev)", 0 },
+	{ "successor", OPT_SUCCESSOR, "SECONDS", 0,
+	  "When this daemon has been killed another one has so long to take its place, before all "
+	  "that "
+	  "clients have is undone (default 60)",
+	  0 },
 	{ "limit", OPT_LIMIT, "PAGES", 0, "Pages in one MAP_GRANT_REF (default 65536)", 0 },
 	{ "verbose", OPT_VERBOSE, NULL, 0, "Also log opens and closes", 0 },
 	{ NULL, 0, NULL, 0, "Of the simulated hypervisor:", 1 },
@@ -192,6 +200,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_LIMIT:
 		c->limit = (uint32_t)option_number(state, "limit", arg, 1, GNTDEV_LIMIT_MAX);
+		break;
+	case OPT_SUCCESSOR:
+		c->successor =
+			(unsigned int)option_number(state, "successor", arg, 0, KEEP_SECONDS_MAX);
 		break;
 	case OPT_VERBOSE:
 		c->verbose = true;
@@ -334,6 +346,21 @@ static int serve(struct daemon *d, int signals)
 	}
 }
 
+/* Before argp, which sorts what it gets: our path, and the arguments. Return: NULL if there is no memory. */
+static char **own_command(int argc, char **argv)
+{
+	static char path[PATH_MAX];
+	char **command = calloc((size_t)argc + 1, sizeof(*command));
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (!command || n < 0)
+		return NULL;
+	command[0] = path;
+	for (int i = 1; i < argc; i++)
+		command[i] = argv[i];
+	return command;
+}
+
 static int check(const struct daemon_config *c)
 {
 	char why[DAEMON_WHY_MAX];
@@ -357,6 +384,9 @@ int main(int argc, char **argv)
 	if (!stdfds_occupy())
 		return EXIT_FAILURE;
 	daemon_config_init(&config);
+	config.command = own_command(argc, argv);
+	if (!config.command)
+		return EXIT_FAILURE;
 	argp_parse(&argp, argc, argv, 0, NULL, &config);
 	log_init(config.verbose);
 	if (config.check)

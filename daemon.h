@@ -2,6 +2,8 @@
 /*
  * daemon.h - the parts of the daemon, put together and taken apart
  *
+ * This header is the face of the daemon: its files include it for its types.
+ *
  * The root, which is this, platform.h and cuse_gntdev.c, may include all rooms but preload/ and gntdevctl/.
  */
 #ifndef DAEMON_H
@@ -34,9 +36,11 @@ struct daemon_granter {
 struct daemon_config {
 	const char *name;
 	const char *run_dir;
-	const char *policy; /* its main file */
-	bool check;	    /* only say what is wrong */
-	bool policy_given;  /* that file has to be there */
+	const char *policy;	/* its main file */
+	char *const *command;	/* path and arguments of this program, NULL at the end */
+	unsigned int successor; /* seconds for which the keeper waits for one */
+	bool check;		/* only say what is wrong */
+	bool policy_given;	/* that file has to be there */
 	unsigned int workers;
 	uint32_t limit;		 /* pages in one MAP_GRANT_REF */
 	uint32_t gntalloc_limit; /* pages granted by one device */

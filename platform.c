@@ -104,10 +104,10 @@ static bool start_sim(struct platform *p, const struct platform_config *c, int d
 	return watch(p, why) && add_ports(p, c, why) && add_faults(p, c, why);
 }
 
-static bool start_xen(struct platform *p, int dirfd, const struct why *why)
+static bool start_xen(struct platform *p, int dirfd, struct lent *lent, const struct why *why)
 {
 	const char *text;
-	int err = xen_new(dirfd, &p->hv, &text);
+	int err = xen_new(dirfd, lent, &p->hv, &text);
 
 	if (err)
 		return because(why, "%s: %s", text, strerror(-err));
@@ -115,9 +115,9 @@ static bool start_xen(struct platform *p, int dirfd, const struct why *why)
 }
 
 bool platform_start(struct platform *p, const struct platform_config *c, int dirfd,
-		    const struct why *why)
+		    struct lent *lent, const struct why *why)
 {
-	return p->xen ? start_xen(p, dirfd, why) : start_sim(p, c, dirfd, why);
+	return p->xen ? start_xen(p, dirfd, lent, why) : start_sim(p, c, dirfd, why);
 }
 
 static void report_sim(const struct platform *p, uint64_t opens, uint64_t maps, uint64_t windows)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct hypervisor;
+struct lent;
 struct sim;
 struct why;
 
@@ -67,11 +68,12 @@ bool platform_mount(struct platform *p, const char *path, const struct why *why)
 /**
  * platform_start() - start the hypervisor layer
  * @dirfd: the window directory
+ * @lent:  what outlives the daemon
  *
- * The layer of a real Xen forks: before any other thread. From here on all its hypercalls are counted and traced.
+ * From here on all its hypercalls are counted and traced.
  */
 bool platform_start(struct platform *p, const struct platform_config *c, int dirfd,
-		    const struct why *why);
+		    struct lent *lent, const struct why *why);
 
 /** platform_report() - log what is held, in one line of name=value pairs; the first of them are the caller's */
 void platform_report(const struct platform *p, uint64_t opens, uint64_t maps, uint64_t windows);

@@ -41,7 +41,7 @@ static struct {
 	unsigned long lost; /* after the last that waits */
 } q = { .lock = PTHREAD_MUTEX_INITIALIZER, .end = &q.first };
 
-/* It locks itself in memory in a process that does (xen/keeper.c). */
+/* It locks itself in memory in a process that does (keeper/main.c). */
 #define STACK_BYTES (256 * 1024)
 
 static struct entry *entry_new(int prio, const char *line, const struct log_fields *f)

@@ -46,7 +46,7 @@ make_root()
 {
 	rm -rf "$dir/guest"
 	mkdir -p "$dir"/guest/{bin,dev,proc,sys,run,mod,tmp}
-	cp build/cuse_gntdev build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_trace,untraced_gntdev} "$dir/guest/bin"
+	cp build/cuse_gntdev build/cuse_gntdev-keeper build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_trace,untraced_gntdev} "$dir/guest/bin"
 	cp "$(command -v busybox)" "$dir/guest/bin/busybox"
 	cp $cache/*.ko "$dir/guest/mod"
 	# shellcheck disable=SC2046 # paths of libraries have no spaces

@@ -4,8 +4,8 @@
  *
  * The keeper (keeper/keeper.c) holds descriptors by name, for one daemon at a time. It is not replaced when the daemon is:
  * a daemon of years later speaks to it. So there is little of this, and what is here does not change. A message is a
- * packet of a SOCK_SEQPACKET connection: struct keep_msg, with text behind it in a HELLO, and a descriptor. Each message of
- * the daemon's gets one answer, but for LIST, which gets one for each name and one more.
+ * packet of a SOCK_SEQPACKET connection: struct keep_msg, with text behind it in a SERVE, and a descriptor. Each message of
+ * the daemon's gets one answer.
  *
  * A descriptor goes along with the packet. What the kernel does not let go that way (an io_uring may hold others) is
  * told by its number, and whoever gets it takes it out of the sender's table by pidfd_getfd(2).
@@ -21,21 +21,30 @@
 #define KEEP_MAGIC   0x7065656bU
 #define KEEP_VERSION 1U
 
-/* Names, their NUL included; what is kept at a time; text of a HELLO: path and arguments of the daemon, each ended by a NUL. */
+/* Names, their NUL included; what is kept at a time; text of a SERVE. */
 #define KEEP_NAME     32
 #define KEEP_THINGS   4096
 #define KEEP_TEXT_MAX 8192
 /* Longest time for which a successor is waited for. */
 #define KEEP_SECONDS_MAX 86400
 
+/* Two names that the keeper knows: without the one nothing can be adopted, of the other it waits for the end. */
+#define KEEP_STATE "state"
+#define KEEP_LEASE "lease"
+
+/* The number of the first daemon's connection in the keeper that it starts. */
+#define KEEP_FD 3
+
 /**
  * enum keep_op - what is said
- * @KEEP_HELLO: I am the daemon from now on. @value: seconds for which my successor is to be waited for, text: the command by
- *		which to start a program that ends all for good. Answer: @value: 0, or when the last daemon ended, CLOCK_BOOTTIME in ns;
- *		@count: things held; @left. -EBUSY: there is one; -ESHUTDOWN: all is being ended
- * @KEEP_LIST:	what is held? An answer for each, with name and descriptor, then one without a name
+ * @KEEP_HELLO: I am the daemon from now on. Answer: @value: when the last one ended that had served, CLOCK_BOOTTIME in
+ *		ns, 0: none has; @left: whether it said LEAVE; @count: things held. -EBUSY: there is one; -ESHUTDOWN: all is just being ended
+ * @KEEP_NEXT:	which name comes after @name? The first one comes after "". -ENOENT: none
+ * @KEEP_TAKE:	what is held under @name, with the answer. -ENOENT
  * @KEEP_PUT:	hold this, instead of what has had the name. -ENFILE: too much
  * @KEEP_DROP:	let go of it. -ENOENT
+ * @KEEP_SERVE: I serve clients from now on. When I am gone wait for a successor that serves for @value seconds, then start the
+ *		program whose path and arguments are the text, each ended by a NUL, with one more argument: --end
  * @KEEP_LEAVE: I am about to end, and leave all to my successor
  * @KEEP_END:	all has been ended for good: let go of everything, and end
  * @KEEP_LOOK:	of anybody, instead of HELLO: how are things? Answer: @value: process number of the daemon, 0: there is none; @count;
@@ -43,20 +52,22 @@
  */
 enum keep_op {
 	KEEP_HELLO = 1,
-	KEEP_LIST = 2,
-	KEEP_PUT = 3,
-	KEEP_DROP = 4,
-	KEEP_LEAVE = 5,
-	KEEP_END = 6,
-	KEEP_LOOK = 7,
+	KEEP_NEXT = 2,
+	KEEP_TAKE = 3,
+	KEEP_PUT = 4,
+	KEEP_DROP = 5,
+	KEEP_SERVE = 6,
+	KEEP_LEAVE = 7,
+	KEEP_END = 8,
+	KEEP_LOOK = 9,
 };
 
 /**
  * struct keep_msg - one of them, and its answer
  * @op:	   enum keep_op; an answer has that of the question
  * @error: of an answer: 0 or -errno
- * @fd:	   with a descriptor that does not go along: its number; else -1
- * @left:  see there; of HELLO: whether the last daemon said LEAVE
+ * @fd:	   of a descriptor that does not go along: its number; else -1
+ * @left:  see there
  * @name:  with a NUL
  */
 struct keep_msg {

@@ -37,15 +37,11 @@ struct why;
 /**
  * struct lent_config - how to find the keeper
  * @path:    of its socket
- * @argv:    NULL at the end: the daemon's own command, which the keeper runs again with --end behind it
- * @seconds: how long it is to wait for a successor before that
- * @verbose: it logs more
- * @end:     we are what it has run
+ * @verbose: if it is started it logs more
+ * @end:     only to end what a predecessor has left: none is started
  */
 struct lent_config {
 	const char *path;
-	char *const *argv;
-	unsigned int seconds;
 	bool verbose;
 	bool end;
 };
@@ -55,7 +51,7 @@ struct lent_config {
  * @out: NULL on failure
  *
  * Forks if there is none: before there are threads. Return: 0; -EBUSY: another daemon has it, or all is just being ended;
- * -errno, with @why in each case.
+ * -ENOENT: there is none, and nothing to end; -errno. @why for each.
  */
 int lent_open(const struct lent_config *c, struct lent **out, const struct why *why);
 
@@ -73,6 +69,14 @@ uint64_t lent_ended_ns(const struct lent *l, bool *left);
 int lent_take(struct lent *l, const char *name);
 
 /**
+ * lent_next() - walk all names
+ * @name: "" at first; out: the next one
+ *
+ * Return: 0; -ENOENT: that was all; -errno.
+ */
+int lent_next(struct lent *l, char name[KEEP_NAME]);
+
+/**
  * lent_give() - have something held
  * @fd: stays the caller's, too
  *
@@ -87,6 +91,16 @@ int lent_drop(struct lent *l, const char *name);
 
 /** lent_alive() - whether the keeper is there. Any thread */
 bool lent_alive(const struct lent *l);
+
+/**
+ * lent_serve() - we serve from now on
+ * @command: path and arguments, NULL at the end: run again, with --end behind it, if there is no successor
+ * @seconds: how long one is waited for
+ *
+ * Before it, the end of this daemon is no event: what has been left waits for another, for as long as it would have. Return:
+ * 0; -E2BIG: the command is too long; -errno.
+ */
+int lent_serve(struct lent *l, char *const *command, unsigned int seconds);
 
 /** lent_leave() - we are about to end, and leave all to a successor */
 void lent_leave(struct lent *l);

@@ -25,10 +25,11 @@ report     report/                          abi base client hypercall
 window     window/                          abi base state client hypercall table report
 device     device/                          abi base state client hypercall table policy report window
 xen        xen/                             abi base state hypercall
+keeper     keeper/                          abi base state xen/undo.h xen/journal.h
 sim        sim/                             abi base state hypercall
 machine    machine/                         abi base state client hypercall table policy report window device sim
 control    control/                         abi base state client hypercall table policy report window device sim
-daemon     daemon.*,platform.*,cuse_gntdev.* abi base state client hypercall table policy report window device xen sim machine control
+daemon     daemon*.*,platform.*,cuse_gntdev.* abi base state client hypercall table policy report window device xen sim machine control
 preload    preload/                         abi
 gntdevctl  gntdevctl/                       abi base policy control/out.h
 examples   examples/
@@ -39,6 +40,7 @@ tests      tests/                           *
 # Headers that are the face of a room or of a part of it: the files behind it include it for its types, and its
 # functions are made of theirs. To include it is not to call the source of its name. Each says so itself.
 faces='
+daemon.h
 sim/sim.h
 policy/policy.h
 window/window.h

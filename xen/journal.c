@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Slots whose memory is made at once. */
@@ -24,20 +25,50 @@ struct journal_slots {
 	uint32_t free;
 };
 
-struct journal *journal_new(void)
+static struct journal *map(int fd)
 {
-	int fd = memfd_create("journal", MFD_CLOEXEC);
-	struct journal *j = MAP_FAILED;
+	struct journal *j = mmap(NULL, sizeof(*j), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return j == MAP_FAILED ? NULL : j;
+}
+
+struct journal *journal_new(bool translated, int *fd)
+{
+	struct journal *j = NULL;
 	int err;
 
-	if (fd < 0)
+	*fd = memfd_create("journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*fd < 0)
 		return NULL;
-	if (ftruncate(fd, sizeof(*j)) == 0)
-		j = mmap(NULL, sizeof(*j), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (!ftruncate(*fd, sizeof(*j)) &&
+	    !fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		j = map(*fd);
+	if (j) {
+		j->translated = translated;
+		return j;
+	}
 	err = errno;
-	close(fd);
+	close(*fd);
+	*fd = -1;
 	errno = err;
-	return j == MAP_FAILED ? NULL : j;
+	return NULL;
+}
+
+struct journal *journal_adopt(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct journal *j;
+	struct stat st;
+
+	errno = EINVAL;
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) || st.st_size != sizeof(*j))
+		return NULL;
+	j = map(fd);
+	if (!j || j->slots <= JOURNAL_SLOTS)
+		return j;
+	journal_free(j);
+	errno = EINVAL;
+	return NULL;
 }
 
 int journal_lock(struct journal *j)

@@ -4,7 +4,7 @@
  *
  * A killed daemon leaves grants mapped that nobody knows of: their granters can never take the
  * pages back, and in a PVH dom0 pages of the kernel's that show a guest's memory. So all that is
- * needed to undo them lies in memory shared with the keeper (xen/keeper.h), which survives the daemon:
+ * needed to undo them lies in memory shared with the keeper (keeper/raw.h), which outlives it:
  *
  *  - a slot for each page: its address, its handle, and how far it has come;
  *  - the batches: arrays of operations that the hypercalls work on. Xen itself writes each handle
@@ -89,12 +89,14 @@ struct journal_batch {
 /**
  * struct journal - all of it
  * @slots: how many of @slot have been made; those above are not to be touched
+ * @translated: a PVH dom0's
  * @slot:  the first is nobody's
  */
 struct journal {
 	struct journal_batch batch[JOURNAL_BATCHES];
 	struct {
 		uint32_t slots;
+		uint32_t translated;
 	} __attribute__((aligned(4096)));
 	struct journal_slot slot[JOURNAL_SLOTS] __attribute__((aligned(4096)));
 };
@@ -104,10 +106,20 @@ struct journal {
 
 /**
  * journal_new() - make an empty journal
+ * @translated: a PVH dom0's
+ * @fd:         out: its memory, for whoever keeps it; the caller's
  *
- * Shared with children. Return: the journal, or NULL with errno.
+ * Return: the journal, or NULL with errno.
  */
-struct journal *journal_new(void);
+struct journal *journal_new(bool translated, int *fd);
+
+/**
+ * journal_adopt() - that of a predecessor
+ * @fd: stays the caller's
+ *
+ * Return: NULL with errno; EINVAL: it is none.
+ */
+struct journal *journal_adopt(int fd);
 
 /**
  * journal_lock() - have the batches resident in this process's page tables

@@ -18,7 +18,6 @@
 
 #include "hypercall.h"
 #include "xen/journal.h"
-#include "xen/keeper.h"
 #include "xen/pin.h"
 #include "xen/privcmd.h"
 
@@ -88,6 +87,7 @@ extern const struct xen_mode xen_pvh;
  * struct xen - the layer
  * @hv:          first, so that a struct hypervisor leads back here
  * @of_slot:     the window whose first slot this is
+ * @journal_fd:  the journal's memory
  * @journal_pin: the batches are pinned, too
  * @handle_max:  how many Xen gives this domain; 0: not known
  * @away_max:    of limit_away() (atomic)
@@ -97,10 +97,10 @@ struct xen {
 	struct hypervisor hv;
 	const struct xen_mode *mode;
 	struct journal *journal;
+	int journal_fd;
 	struct journal_slots *slots;
 	struct privcmd *pc;
 	struct pins *pins;
-	struct keeper keeper;
 	struct bounce *bounce;
 	struct ports *ports;
 	struct pv *pv;
@@ -115,8 +115,11 @@ struct xen {
 	uint64_t quarantined;
 };
 
+struct lent;
+
 /** xen_start() - xen_new(), for a mode */
-int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, const char **why);
+int xen_start(const struct xen_mode *mode, int dirfd, struct lent *lent, struct hypervisor **out,
+	      const char **why);
 
 /**
  * xen_window_alloc() - a window with slots

@@ -10,6 +10,8 @@
 #include "xen/privcmd.h"
 
 #define PAGE_SHIFT 12
+/* Slots looked at together. */
+#define CHUNK 4096U
 
 static void fill_unmap(const struct journal *j, struct journal_batch *b, bool translated,
 		       struct journal_slot *const *slot, size_t n)
@@ -118,4 +120,22 @@ void undo_all_doubts(int fd, struct journal_batch *b, struct journal *j, const u
 
 	for (next = 0; (k = collect(j, slot, n, &next, SLOT_AWAY, some));)
 		undo_doubt(fd, b, some, k);
+}
+
+size_t undo_journal(int fd, struct journal *j)
+{
+	bool translated = j->translated != 0;
+	uint32_t slot[CHUNK];
+	size_t left = 0;
+
+	for (size_t i = 0; i < JOURNAL_BATCHES; i++)
+		journal_harvest(j, &j->batch[i], translated);
+	for (uint32_t first = 0; first < j->slots; first += CHUNK) {
+		for (uint32_t i = 0; i < CHUNK; i++)
+			slot[i] = first + i;
+		if (translated)
+			undo_all_doubts(fd, &j->batch[0], j, slot, CHUNK);
+		left += undo_all(fd, &j->batch[0], translated, j, slot, CHUNK);
+	}
+	return left;
 }

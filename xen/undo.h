@@ -57,6 +57,13 @@ void undo_doubt(int fd, struct journal_batch *b, struct journal_slot *const *slo
 size_t undo_all(int fd, struct journal_batch *b, bool translated, struct journal *j,
 		const uint32_t *slot, size_t n);
 
+/**
+ * undo_journal() - one attempt to undo all that a dead daemon has left
+ *
+ * By whoever takes its place, alone. Return: how many slots are left.
+ */
+size_t undo_journal(int fd, struct journal *j);
+
 /** undo_all_doubts() - undo_doubt() for those of any number of slots that are SLOT_AWAY */
 void undo_all_doubts(int fd, struct journal_batch *b, struct journal *j, const uint32_t *slot,
 		     size_t n);

@@ -7,7 +7,7 @@
  * A handle is never lost. Xen hands them out in the operations of the map hypercall, and a grant
  * whose handle nobody has stays mapped for ever. The operations lie in the journal, which outlives
  * the daemon; that says how many of them count before the hypercall is made, and the handles go from
- * there into slots, which the keeper finds (xen/journal.h, xen/keeper.h). A hypercall that fails midway has
+ * there into slots, which the keeper finds (xen/journal.h, keeper/raw.h). A hypercall that fails midway has
  * set the status of those operations that it carried out, and they are unmapped.
  *
  * A page that shows a guest's memory does not come back to the kernel: xen/pvh.c.
@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "state/lent.h"
 #include "xen/undo.h"
 #include "xen/layer.h"
 
@@ -270,9 +272,6 @@ static const char *xen_tend(struct hypervisor *hv)
 {
 	struct xen *x = xen_of(hv);
 
-	if (!keeper_alive(&x->keeper))
-		return "the keeper process has gone: if this process were killed too, guests' "
-		       "memory would be left mapped";
 	x->mode->tend(x);
 	return NULL;
 }
@@ -284,14 +283,12 @@ static void xen_destroy(struct hypervisor *hv)
 	x->mode->fini(x);
 	bounce_free(x->bounce);
 	ports_free(x->ports);
-	if (!keeper_end(&x->keeper))
-		log_err("the keeper, process %d, has not ended yet: %zu pages are left to be "
-			"undone. Do not kill it",
-			(int)x->keeper.pid, x->journal ? journal_held(x->journal) : 0);
 	pins_free(x->pins);
 	privcmd_close(x->pc);
 	journal_slots_free(x->slots);
 	journal_free(x->journal);
+	if (x->journal_fd >= 0)
+		close(x->journal_fd);
 	if (x->of_slot)
 		munmap(x->of_slot, JOURNAL_SLOTS * sizeof(struct xen_window *));
 	free(x);
@@ -388,7 +385,7 @@ static int start_journal(struct xen *x, const char **why)
 	int err;
 
 	*why = "no memory";
-	x->journal = journal_new();
+	x->journal = journal_new(x->mode->translated, &x->journal_fd);
 	x->of_slot = mmap(NULL, JOURNAL_SLOTS * sizeof(struct xen_window *), PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (x->of_slot == MAP_FAILED)
@@ -407,14 +404,22 @@ static int start_journal(struct xen *x, const char **why)
 	return pins_add(x->pins, x->journal->batch, BATCH_PAGES, &x->journal_pin, NULL);
 }
 
-static int start_keeper(struct xen *x, const char **why)
+/* Before anything is mapped: who keeps it can undo it from here on. */
+static int give_kept(struct xen *x, struct lent *lent, const char **why)
 {
-	int rings[PINS_FDS];
+	int rings[PINS_FDS], err;
+	char name[KEEP_NAME];
 
+	*why = "the keeper does not take what it needs";
 	pins_fds(x->pins, rings);
-	*why = "cannot start the keeper process";
-	return keeper_start(&x->keeper, x->journal, privcmd_fd(x->pc), rings, PINS_FDS,
-			    x->mode->translated);
+	err = lent_give(lent, "journal", x->journal_fd);
+	if (!err)
+		err = lent_give(lent, "privcmd", privcmd_fd(x->pc));
+	for (unsigned int i = 0; !err && i < PINS_FDS; i++) {
+		snprintf(name, sizeof(name), "ring.%u", i);
+		err = lent_give(lent, name, rings[i]);
+	}
+	return err;
 }
 
 /* The wrong one would give back frames that are none of ours. */
@@ -456,7 +461,8 @@ static uint64_t maptrack_limit(struct xen *x)
 	return hypfs_number(x, "/params/gnttab_max_maptrack_frames") * MAPTRACK_PER_FRAME;
 }
 
-int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, const char **why)
+int xen_start(const struct xen_mode *mode, int dirfd, struct lent *lent, struct hypervisor **out,
+	      const char **why)
 {
 	struct xen *x = calloc(1, sizeof(*x));
 	int err;
@@ -465,12 +471,13 @@ int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, c
 	if (!x)
 		return -ENOMEM;
 	x->mode = mode;
+	x->journal_fd = -1;
 	x->hv = (struct hypervisor){ &xen_ops, x->mode->name, x->mode->pages };
 	err = start_journal(x, why);
 	if (!err)
 		err = privcmd_open(x->journal, &x->pc, why);
 	if (!err)
-		err = start_keeper(x, why);
+		err = give_kept(x, lent, why);
 	if (!err)
 		err = bounce_new(&x->bounce, why);
 	if (!err) {
@@ -489,12 +496,12 @@ int xen_start(const struct xen_mode *mode, int dirfd, struct hypervisor **out, c
 	return 0;
 }
 
-int xen_new(int dirfd, struct hypervisor **out, const char **why)
+int xen_new(int dirfd, struct lent *lent, struct hypervisor **out, const char **why)
 {
 	const struct xen_mode *mode = find_mode();
 
 	if (mode)
-		return xen_start(mode, dirfd, out, why);
+		return xen_start(mode, dirfd, lent, out, why);
 	*why = "/sys/hypervisor/guest_type says neither PV nor PVH nor HVM";
 	return -ENOTSUP;
 }

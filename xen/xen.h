@@ -11,6 +11,9 @@
 
 #include "hypercall.h"
 
+struct hypervisor;
+struct lent;
+
 /**
  * xen_platform() - whether grants of a real Xen can be mapped here
  *
@@ -34,11 +37,12 @@ void xen_unmount(const char *path);
 /**
  * xen_new() - take up work with Xen
  * @dirfd: the window directory, on the file system of xen_mount(); not needed after xen_new()
+ * @lent:  who keeps what is needed to undo all that is mapped; NULL: nobody
  * @out:   out: the layer, freed by its destroy()
  * @why:   out: on failure, a message for the user
  *
- * Forks a process (xen/keeper.h), so there must be no other thread. Return: 0 or -errno.
+ * Return: 0 or -errno.
  */
-int xen_new(int dirfd, struct hypervisor **out, const char **why);
+int xen_new(int dirfd, struct lent *lent, struct hypervisor **out, const char **why);
 
 #endif /* XEN_XEN_H */

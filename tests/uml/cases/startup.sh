@@ -31,7 +31,7 @@ check_output "a left-over file" '/dev/xen/gntdev exists and no driver is known t
 rm /dev/xen/gntdev
 
 # A copy: the checkout may lie where nobody else may go (/root), made under a umask that leaves others nothing.
-install -m 755 "$BUILD/cuse_gntdev" /tmp/cuse_gntdev
+install -m 755 "$BUILD/cuse_gntdev" "$BUILD/cuse_gntdev-keeper" /tmp
 check_output "no permission" 'no permission to open /dev/cuse' \
 	setpriv --reuid=65534 --clear-groups timeout 10 /tmp/cuse_gntdev --sim --run-dir=/tmp/nobody
 

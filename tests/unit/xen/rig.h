@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,8 +26,13 @@
 #include "tests/unit/xen/fake_dom0.c"
 #include "tests/unit/xen/fake_xen.c"
 /* NOLINTEND(bugprone-suspicious-include) */
-#include "xen/xen.h"
+#include "keeper/hold.h"
+#include "keeper/raw.h"
 #include "xen/layer.h"
+#include "xen/pin.h"
+#include "xen/privcmd.h"
+#include "xen/undo.h"
+#include "xen/xen.h"
 
 static struct hypervisor *hv __attribute__((unused));
 static struct xen *x __attribute__((unused));
@@ -44,6 +50,64 @@ static inline void make_dir(void)
 	ck_assert_int_ge(dirfd_, 0);
 }
 
+/* --- the keeper ----------------------------------------------------------------------------------- */
+
+/* What undoes all when this end of a connection is closed, by whatever: of the process that has started the layer. */
+static struct {
+	pid_t pid;
+	int sock;
+} keeper __attribute__((unused));
+
+static inline void keep(const int *fds, int sock)
+{
+	static struct hold h;
+	char byte, name[KEEP_NAME];
+
+	hold_put(&h, "journal", dup(x->journal_fd));
+	hold_put(&h, "privcmd", privcmd_fd(x->pc));
+	for (unsigned int i = 0; i < PINS_FDS; i++) {
+		snprintf(name, sizeof(name), "ring.%u", i);
+		hold_put(&h, name, fds[i]);
+	}
+	while (recv(sock, &byte, 1, 0) < 0 && errno == EINTR)
+		;
+	raw_undo(&h);
+}
+
+static inline void start_keeper(void)
+{
+	int pair[2], rings[PINS_FDS];
+
+	pins_fds(x->pins, rings);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	keeper.pid = fork();
+	ck_assert_int_ge(keeper.pid, 0);
+	if (!keeper.pid) {
+		close(pair[0]);
+		keep(rings, pair[1]);
+		_exit(0);
+	}
+	close(pair[1]);
+	keeper.sock = pair[0];
+}
+
+/* The daemon's end, as far as the keeper sees it. */
+static inline void release_keeper(void)
+{
+	if (keeper.pid)
+		close(keeper.sock);
+	keeper.sock = -1;
+}
+
+static inline void end_keeper(void)
+{
+	if (!keeper.pid)
+		return;
+	release_keeper();
+	ck_assert_int_eq(waitpid(keeper.pid, NULL, 0), keeper.pid);
+	keeper.pid = 0;
+}
+
 /* Nothing was left in it. */
 static inline void remove_dir(void)
 {
@@ -55,6 +119,7 @@ static inline void remove_dir(void)
 /* The layer has ended, and left nothing. */
 static inline void end_machine(void)
 {
+	end_keeper();
 	fake_check_clean();
 	fake_free();
 	remove_dir();
@@ -64,8 +129,9 @@ static inline void start(const struct xen_mode *mode)
 {
 	const char *why = NULL;
 
-	ck_assert_msg(xen_start(mode, dirfd_, &hv, &why) == 0, "%s", why);
+	ck_assert_msg(xen_start(mode, dirfd_, NULL, &hv, &why) == 0, "%s", why);
 	x = (struct xen *)hv;
+	start_keeper();
 }
 
 static inline void setup(void)
@@ -132,6 +198,7 @@ static inline void teardown(void)
 	ck_assert_uint_eq(counts().away, 0);
 	check_slots();
 	hv->ops->destroy(hv);
+	end_keeper();
 	ck_assert(!fake_pins_held());
 	end_machine();
 }

@@ -19,10 +19,11 @@
 
 static struct journal *j;
 static struct journal_slots *slots;
+static int fd;
 
 static void setup(void)
 {
-	j = journal_new();
+	j = journal_new(true, &fd);
 	ck_assert_ptr_nonnull(j);
 	slots = journal_slots_new(j);
 	ck_assert_ptr_nonnull(slots);
@@ -32,6 +33,7 @@ static void teardown(void)
 {
 	journal_slots_free(slots);
 	journal_free(j);
+	close(fd);
 }
 
 /* --- the map that has been made ------------------------------------------------------------------- */

@@ -220,7 +220,7 @@ START_TEST(random_pv)
 	setup_pv(1 + _i % 2);
 	random_sequence((uint64_t)_i + 1);
 	ck_assert_uint_eq(counts().quarantined, fake->handles);
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), false), 0);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 0);
 	hv->ops->destroy(hv);
 	end_machine();
 }
@@ -244,7 +244,7 @@ START_TEST(random_and_killed)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0);
 	fake_heal();
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), true), 0);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 0);
 	ck_assert_msg(!fake->wrong[0], "%s", fake->wrong);
 	ck_assert_uint_eq(fake->handles, 0);
 	ck_assert_uint_eq(fake_pages(FAKE_HOLE) + fake_pages(FAKE_GRANT), 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xen/test_keeper.c - what is left of a daemon that was killed, wherever that was, is undone
+ * xen/test_undo.c - what is left of a daemon that was killed, wherever that was, is undone
  *
  * A child plays the daemon and is killed before an operation of a hypercall, or just after the last one:
  * everything between two hypercalls is the same to the keeper as one of these, as all that it
- * knows is the journal. Then keeper_recover() runs here, or the real keeper has watched.
+ * knows is the journal. Then undo_journal() runs here, or the real keeper has watched.
  */
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -127,15 +127,13 @@ static void killed_everywhere(void (*what)(void))
 
 	do {
 		killed = killed_at(what, k);
-		ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), fake->translated),
-				  0);
+		ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 0);
 		check_undone(k);
 		/* It could be somebody else's by now. */
 		assert_each(!fake->bad_handles, "killed at step %llu: a handle was unmapped twice",
 			    (unsigned long long)k);
 		/* Once more changes nothing. */
-		ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), fake->translated),
-				  0);
+		ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 0);
 		check_undone(k++);
 		for (uint32_t s = 0; s < x->journal->slots; s++)
 			if (x->journal->slot[s].state != SLOT_NONE)
@@ -174,7 +172,7 @@ START_TEST(killed_in_large_batches)
 	setup();
 	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
 		ck_assert(killed_at(map_a_thousand, at[i]));
-		ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), true), 0);
+		ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 0);
 		check_undone(at[i]);
 		forget();
 	}
@@ -192,17 +190,17 @@ START_TEST(recovers_bit_by_bit)
 	ck_assert_uint_eq(fake->handles, 1000);
 	fake_refuse(FAKE_UNMAP, 10, 600, GNTST_general_error);
 	fake->frames = 100;
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), true), 900);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 900);
 	ck_assert_uint_eq(fake->handles, 600);
 	fake->frames = 0;
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), true), 900);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 900);
 	ck_assert_uint_eq(fake->handles, 0);
 	fake->frames = 500;
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), true), 400);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 400);
 	fake_break(FAKE_POPULATE, 0, -ENOSYS);
 	fake->frames = FAKE_FRAMES;
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), true), 400);
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), true), 0);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 400);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 0);
 	check_undone(0);
 	forget();
 	hv->ops->destroy(hv);
@@ -231,10 +229,10 @@ START_TEST(handle_in_two_slots)
 	a->state = SLOT_MAPPED;
 	a->handle = b->handle;
 	for (int i = 0; i < 2; i++)
-		if (!keeper_recover(x->journal, privcmd_fd(x->pc), fake->translated))
+		if (!undo_journal(privcmd_fd(x->pc), x->journal))
 			break;
 	check_undone(0);
-	ck_assert_uint_eq(keeper_recover(x->journal, privcmd_fd(x->pc), fake->translated), 0);
+	ck_assert_uint_eq(undo_journal(privcmd_fd(x->pc), x->journal), 0);
 	/* No list has it in a PV dom0. */
 	if (_i)
 		free(xen_window_of(x, g));
@@ -321,92 +319,9 @@ START_TEST(keeper_waits)
 }
 END_TEST
 
-static bool file_has(pid_t pid, const char *name, const char *text)
+Suite *undo_suite(void)
 {
-	char path[64], buf[64] = "";
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (read(fd, buf, sizeof(buf) - 1) < 0)
-		buf[0] = '\0';
-	close(fd);
-	return !strcmp(buf, text);
-}
-
-/* Whether this process has the privilege: it uses it, but is not for long. */
-static bool may_be_spared(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	bool may = fd >= 0 && write(fd, "-1000", 5) == 5;
-
-	close(fd);
-	return may;
-}
-
-START_TEST(process)
-{
-	const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE };
-	struct keeper k = { 0 };
-	struct journal *j = journal_new();
-	int other[2], kept[2], many[KEEPER_FDS + 1] = { 0 };
-	char byte;
-
-	fake_new(true, 1);
-	ck_assert(keeper_end(&k));
-	ck_assert_int_eq(keeper_start(&k, j, 0, many, KEEPER_FDS + 1, true), -EINVAL);
-	ck_assert_int_eq(pipe2(other, O_CLOEXEC), 0);
-	ck_assert_int_eq(pipe2(kept, O_CLOEXEC), 0);
-	ck_assert_int_eq(keeper_start(&k, j, dup(1), &kept[1], 1, true), 0);
-	for (int ms = 0; !file_has(k.pid, "comm", "gntdev-keeper\n"); ms += 5) {
-		ck_assert_int_lt(ms, 10000);
-		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
-	}
-	ck_assert_int_eq(getsid(k.pid), k.pid);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		ck_assert_int_eq(kill(k.pid, signals[i]), 0);
-	/* What it was not given is closed; what it was given is not. */
-	close(other[1]);
-	ck_assert_int_eq(read(other[0], &byte, 1), 0);
-	close(kept[1]);
-	ck_assert_int_eq(poll(&(struct pollfd){ .fd = kept[0], .events = POLLIN }, 1, 100), 0);
-	if (may_be_spared())
-		for (int ms = 0; !file_has(k.pid, "oom_score_adj", "-1000\n"); ms += 5) {
-			ck_assert_int_lt(ms, 10000);
-			nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
-		}
-	ck_assert(keeper_alive(&k));
-	ck_assert(keeper_end(&k));
-	ck_assert_int_eq(read(kept[0], &byte, 1), 0);
-	close(other[0]);
-	close(kept[0]);
-	journal_free(j);
-	fake_free();
-}
-END_TEST
-
-START_TEST(process_dies)
-{
-	struct keeper k = { 0 };
-	struct journal *j = journal_new();
-
-	ck_assert_int_eq(keeper_start(&k, j, 1, NULL, 0, true), 0);
-	ck_assert(keeper_alive(&k));
-	kill(k.pid, SIGKILL);
-	for (int ms = 0; keeper_alive(&k); ms += 5) {
-		ck_assert_int_lt(ms, 10000);
-		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
-	}
-	ck_assert(keeper_end(&k));
-	journal_free(j);
-}
-END_TEST
-
-Suite *keeper_suite(void)
-{
-	Suite *s = suite_create("keeper");
+	Suite *s = suite_create("undo");
 	TCase *tc = tcase_create("recover");
 
 	tcase_set_timeout(tc, 60);
@@ -422,8 +337,6 @@ Suite *keeper_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, keeper_cleans_up, 0, 2);
 	tcase_add_test(tc, keeper_waits);
-	tcase_add_test(tc, process);
-	tcase_add_test(tc, process_dies);
 	suite_add_tcase(s, tc);
 	return s;
 }

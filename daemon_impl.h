@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon_impl.h - what the files of the daemon share: daemon.c, daemon_start.c, daemon_keep.c
+ */
+#ifndef DAEMON_IMPL_H
+#define DAEMON_IMPL_H
+
+#include "daemon.h"
+#include "device/gntdev.h"
+#include "platform.h"
+
+struct control;
+struct defer;
+struct device;
+struct gntalloc;
+struct lent;
+struct policy;
+struct policy_loader;
+struct policy_why;
+struct session;
+struct state;
+struct table;
+struct why;
+struct windows;
+struct winsock;
+
+/* Longest path of a socket, its NUL included. */
+#define PATH_BYTES 108
+
+/* One device: its node, its socket. */
+struct served {
+	struct device *dev;
+	struct session *session;
+	struct winsock *winsock;
+	char socket[PATH_BYTES];
+};
+
+struct daemon {
+	const struct daemon_config *config;
+	struct table *table;
+	struct windows *windows;
+	struct platform platform;
+	struct defer *defer;
+	struct gntdev gntdev;
+	struct gntalloc *gntalloc[DAEMON_GRANTERS_MAX];
+	unsigned int n_served;
+	struct served served[DAEMON_SESSIONS_MAX];
+	char control_path[PATH_BYTES];
+	char metrics_path[PATH_BYTES];
+	struct control *control;
+	bool made_run_dir;
+	struct policy_loader *loader;
+	char keeper_path[PATH_BYTES];
+	struct lent *lent;
+	struct state *state;
+};
+
+/** daemon_path() - RUN_DIR/xen-gntdev@suffix for the device xen/gntdev, in @path, of PATH_BYTES. Return: false, and @why: too long */
+bool daemon_path(const struct daemon *d, const char *name, const char *suffix, char *path,
+		 const struct why *why);
+
+/* --- daemon_keep.c: what outlives the daemon ---------------------------------------------------------- */
+
+/** daemon_keep_begin() - find the keeper, or start it: before there is any thread. Return: false, and @why */
+bool daemon_keep_begin(struct daemon *d, const struct why *why);
+
+/** daemon_keep_served() - all works: from here on the keeper knows what to do when we are gone. Return: false, and @why */
+bool daemon_keep_served(struct daemon *d, const struct why *why);
+
+/** daemon_keep_end() - nothing is to outlive us: the keeper ends, unless Xen has left something to be undone */
+void daemon_keep_end(struct daemon *d);
+
+/* --- what several need -------------------------------------------------------------------------------- */
+
+/** daemon_log_warning() - for policy_for_each_warning() */
+void daemon_log_warning(const char *text, void *arg);
+
+/** daemon_tell_mistakes() - of several each has its line in the log. @text: out: POLICY_WHY_ALL_SIZE bytes, told elsewhere */
+void daemon_tell_mistakes(const struct policy_why *why, char *text);
+
+/** daemon_warn_of_trust() - tell of a policy that trusts anybody with a domain's memory */
+void daemon_warn_of_trust(const struct daemon *d, const struct policy *p);
+
+#endif /* DAEMON_IMPL_H */

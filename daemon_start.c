@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon_start.c - the parts of the daemon, put together
+ *
+ * Up: window directory, hypervisor, devices, sockets, then the sessions that make the nodes: when a
+ * client can see a device, everything behind it works.
+ */
+#include "daemon_impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/defer.h"
+#include "base/log.h"
+#include "base/rcu.h"
+#include "base/rundir.h"
+#include "base/why.h"
+#include "control/control.h"
+#include "device/enforce.h"
+#include "device/gntdev.h"
+#include "device/node.h"
+#include "device/session.h"
+#include "hypercall.h"
+#include "machine/gntalloc.h"
+#include "platform.h"
+#include "policy/loader.h"
+#include "table.h"
+#include "window/socket.h"
+#include "window/window.h"
+
+/* How long the keeper waits for a successor: longer than a machine under load takes to start one. */
+#define SUCCESSOR_S 60
+
+void daemon_config_init(struct daemon_config *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->name = "xen/gntdev";
+	c->run_dir = "/run/cuse-gntdev";
+	c->policy = "/etc/cuse-gntdev.conf";
+	c->workers = 2;
+	c->successor = SUCCESSOR_S;
+	c->limit = GNTDEV_LIMIT_DEFAULT;
+	c->gntalloc_limit = GNTALLOC_LIMIT_DEFAULT;
+	c->platform.sim_pages = 1024 * 256UL; /* 1 GiB */
+}
+
+/* RUN_DIR/xen-gntdev@suffix for the device xen/gntdev. */
+bool daemon_path(const struct daemon *d, const char *name, const char *suffix, char *path,
+		 const struct why *why)
+{
+	size_t dir = strlen(d->config->run_dir);
+	int n = snprintf(path, PATH_BYTES, "%s/%s%s", d->config->run_dir, name, suffix);
+
+	if (n < 0 || n >= PATH_BYTES)
+		return because(why,
+			       "%s/%s%s is too long for a socket's path (%d bytes): use a "
+			       "shorter --run-dir or --name",
+			       d->config->run_dir, name, suffix, PATH_BYTES - 1);
+	for (char *c = path + dir + 1; *c; c++)
+		if (*c == '/')
+			*c = '-';
+	return true;
+}
+
+static bool make_run_dir(struct daemon *d, const struct why *why)
+{
+	if (!rundir_make(d->config->run_dir, &d->made_run_dir, why))
+		return false;
+	if (rundir_closed(d->config->run_dir))
+		log_warn("users other than its owner cannot enter %s, and so cannot map: chmod "
+			 "go+x %s, if they are to",
+			 d->config->run_dir, d->config->run_dir);
+	return true;
+}
+
+static bool start_windows(struct daemon *d, const struct why *why)
+{
+	char path[PATH_BYTES];
+	const char *text;
+	int err;
+
+	if (!daemon_path(d, d->config->name, ".windows", path, why))
+		return false;
+	if (!platform_mount(&d->platform, path, why))
+		return false;
+	err = windows_new(path, NULL, &d->windows, &text);
+	if (err)
+		return because(why, "window directory %s: %s (%s)", path, text, strerror(-err));
+	return true;
+}
+
+/* Return: the policy, or NULL: @why not. */
+static struct policy *load_policy(const struct daemon_config *c, const struct why *why)
+{
+	struct policy_why mistakes;
+	char text[POLICY_WHY_ALL_SIZE];
+	struct policy *p;
+
+	if (!policy_load(c->policy, c->policy_given, &p, &mistakes)) {
+		policy_for_each_warning(p, daemon_log_warning, NULL);
+		return p;
+	}
+	daemon_tell_mistakes(&mistakes, text);
+	because(why, "policy: %s", text);
+	return NULL;
+}
+
+static bool start_policy(struct daemon *d, const struct why *why)
+{
+	const struct daemon_config *c = d->config;
+	struct policy *p = load_policy(c, why);
+
+	if (!p)
+		return false;
+	enforce_new_policy(&d->gntdev, p);
+	d->loader = policy_loader_new(c->policy, c->policy_given);
+	return d->loader || because(why, "policy: %s", strerror(errno));
+}
+
+static bool start_hypervisor(struct daemon *d, const struct why *why)
+{
+	if (!platform_start(&d->platform, &d->config->platform, windows_dirfd(d->windows), d->lent,
+			    why))
+		return false;
+	daemon_warn_of_trust(d, d->gntdev.policy);
+	return true;
+}
+
+static bool start_gntdev(struct daemon *d, const struct why *why)
+{
+	d->table = table_new();
+	d->gntdev.table = d->table;
+	d->defer = defer_new();
+	d->gntdev.quota = quota_new();
+	if (!d->table || !d->defer || !d->gntdev.quota)
+		return because(why, "out of memory");
+	d->gntdev.dev.name = d->config->name;
+	d->gntdev.hv = d->platform.hv;
+	enforce_bound(&d->gntdev);
+	d->gntdev.windows = d->windows;
+	d->gntdev.defer = d->defer;
+	d->gntdev.limit = d->config->limit;
+	return true;
+}
+
+/* The socket handed in by systemd, -1 if there is none. */
+static int activated_socket(const struct why *why, bool *ok)
+{
+	int n = sd_listen_fds(1);
+
+	*ok = true;
+	if (n <= 0)
+		return -1;
+	if (n == 1 && sd_is_socket(SD_LISTEN_FDS_START, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
+		return SD_LISTEN_FDS_START;
+	*ok = because(why,
+		      "systemd handed in %d descriptors: one listening Unix socket of type "
+		      "SOCK_SEQPACKET is wanted (ListenSequentialPacket=)",
+		      n);
+	return -1;
+}
+
+/* A device's socket, then its node. */
+static bool serve_device(struct daemon *d, struct device *dev, unsigned int workers, int listen_fd,
+			 void (*mmap)(struct mmap_call *mc, void *arg), void *arg,
+			 const struct why *why)
+{
+	const struct session_config sc = {
+		.dev = dev,
+		.workers = workers,
+		.number = d->n_served,
+	};
+	struct served *sv = &d->served[d->n_served];
+	const char *text;
+	int err;
+
+	if (!daemon_path(d, dev->name, ".sock", sv->socket, why))
+		return false;
+	err = winsock_new(sv->socket, listen_fd, d->windows, mmap, arg, &sv->winsock, &text);
+	if (err)
+		return because(why, "window socket %s: %s (%s)", sv->socket, text, strerror(-err));
+	sv->dev = dev;
+	d->n_served++;
+	return session_new(&sc, &sv->session, why->text, why->size) == 0;
+}
+
+static bool make_devices(struct daemon *d, const struct why *why)
+{
+	bool ok;
+	int fd = activated_socket(why, &ok);
+
+	if (!ok ||
+	    !serve_device(d, &d->gntdev.dev, d->config->workers, fd, gntdev_mmap, &d->gntdev, why))
+		return false;
+	d->gntdev.winsock = d->served[0].winsock;
+	return true;
+}
+
+static bool make_granter(struct daemon *d, unsigned int i, const struct why *why)
+{
+	const struct daemon_granter *g = &d->config->granter[i];
+	struct gntalloc_config gc = {
+		.name = g->name,
+		.sim = d->platform.sim,
+		.windows = d->windows,
+		.domid = g->domid,
+		.limit = d->config->gntalloc_limit,
+	};
+	int err = gntalloc_new(&gc, &d->gntalloc[i]);
+
+	if (err)
+		return because(why, "--granter=%u:%s: %s", g->domid, g->name, strerror(-err));
+	if (!serve_device(d, gntalloc_device(d->gntalloc[i]), 1, -1, gntalloc_mmap, d->gntalloc[i],
+			  why))
+		return false;
+	gntalloc_set_winsock(d->gntalloc[i], d->served[d->n_served - 1].winsock);
+	return true;
+}
+
+static bool make_granters(struct daemon *d, const struct why *why)
+{
+	for (unsigned int i = 0; i < d->config->n_granters; i++)
+		if (!make_granter(d, i, why))
+			return false;
+	return true;
+}
+
+/* Whether two devices would have one socket: '/' in a name is '-' in its path. */
+static bool same_socket(const char *a, const char *b)
+{
+	while (*a && (*a == *b || (*a == '/' && *b == '-') || (*a == '-' && *b == '/'))) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+/* Before anything is made: whatever is in the way of a name is said first. */
+static bool check_names(const struct daemon_config *c, const struct why *why)
+{
+	if (node_check_name(c->name, why->text, why->size))
+		return false;
+	for (unsigned int i = 0; i < c->n_granters; i++) {
+		if (node_check_name(c->granter[i].name, why->text, why->size))
+			return false;
+		for (unsigned int k = 0; k <= i; k++) {
+			const char *other = k < i ? c->granter[k].name : c->name;
+
+			if (same_socket(c->granter[i].name, other))
+				return because(why,
+					       "--granter: the names %s and %s are too much alike",
+					       c->granter[i].name, other);
+		}
+	}
+	return true;
+}
+
+static bool start_threads(struct daemon *d, const struct why *why)
+{
+	int err = log_start();
+
+	if (!err)
+		err = windows_start(d->windows);
+	for (unsigned int i = 0; !err && i < d->n_served; i++) {
+		err = winsock_start(d->served[i].winsock);
+		if (!err)
+			err = session_start(d->served[i].session);
+	}
+	return err ? because(why, "cannot start a thread: %s", strerror(-err)) : true;
+}
+
+/* Last: what it tells of is all there. */
+static bool start_control(struct daemon *d, const struct why *why)
+{
+	struct control_config cc;
+
+	if (!daemon_path(d, d->config->name, ".ctl", d->control_path, why) ||
+	    !daemon_path(d, d->config->name, ".metrics", d->metrics_path, why))
+		return false;
+	control_config_init(&cc);
+	cc.path = d->control_path;
+	cc.metrics = d->metrics_path;
+	cc.view = (struct control_view){
+		.gd = &d->gntdev,
+		.sim = d->platform.sim,
+		.session = d->served[0].session,
+		.run_dir = d->config->run_dir,
+		.since = clock_realtime_ns(),
+	};
+	return control_start(&cc, &d->control, why->text, why->size) == 0;
+}
+
+static void say_ready(const struct daemon *d)
+{
+	log_info("/dev/%s is ready: hypervisor \"%s\", %u workers, windows through %s",
+		 d->config->name, d->platform.hv->name, d->config->workers,
+		 winsock_path(d->gntdev.winsock));
+	for (unsigned int i = 0; i < d->config->n_granters; i++)
+		log_info("/dev/%s grants as domain %u", d->config->granter[i].name,
+			 d->config->granter[i].domid);
+}
+
+/* A window connection is a descriptor, and the driver has no EMFILE. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* What is to be known before anything is made. */
+static bool settle_config(struct daemon *d, const struct daemon_config *c, const struct why *why)
+{
+	static struct daemon_config defaults;
+
+	d->config = c;
+	if (!platform_choose(&d->platform, &c->platform, c->n_granters, why))
+		return false;
+	if (!d->platform.xen && !c->granters_given) {
+		defaults = *c;
+		defaults.granter[0] = (struct daemon_granter){ "xen/gntalloc", 1 };
+		defaults.n_granters = 1;
+		d->config = &defaults;
+	}
+	return check_names(d->config, why);
+}
+
+/* What is wrong there stays wrong until somebody mends it. */
+static bool start_configured(struct daemon *d, bool *lasting, const struct why *why)
+{
+	*lasting = !start_policy(d, why) || !make_run_dir(d, why);
+	return !*lasting;
+}
+
+bool daemon_check(const struct daemon_config *c, char *text, size_t size)
+{
+	const struct why why = { text, size };
+	struct daemon d = { 0 };
+	struct policy *p;
+
+	/* Not its names: a daemon that runs has them. */
+	if (!platform_choose(&d.platform, &c->platform, c->n_granters, &why))
+		return false;
+	p = load_policy(c, &why);
+	policy_free(p);
+	return p;
+}
+
+struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *text, size_t size)
+{
+	const struct why why = { text, size };
+	struct daemon *d;
+
+	*lasting = false;
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		because(&why, "out of memory");
+		return NULL;
+	}
+	if (!settle_config(d, c, &why)) {
+		*lasting = true;
+		free(d);
+		return NULL;
+	}
+	gntdev_init(&d->gntdev);
+	rcu_thread_enter();
+	raise_descriptor_limit();
+	if (start_configured(d, lasting, &why) && daemon_keep_begin(d, &why) &&
+	    start_windows(d, &why) && start_hypervisor(d, &why) && start_gntdev(d, &why) &&
+	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why) &&
+	    start_control(d, &why) && daemon_keep_served(d, &why)) {
+		say_ready(d);
+		return d;
+	}
+	daemon_stop(d);
+	return NULL;
+}
