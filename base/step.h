@@ -17,6 +17,9 @@
 	X(answer_stored, "the answer is in the slot, which does not say so yet")     \
 	X(answer_done, "the slot says so, and nothing has been written")             \
 	X(answer_written, "the answer was written, the slot still holds it")         \
+	X(left_received, "what was in the pipe and the slot is whole, in the slot")  \
+	X(left_answered, "an answer was sent again, the slot still holds it")        \
+	X(left_begun, "a request is about to be carried out again")                  \
 	X(window_recorded, "a window has its record, and has not been opened")       \
 	X(window_live, "it has been opened, and only we have it")                    \
 	X(window_sending, "its record says that the client may have it")             \

@@ -14,10 +14,29 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/step.h"
 #include "client/who.h"
 
 /* How many callers that were sent a signal are looked at in one go. */
 #define LOOK_AT 8
+
+ssize_t answer_slot(struct session *s, struct slot *slot, const struct iovec *iov, int n)
+{
+	ssize_t sent;
+
+	channel_done(&s->ch, slot, iov, n);
+	if (slot->ends && s->dev->ended)
+		s->dev->ended(s->dev, slot->ends);
+	sent = channel_send(&s->ch, slot);
+	step(answer_written);
+	return sent;
+}
+
+void answer_free(struct session_request *sr)
+{
+	slot_free(sr->s->ch.slots, sr->slot);
+	free(sr);
+}
 
 void answer_put(struct session_request *sr)
 {
@@ -25,7 +44,7 @@ void answer_put(struct session_request *sr)
 		return;
 	if (!sr->dropped)
 		turns_forget(sr->s->turns, &sr->turn);
-	free(sr);
+	answer_free(sr);
 }
 
 /*
@@ -63,14 +82,14 @@ static void answer_collected(struct outside *out, int err)
 	for (struct session_request *sr = out->first; sr; sr = next) {
 		next = sr->next;
 		if (!sr->dropped) {
-			sr->s->reply_err(sr->req, err);
+			sr->s->reply_err(sr, err);
 			answer_put(sr);
 		} else if (sr->fn) {
 			sr->fn(sr->arg, true);
 			answer_put(sr);
 		} else {
-			sr->s->reply_err(sr->req, sr->release ? 0 : err);
-			free(sr);
+			sr->s->reply_err(sr, sr->release ? 0 : err);
+			answer_free(sr);
 		}
 	}
 }

@@ -12,21 +12,31 @@
 #include <stddef.h>
 
 #include "client/request.h"
+#include "device/channel.h"
+#include "device/left.h"
 #include "device/turns.h"
 #include "device/workers.h"
 
 struct fuse_req;
 struct fuse_session;
+struct session_request;
+struct state_header;
 
 /*
  * struct session - a device, its connection, its threads
  * @reply_err: libfuse's answer without data: a positive errno, or 0
+ * @process:   have libfuse take a request apart, and call what it asks for
+ * @left:      what a predecessor had in hand
+ * @state:     with a keeper
  */
 struct session {
-	void (*reply_err)(struct fuse_req *req, int err);
+	void (*reply_err)(struct session_request *sr, int err);
+	void (*process)(struct session *s, struct slot *slot);
 	struct device *dev;
 	struct fuse_session *se;
-	int fd;
+	struct channel ch;
+	struct left left;
+	struct state_header *state;
 	bool draining;
 	unsigned int n_workers;
 	struct turns *turns;
@@ -34,7 +44,7 @@ struct session {
 };
 
 /* Who may answer. */
-enum state {
+enum answer_state {
 	STATE_OURS,	/* the handler */
 	STATE_WAITING,	/* whoever finds that the caller was killed */
 	STATE_ANSWERED, /* it has been: nobody */
@@ -42,8 +52,9 @@ enum state {
 
 /*
  * struct session_request - a request as the device sees it, and libfuse's handle for its answer
+ * @slot:    where it lasts
  * @refs:    one until it is answered, one for each run that it has or will have
- * @state:   enum state
+ * @state:   enum answer_state
  * @release: no ioctl, but the end of an open
  * @dropped: device/turns.c knows it no more
  * @fn:      what to go on with
@@ -54,6 +65,7 @@ struct session_request {
 	struct turn turn;
 	struct fuse_req *req;
 	struct session *s;
+	struct slot *slot;
 	unsigned int refs;
 	int state;
 	bool release;
@@ -79,6 +91,18 @@ static inline bool swap_state(struct session_request *sr, int from, int to)
 	return __atomic_compare_exchange_n(&sr->state, &from, to, false, __ATOMIC_ACQ_REL,
 					   __ATOMIC_ACQUIRE);
 }
+
+/**
+ * answer_slot() - answer the request in a slot, and have the device forget what it has ended
+ *
+ * Any thread, once. Return: as channel_send().
+ */
+ssize_t answer_slot(struct session *s, struct slot *slot, const struct iovec *iov, int n);
+
+/**
+ * answer_free() - free a request, and give back its slot
+ */
+void answer_free(struct session_request *sr);
 
 /**
  * answer_put() - give up one reference to a request; the last one frees it

@@ -4,7 +4,9 @@
  *
  * libfuse's low level parses requests and forms answers; reading, writing and threads are ours:
  *
- * - Custom io, so that the descriptor of /dev/cuse is ours to keep.
+ * - Custom io, so that the descriptor of /dev/cuse is ours to keep, and requests and answers outlive us:
+ *   device/channel.c receives and answers, from slots in lasting memory. What a predecessor had in hand is carried out
+ *   again, with threads of its own turn: device/left.c.
  * - Threads in a blocking read(2) on the one descriptor that CUSE has (its channel cannot be
  *   cloned): device/workers.c. libfuse's own pool ends its threads by pthread_cancel(), which can
  *   take a request along, and gives no place to register with RCU; and a client can hold all of it up.
@@ -19,7 +21,7 @@
  * decides between them (device/answer.h). A request that was answered so is done nothing for any more, and
  * its memory stays until its thread is through with it.
  *
- * A file handle is an id of device/turns.c, never a pointer.
+ * A file handle is the device's, which a successor knows as well.
  */
 #define FUSE_USE_VERSION 314
 
@@ -38,26 +40,16 @@
 
 #include "base/log.h"
 #include "client/who.h"
-#include "device/node.h"
 #include "device/answer.h"
+#include "device/node.h"
+#include "device/receiver.h"
+#include "state/state.h"
 
 /* How long a thread that has nothing to do any more may take to notice, ms. */
 #define NOTICE_MS 100
 
-/*
- * struct receiver - one thread that serves a session
- * @unique:   number of the request in @buf
- * @running:  the one in hand; @answered by this thread
- */
-struct receiver {
-	struct session *s;
-	struct fuse_buf buf;
-	uint64_t unique;
-	const struct session_request *running;
-	bool answered;
-};
-
-static __thread struct receiver *me;
+/* That of the request which this thread has libfuse take apart, or answer. */
+static __thread struct slot *answering;
 
 static struct session_request *to_session_request(struct request *rq)
 {
@@ -65,15 +57,6 @@ static struct session_request *to_session_request(struct request *rq)
 }
 
 /* --- answers ------------------------------------------------------------------------------------ */
-
-/* What is left of a request that runs is seen to by run(). */
-static void answered(struct session_request *sr)
-{
-	if (me && me->running == sr)
-		me->answered = true;
-	else
-		answer_put(sr);
-}
 
 /*
  * A failed answer means that the kernel no longer knows the request (aborted): there is nobody to
@@ -85,9 +68,11 @@ static void session_done(struct request *rq, int result, const void *out, size_t
 
 	if (is_answered(sr))
 		return;
+	answering = sr->slot;
 	/* An error travels as a result too, so that output can go with it. */
 	fuse_reply_ioctl(sr->req, result, out, len);
-	answered(sr);
+	answering = NULL;
+	receiver_answered(sr);
 }
 
 static void session_retry(struct request *rq, const struct iovec *in, size_t n_in,
@@ -97,8 +82,10 @@ static void session_retry(struct request *rq, const struct iovec *in, size_t n_i
 
 	if (is_answered(sr))
 		return;
+	answering = sr->slot;
 	fuse_reply_ioctl_retry(sr->req, in, n_in, out, n_out);
-	answered(sr);
+	answering = NULL;
+	receiver_answered(sr);
 }
 
 static bool session_waiting(struct request *rq)
@@ -108,17 +95,27 @@ static bool session_waiting(struct request *rq)
 	return !is_answered(sr) && session_alive(sr->s);
 }
 
-/* It lies on the heap; but the read buffer it points into is about to be used again. */
+/* It lies on the heap, and has its slot. */
 static struct request *session_keep(struct request *rq)
 {
-	rq->in = NULL;
-	rq->in_len = 0;
 	return rq;
 }
 
-static void reply_err(struct fuse_req *req, int err)
+static void reply_err(struct session_request *sr, int err)
 {
-	fuse_reply_err(req, err);
+	answering = sr->slot;
+	fuse_reply_err(sr->req, err);
+	answering = NULL;
+}
+
+static void process(struct session *s, struct slot *slot)
+{
+	const struct fuse_buf buf = { .mem = slot_request(s->ch.slots, slot, 0),
+				      .size = slot->request_len };
+
+	answering = slot;
+	fuse_session_process_buf(s->se, &buf);
+	answering = NULL;
 }
 
 static void session_wait_begin(struct request *rq)
@@ -165,77 +162,15 @@ static const struct request_ops session_request_ops = {
 	.again = session_again,
 };
 
-/* --- carrying them out -------------------------------------------------------------------------- */
-
-static void run_release(struct session_request *sr)
-{
-	struct session *s = sr->s;
-
-	s->dev->release(s->dev, sr->turn.fh);
-	fuse_reply_err(sr->req, 0);
-	turns_close(s->turns, sr->rq.fh);
-	answered(sr);
-}
-
-/*
- * A run is over; @answered by it. As a rule nobody else has the request then. But what goes on may be answered
- * before the run that it was put off by has come to its end.
- */
-static void leave(struct session *s, struct session_request *sr, bool answered)
-{
-	bool last = answered && __atomic_load_n(&sr->refs, __ATOMIC_ACQUIRE) == 2;
-
-	turns_leave(s->turns, &sr->turn, last);
-	if (last) {
-		free(sr);
-		return;
-	}
-	if (answered)
-		answer_put(sr);
-	answer_put(sr);
-}
-
-static void run(struct session_request *sr)
-{
-	struct session *s = sr->s;
-	void (*fn)(void *arg, bool stopping) = sr->fn;
-
-	me->running = sr;
-	me->answered = false;
-	sr->fn = NULL;
-	if (fn) {
-		fn(sr->arg, false);
-	} else if (sr->release) {
-		run_release(sr);
-	} else {
-		sr->rq.fh = sr->turn.fh;
-		s->dev->ioctl(s->dev, &sr->rq);
-	}
-	me->running = NULL;
-	leave(s, sr, me->answered);
-}
-
-static struct session_request *new_request(fuse_req_t req, uint64_t id)
-{
-	struct session_request *sr = calloc(1, sizeof(*sr));
-
-	if (!sr)
-		return NULL;
-	sr->rq.ops = &session_request_ops;
-	sr->rq.fh = id;
-	sr->req = req;
-	sr->s = me->s;
-	sr->refs = 2;
-	sr->turn.unique = me->unique;
-	return sr;
-}
+/* --- libfuse's calls ---------------------------------------------------------------------------- */
 
 static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
 		     unsigned int flags, const void *in, size_t in_len, size_t out_len)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct session *s = me->s;
-	struct session_request *sr = s->draining ? NULL : new_request(req, fi->fh);
+	struct session *s = receiver_me->s;
+	struct session_request *sr =
+		s->draining ? NULL : receiver_request(&session_request_ops, req, fi->fh);
 	enum turns_answer answer;
 
 	if (!sr) {
@@ -253,20 +188,24 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 	/* Where the kernel copies it need not wait for its client, and what was copied need not be kept. */
 	answer = turns_enter(s->turns, fi->fh, &sr->turn, !in_len && !out_len);
 	if (answer == TURNS_RUN) {
-		run(sr);
+		receiver_run(sr);
 	} else if (answer == TURNS_GONE) {
-		fuse_reply_err(req, EBADF);
-		free(sr);
+		receiver_refuse(sr, EBADF);
 	}
 }
 
 static void on_open(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct session *s = me->s;
+	struct session *s = receiver_me->s;
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	uid_t user = ctx->uid;
 	const struct opener by = {
-		.tid = ctx->pid, .uid = ctx->uid, .gid = ctx->gid, .user = &user
+		.tid = ctx->pid,
+		.uid = ctx->uid,
+		.gid = ctx->gid,
+		.unique = receiver_me->unique,
+		.again = receiver_me->again,
+		.user = &user,
 	};
 	uint64_t fh = 0;
 	int err = -ECONNABORTED;
@@ -274,8 +213,7 @@ static void on_open(fuse_req_t req, struct fuse_file_info *fi)
 	if (!s->draining)
 		err = s->dev->open(s->dev, &by, fi->flags, &fh);
 	if (!err) {
-		fi->fh = turns_open(s->turns, user, fh);
-		err = fi->fh ? 0 : -ENOMEM;
+		err = turns_open(s->turns, user, fh);
 		if (err)
 			s->dev->release(s->dev, fh);
 	}
@@ -283,31 +221,31 @@ static void on_open(fuse_req_t req, struct fuse_file_info *fi)
 		fuse_reply_err(req, -err);
 		return;
 	}
+	fi->fh = fh;
 	/* The client was interrupted and has no descriptor: no release will come. */
 	if (fuse_reply_open(req, fi) == -ENOENT) {
+		turns_close(s->turns, fh);
 		s->dev->release(s->dev, fh);
-		turns_close(s->turns, fi->fh);
 	}
 }
 
 /* It may take its time, and need not be done at once: nobody has the open any more. */
 static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct session *s = me->s;
+	struct session *s = receiver_me->s;
 	struct session_request *sr;
 	enum turns_answer answer;
 
 	/* There is nothing that could fail a release: it waits for memory as long as it takes. */
-	while (!(sr = new_request(req, fi->fh)))
+	while (!(sr = receiver_request(&session_request_ops, req, fi->fh)))
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	sr->release = true;
 	sr->turn.sure = true;
 	answer = turns_enter(s->turns, fi->fh, &sr->turn, true);
 	if (answer == TURNS_RUN) {
-		run(sr);
+		receiver_run(sr);
 	} else if (answer == TURNS_GONE) {
-		fuse_reply_err(req, 0);
-		free(sr);
+		receiver_refuse(sr, 0);
 	}
 }
 
@@ -327,8 +265,16 @@ static void on_write(fuse_req_t req, const char *buf, size_t size, off_t off,
 	on_read(req, size, off, fi);
 }
 
+/* What a client could write at once is not more than a pipe takes. */
+static void on_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	conn->max_write = SLOT_PAGE;
+}
+
 /* No poll: the kernel then answers poll(2) itself as it does for the driver, which has none. */
 static const struct cuse_lowlevel_ops session_ops = {
+	.init = on_init,
 	.open = on_open,
 	.release = on_release,
 	.read = on_read,
@@ -336,16 +282,24 @@ static const struct cuse_lowlevel_ops session_ops = {
 	.ioctl = on_ioctl,
 };
 
+/* libfuse wants one, and does not use it: requests are received by device/channel.c. */
 static ssize_t io_read(int fd, void *buf, size_t len, void *userdata)
 {
 	(void)userdata;
 	return read(fd, buf, len);
 }
 
-static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+/* Only that of the CUSE_INIT request has no slot. */
+static ssize_t io_writev(int fd, struct iovec *iov, int n, void *userdata)
 {
-	(void)userdata;
-	return writev(fd, iov, count);
+	ssize_t sent;
+
+	if (!answering)
+		return writev(fd, iov, n);
+	sent = answer_slot(userdata, answering, iov, n);
+	if (sent < 0)
+		errno = (int)-sent;
+	return sent < 0 ? -1 : sent;
 }
 
 static const struct fuse_custom_io session_io = {
@@ -355,7 +309,7 @@ static const struct fuse_custom_io session_io = {
 
 bool session_alive(const struct session *s)
 {
-	struct pollfd p = { .fd = s->fd };
+	struct pollfd p = { .fd = s->ch.fd };
 
 	/* fuse_dev_poll(): POLLERR once the connection is dead. */
 	return poll(&p, 1, 0) >= 0 && !(p.revents & (POLLERR | POLLNVAL));
@@ -363,7 +317,7 @@ bool session_alive(const struct session *s)
 
 int session_fd(const struct session *s)
 {
-	return s->fd;
+	return s->ch.fd;
 }
 
 static struct fuse_session *new_fuse_session(struct session *s)
@@ -386,17 +340,33 @@ static struct fuse_session *new_fuse_session(struct session *s)
 	return se;
 }
 
-/* The one CUSE_INIT request: answering it makes the node. */
-static int init_device(struct session *s)
+/* What the kernel says first. Return: 0 or -errno */
+static int receive_init(const struct session *s, struct state_init *init)
 {
-	struct fuse_buf buf = { .mem = NULL };
-	int n = fuse_session_receive_buf(s->se, &buf);
+	/* It gives nothing to who could not take any other request. */
+	unsigned char buf[FUSE_MIN_READ_BUFFER];
+	ssize_t n = read(s->ch.fd, buf, sizeof(buf));
 
-	if (n > 0)
-		fuse_session_process_buf(s->se, &buf);
-	free(buf.mem);
-	if (n <= 0)
-		return n ? n : -ENODEV;
+	if (n < 0)
+		return -errno;
+	if (!n || n > STATE_INIT_BYTES)
+		return -EPROTO;
+	memcpy(init->bytes, buf, (size_t)n);
+	__atomic_store_n(&init->len, (uint32_t)n, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* The one CUSE_INIT request: answering it makes the node. To a second answer the kernel says that it knows no such request. */
+static int init_device(struct session *s, struct state_init *init)
+{
+	int err = init->len ? 0 : receive_init(s, init);
+	struct fuse_buf buf = { .mem = init->bytes, .size = init->len };
+
+	if (err)
+		return err;
+	if (init->len > STATE_INIT_BYTES)
+		return -EINVAL;
+	fuse_session_process_buf(s->se, &buf);
 	return session_alive(s) ? 0 : -EEXIST;
 }
 
@@ -406,127 +376,99 @@ static void log_of_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
 	log_by((int)level, fmt, ap);
 }
 
-int session_new(const struct session_config *c, struct session **out, char *why, size_t size)
+/* With a channel: make the node, or say again what was said when it was made. */
+static int begin(struct session *s, const struct session_config *c)
 {
-	struct session *s;
+	struct state_init own = { 0 };
+	int err = -ENOMEM;
+
+	fuse_set_log_func(log_of_fuse);
+	s->se = new_fuse_session(s);
+	s->turns = turns_new();
+	if (s->se && s->turns)
+		err = fuse_session_custom_io(s->se, &session_io, s->ch.fd);
+	return err ? err : init_device(s, c->state ? &c->state->init[c->number] : &own);
+}
+
+static int make(struct session *s, const struct session_config *c, char *why, size_t size)
+{
 	int err;
 
-	s = calloc(1, sizeof(*s));
+	s->ch.fd = node_open_cuse(why, size);
+	if (s->ch.fd < 0)
+		return s->ch.fd;
+	err = channel_new(&s->ch);
+	if (err) {
+		snprintf(why, size, "no place for requests of /dev/%s: %s", c->dev->name,
+			 strerror(-err));
+		return err;
+	}
+	err = begin(s, c);
+	if (err)
+		snprintf(why, size,
+			 "the kernel refused to make /dev/%s: %s (its log, dmesg, may say more)",
+			 c->dev->name, strerror(-err));
+	return err;
+}
+
+static int adopt(struct session *s, const struct session_config *c, int err, char *why, size_t size)
+{
+	if (!err)
+		err = left_new(&s->left, s->ch.slots);
+	if (!err)
+		err = begin(s, c);
+	if (err)
+		snprintf(why, size, "cannot go on with /dev/%s where the last daemon ended: %s",
+			 c->dev->name, strerror(-err));
+	return err;
+}
+
+int session_new(const struct session_config *c, struct session **out, char *why, size_t size)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int err = -ENOENT;
+
 	if (!s) {
 		snprintf(why, size, "out of memory");
 		return -ENOMEM;
 	}
 	s->dev = c->dev;
 	s->reply_err = reply_err;
+	s->process = process;
 	s->n_workers = c->workers;
-	s->turns = turns_new();
-	s->fd = node_open_cuse(why, size);
-	if (s->fd < 0) {
-		err = s->fd;
+	s->state = c->state;
+	s->ch.fd = -1;
+	s->ch.number = c->number;
+	s->ch.lent = c->lent;
+	if (c->lent)
+		err = channel_adopt(&s->ch);
+	if (err == -ENOENT)
+		err = make(s, c, why, size);
+	else
+		err = adopt(s, c, err, why, size);
+	if (err)
 		session_destroy(s);
-		return err;
-	}
-	fuse_set_log_func(log_of_fuse);
-	s->se = new_fuse_session(s);
-	err = s->se && s->turns ? fuse_session_custom_io(s->se, &session_io, s->fd) : -ENOMEM;
-	if (!err)
-		err = init_device(s);
-	if (err) {
-		snprintf(why, size,
-			 "the kernel refused to make /dev/%s: %s (its log, dmesg, may say more)",
-			 c->dev->name, strerror(-err));
-		session_destroy(s);
-		return err;
-	}
-	*out = s;
-	return 0;
+	else
+		*out = s;
+	return err;
+}
+
+size_t session_in_hand(const struct session *s, const uint64_t **unique)
+{
+	*unique = s->left.unique;
+	return s->left.n;
+}
+
+int session_opened(struct session *s, uid_t user, uint64_t fh)
+{
+	return turns_open(s->turns, user, fh);
 }
 
 /* --- threads ------------------------------------------------------------------------------------ */
 
-static void *receiver_begin(void *arg)
-{
-	me = calloc(1, sizeof(*me));
-	if (me)
-		me->s = arg;
-	return me;
-}
-
-static void receiver_end(void *own)
-{
-	free(me->buf.mem);
-	free(own);
-	me = NULL;
-}
-
-static int receiver_receive(void *own)
-{
-	struct receiver *r = own;
-	int n = fuse_session_receive_buf(r->s->se, &r->buf);
-
-	if (n > 0)
-		return 1;
-	return n == -EINTR || n == -EAGAIN ? 0 : -1;
-}
-
-/* Libfuse has no more to do for it: there is no answer to it. */
-static bool take_interrupt(struct receiver *r)
-{
-	const struct fuse_in_header *h = r->buf.mem;
-	const struct fuse_interrupt_in *in = (const void *)(h + 1);
-
-	r->unique = h->unique;
-	if (h->opcode != FUSE_INTERRUPT || r->buf.size < sizeof(*h) + sizeof(*in))
-		return false;
-	turns_signal(r->s->turns, in->unique);
-	return true;
-}
-
-static void receiver_handle(void *own)
-{
-	struct receiver *r = own;
-
-	if (!take_interrupt(r))
-		fuse_session_process_buf(r->s->se, &r->buf);
-	else if (r->s->workers)
-		workers_rouse(r->s->workers);
-}
-
-static bool receiver_next(void *own)
-{
-	struct session *s = ((struct receiver *)own)->s;
-	struct turn *turn = turns_next(s->turns);
-
-	if (!turn)
-		return false;
-	/* What has become free can be enough for two, and this one may take long. */
-	if (turns_waiting(s->turns) && turns_may_next(s->turns))
-		workers_rouse(s->workers);
-	run(of_turn(turn));
-	return true;
-}
-
-static bool session_tick(void *arg, bool *next)
-{
-	struct session *s = arg;
-	bool left = answer_killed(s);
-
-	*next = turns_waiting(s->turns) && turns_may_next(s->turns);
-	return left || turns_waiting(s->turns);
-}
-
-static const struct workers_ops session_workers_ops = {
-	.begin = receiver_begin,
-	.receive = receiver_receive,
-	.handle = receiver_handle,
-	.next = receiver_next,
-	.tick = session_tick,
-	.end = receiver_end,
-};
-
 int session_start(struct session *s)
 {
-	return workers_new(&session_workers_ops, s, s->n_workers, &s->workers);
+	return workers_new(&receiver_ops, s, s->n_workers, &s->workers);
 }
 
 bool session_serves(struct session *s)
@@ -542,30 +484,6 @@ void session_counts(const struct session *s, struct session_counts *c)
 }
 
 /* --- the end ------------------------------------------------------------------------------------ */
-
-static bool is_asked(const struct session *s)
-{
-	struct pollfd p = { .fd = s->fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
-}
-
-/* What clients have asked and no worker has read: refuse it, so that nobody is left waiting. */
-static void drain(struct session *s)
-{
-	int flags = fcntl(s->fd, F_GETFL);
-	int n = 0;
-
-	s->draining = true;
-	if (flags < 0 || fcntl(s->fd, F_SETFL, flags | O_NONBLOCK) < 0 || !receiver_begin(s))
-		return;
-	while (n >= 0 && is_asked(s)) {
-		n = receiver_receive(me);
-		if (n > 0)
-			receiver_handle(me);
-	}
-	receiver_end(me);
-}
 
 static enum session_end end_workers(struct session *s, unsigned int ms)
 {
@@ -593,20 +511,40 @@ enum session_end session_stop(struct session *s, unsigned int ms)
 {
 	enum session_end end = s->workers ? end_workers(s, ms) : SESSION_ENDED;
 
-	drain(s);
+	receiver_drain(s);
 	return end;
+}
+
+/* Who leaves them on purpose has not died of them. */
+static void count_anew(struct session *s)
+{
+	struct slot *slot;
+	uint32_t cursor = 0;
+
+	while ((slot = slots_next(s->ch.slots, &cursor)))
+		__atomic_store_n(&slot->attempts, 0, __ATOMIC_RELAXED);
+}
+
+void session_leave(struct session *s, unsigned int ms)
+{
+	if (s->workers)
+		workers_stop(s->workers);
+	for (unsigned int waited = 0; s->workers && workers_join(s->workers) && waited < ms;
+	     waited += 2)
+		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+	count_anew(s);
 }
 
 void session_destroy(struct session *s)
 {
 	/* fuse_session_destroy() closes the descriptor it was given. */
-	if (s->se && fuse_session_fd(s->se) == s->fd)
-		s->fd = -1;
+	if (s->se && fuse_session_fd(s->se) == s->ch.fd)
+		s->ch.fd = -1;
 	if (s->se)
 		fuse_session_destroy(s->se);
-	if (s->fd >= 0)
-		close(s->fd);
 	workers_destroy(s->workers);
+	left_free(&s->left);
+	channel_close(&s->ch);
 	turns_destroy(s->turns);
 	free(s);
 }

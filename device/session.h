@@ -50,12 +50,12 @@ struct session_config {
 int session_new(const struct session_config *c, struct session **out, char *why, size_t size);
 
 /**
- * session_in_hand() - whether a request will be executed again
- * @unique: its number (struct request)
+ * session_in_hand() - the requests that will be executed again
+ * @unique: out: their numbers (struct request)
  *
- * Before session_start().
+ * Until session_start(). Return: how many.
  */
-bool session_in_hand(const struct session *s, uint64_t unique);
+size_t session_in_hand(const struct session *s, const uint64_t **unique);
 
 /**
  * session_opened() - an open was adopted

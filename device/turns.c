@@ -9,13 +9,15 @@
  */
 #include "device/turns.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#include "base/ids.h"
-
 #define BUCKETS 256
+
+/* Of opens; of this memory only what is used is there. */
+#define OPEN_BUCKETS 65536
 
 /* Signals whose requests have not come yet, the latest. */
 #define EARLY 64
@@ -35,13 +37,13 @@ struct turns_open {
 	struct user *user;
 	unsigned int running;
 	unsigned int requests; /* that refer to it, and 1 as long as it is open */
+	LIST_ENTRY(turns_open) same;
 	TAILQ_ENTRY(turns_open) ring;
 	TAILQ_HEAD(queue, turn) queue;
 };
 
 struct turns {
 	pthread_mutex_t lock;
-	struct ids *opens;
 	unsigned int running;
 	unsigned int queued;
 	unsigned int queued_sure;
@@ -53,6 +55,7 @@ struct turns {
 	unsigned int n_signalled;
 	unsigned int n_early;
 	uint64_t early[EARLY];
+	LIST_HEAD(same_open, turns_open) opens[OPEN_BUCKETS];
 };
 
 struct turns *turns_new(void)
@@ -64,11 +67,7 @@ struct turns *turns_new(void)
 	pthread_mutex_init(&t->lock, NULL);
 	TAILQ_INIT(&t->waiting);
 	TAILQ_INIT(&t->signalled);
-	t->opens = ids_new();
-	if (t->opens)
-		return t;
-	free(t);
-	return NULL;
+	return t;
 }
 
 /* --- users and opens ---------------------------------------------------------------------------- */
@@ -110,54 +109,75 @@ static void put_open(struct turns_open *o)
 	free(o);
 }
 
-uint64_t turns_open(struct turns *t, uid_t user, uint64_t fh)
+/* A device's ids differ in their low bits. */
+static struct same_open *open_bucket(struct turns *t, uint64_t fh)
 {
-	struct turns_open *o = calloc(1, sizeof(*o));
-	uint64_t id = 0;
-
-	if (!o)
-		return 0;
-	o->fh = fh;
-	o->requests = 1;
-	TAILQ_INIT(&o->queue);
-	pthread_mutex_lock(&t->lock);
-	o->user = get_user(t, user);
-	if (o->user)
-		id = ids_add(t->opens, o);
-	if (o->user && !id)
-		put_user(o->user);
-	pthread_mutex_unlock(&t->lock);
-	if (!id)
-		free(o);
-	return id;
+	return &t->opens[fh % OPEN_BUCKETS];
 }
 
-/* The set's objects are looked up and freed with the lock held, so they need no RCU. */
-void turns_close(struct turns *t, uint64_t id)
+static struct turns_open *find_open(struct turns *t, uint64_t fh)
+{
+	struct turns_open *o;
+
+	LIST_FOREACH(o, open_bucket(t, fh), same)
+		if (o->fh == fh)
+			break;
+	return o;
+}
+
+static int new_open(struct turns *t, uid_t uid, uint64_t fh)
+{
+	struct turns_open *o = calloc(1, sizeof(*o));
+	struct user *user = o ? get_user(t, uid) : NULL;
+
+	if (!user) {
+		free(o);
+		return -ENOMEM;
+	}
+	o->fh = fh;
+	o->user = user;
+	o->requests = 1;
+	TAILQ_INIT(&o->queue);
+	LIST_INSERT_HEAD(open_bucket(t, fh), o, same);
+	return 0;
+}
+
+int turns_open(struct turns *t, uid_t user, uint64_t fh)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&t->lock);
+	if (!find_open(t, fh))
+		err = new_open(t, user, fh);
+	pthread_mutex_unlock(&t->lock);
+	return err;
+}
+
+void turns_close(struct turns *t, uint64_t fh)
 {
 	struct turns_open *o;
 
 	pthread_mutex_lock(&t->lock);
-	o = ids_remove(t->opens, id);
-	if (o)
+	o = find_open(t, fh);
+	if (o) {
+		LIST_REMOVE(o, same);
 		put_open(o);
+	}
 	pthread_mutex_unlock(&t->lock);
-}
-
-static void forget_open(uint64_t id, void *obj, void *arg)
-{
-	struct turns *t = arg;
-
-	ids_remove(t->opens, id);
-	put_open(obj);
 }
 
 void turns_destroy(struct turns *t)
 {
+	struct turns_open *o;
+
 	if (!t)
 		return;
-	ids_for_each(t->opens, forget_open, t);
-	ids_destroy(t->opens);
+	for (unsigned int i = 0; i < OPEN_BUCKETS; i++) {
+		while ((o = LIST_FIRST(&t->opens[i]))) {
+			LIST_REMOVE(o, same);
+			put_open(o);
+		}
+	}
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
@@ -323,14 +343,14 @@ static struct turns_open *whose_turn(const struct turns *t)
 	return o;
 }
 
-enum turns_answer turns_enter(struct turns *t, uint64_t id, struct turn *turn, bool wait)
+enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn, bool wait)
 {
 	enum turns_answer answer = TURNS_GONE;
 
 	pthread_mutex_lock(&t->lock);
-	turn->open = ids_get(t->opens, id);
+	turn->open = find_open(t, fh);
 	if (turn->open) {
-		turn->fh = turn->open->fh;
+		turn->fh = fh;
 		add(t, turn);
 		/* Not past those of its open that came before. */
 		wait &= !t->shut && (!TAILQ_EMPTY(&turn->open->queue) || !turn_may(t, turn));

@@ -39,7 +39,7 @@ struct turns_open;
 /**
  * struct turn - one request; embedded in what it is about
  * @unique: the number that the kernel knows it by; set before turns_enter()
- * @fh:     what the device calls its open; from turns_enter() on
+ * @fh:     its open; from turns_enter() on
  * @sure:   set before turns_enter(): it waits for nobody, and others may wait for it (a close, from which a
  *          client's other files are closed, which may be what its other requests wait for). One such request
  *          of a user has a thread whatever that user has
@@ -70,16 +70,20 @@ struct turns *turns_new(void);
 void turns_destroy(struct turns *t);
 
 /**
- * turns_open() - there is a new open
+ * turns_open() - there is an open
  * @user: whom it counts against
  * @fh:   what the device calls it
  *
- * Return: its id; 0 if there is no memory.
+ * Return: 0, also if it is known already (a request that opens is executed again); -ENOMEM.
  */
-uint64_t turns_open(struct turns *t, uid_t user, uint64_t fh);
+int turns_open(struct turns *t, uid_t user, uint64_t fh);
 
-/** turns_close() - it has been closed: no request of it follows. Those under way still count */
-void turns_close(struct turns *t, uint64_t id);
+/**
+ * turns_close() - it has been closed: no request of it follows. Those under way still count
+ *
+ * Before the device may call another open so.
+ */
+void turns_close(struct turns *t, uint64_t fh);
 
 enum turns_answer {
 	TURNS_RUN,   /* it has the calling thread */
@@ -89,11 +93,11 @@ enum turns_answer {
 
 /**
  * turns_enter() - a request has come
- * @id:   its open
+ * @fh:   its open
  * @turn: zero, but for what is said there
  * @wait: whether it may be queued; otherwise it runs, whatever its client has already
  */
-enum turns_answer turns_enter(struct turns *t, uint64_t id, struct turn *turn, bool wait);
+enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn, bool wait);
 
 /**
  * turns_again() - a request that was kept wants a thread again

@@ -184,6 +184,18 @@ void slot_expect(struct slot *slot, uint32_t pipe)
 	set_state(slot, SLOT_RECEIVING);
 }
 
+void slot_received(struct slot *slot, size_t len)
+{
+	slot->request_len = (uint32_t)len;
+	set_state(slot, SLOT_TAKEN);
+}
+
+void slot_done(struct slot *slot, size_t len)
+{
+	slot->answer_len = (uint32_t)len;
+	set_state(slot, SLOT_DONE);
+}
+
 /* An area that is too small cannot be: there is one size. */
 static void *place(struct slots *s, uint32_t *area, void *own, size_t own_bytes, size_t len)
 {

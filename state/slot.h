@@ -40,7 +40,7 @@ enum slot_state { SLOT_IDLE = 0, SLOT_RECEIVING = 1, SLOT_TAKEN = 2, SLOT_DONE =
 /**
  * struct slot - a request in hand
  * @state:       enum slot_state (atomic)
- * @attempts:    how often it was begun to be carried out, with neither an end nor a rest
+ * @attempts:    how many daemons have begun to carry it out, but for such as have left it on purpose
  * @pipe:        number of the pipe that it is received by
  * @request_len: bytes; from SLOT_TAKEN on
  * @answer_len:  bytes; from SLOT_DONE on
@@ -105,6 +105,12 @@ void slot_clear(struct slots *s, struct slot *slot);
  * slot_expect() - what is in a pipe is about to be read into this slot
  */
 void slot_expect(struct slot *slot, uint32_t pipe);
+
+/** slot_received() - the request is in the slot: @len bytes */
+void slot_received(struct slot *slot, size_t len);
+
+/** slot_done() - and so is its answer: it has been carried out */
+void slot_done(struct slot *slot, size_t len);
 
 /**
  * slot_request() - room for a request

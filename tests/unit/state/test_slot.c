@@ -71,8 +71,7 @@ static void put_request(struct slot *slot, const char *text, size_t len)
 	ck_assert_ptr_nonnull(at);
 	memset(at, 'x', len);
 	memcpy(at, text, strlen(text) + 1);
-	slot->request_len = (uint32_t)len;
-	slot->state = SLOT_TAKEN;
+	slot_received(slot, len);
 }
 
 static void put_answer(struct slot *slot, const char *text, size_t len)
@@ -82,8 +81,7 @@ static void put_answer(struct slot *slot, const char *text, size_t len)
 	ck_assert_ptr_nonnull(at);
 	memset(at, 'y', len);
 	memcpy(at, text, strlen(text) + 1);
-	slot->answer_len = (uint32_t)len;
-	slot->state = SLOT_DONE;
+	slot_done(slot, len);
 }
 
 START_TEST(it_says_how_far_it_has_come)

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * device/receiver.c - threads that receive requests of a session and see them through
+ *
+ * A thread has a pipe and a slot for the next request. What it has received is its own until the request is known to be one
+ * that may wait: then the slot is the request's, and goes where that goes.
+ */
+#include "device/receiver.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/step.h"
+#include "state/state.h"
+
+__thread struct receiver *receiver_me;
+
+/* --- carrying them out -------------------------------------------------------------------------- */
+
+void receiver_answered(struct session_request *sr)
+{
+	if (receiver_me && receiver_me->running == sr)
+		receiver_me->answered = true;
+	else
+		answer_put(sr);
+}
+
+static void run_release(struct session_request *sr)
+{
+	struct session *s = sr->s;
+
+	turns_close(s->turns, sr->rq.fh);
+	s->dev->release(s->dev, sr->rq.fh);
+	s->reply_err(sr, 0);
+	receiver_answered(sr);
+}
+
+/*
+ * A run is over; @answered by it. As a rule nobody else has the request then. But what goes on may be answered
+ * before the run that it was put off by has come to its end.
+ */
+static void leave(struct session *s, struct session_request *sr, bool answered)
+{
+	bool last = answered && __atomic_load_n(&sr->refs, __ATOMIC_ACQUIRE) == 2;
+
+	turns_leave(s->turns, &sr->turn, last);
+	if (last) {
+		/* The next request has its slot, as a rule. */
+		if (!receiver_me->slot) {
+			slot_clear(s->ch.slots, sr->slot);
+			receiver_me->slot = sr->slot;
+			sr->slot = NULL;
+		}
+		answer_free(sr);
+		return;
+	}
+	if (answered)
+		answer_put(sr);
+	answer_put(sr);
+}
+
+void receiver_run(struct session_request *sr)
+{
+	struct session *s = sr->s;
+	void (*fn)(void *arg, bool stopping) = sr->fn;
+
+	receiver_me->running = sr;
+	receiver_me->answered = false;
+	sr->fn = NULL;
+	if (fn) {
+		fn(sr->arg, false);
+	} else if (sr->release) {
+		run_release(sr);
+	} else {
+		s->dev->ioctl(s->dev, &sr->rq);
+	}
+	receiver_me->running = NULL;
+	leave(s, sr, receiver_me->answered);
+}
+
+struct session_request *receiver_request(const struct request_ops *ops, struct fuse_req *req,
+					 uint64_t fh)
+{
+	struct session_request *sr = calloc(1, sizeof(*sr));
+
+	if (!sr)
+		return NULL;
+	sr->rq.ops = ops;
+	sr->rq.fh = fh;
+	sr->rq.unique = receiver_me->unique;
+	sr->rq.again = receiver_me->again;
+	sr->rq.progress = &receiver_me->slot->progress;
+	sr->rq.ends = &receiver_me->slot->ends;
+	sr->req = req;
+	sr->s = receiver_me->s;
+	sr->slot = receiver_me->slot;
+	sr->refs = 2;
+	sr->turn.unique = receiver_me->unique;
+	receiver_me->slot = NULL;
+	return sr;
+}
+
+void receiver_refuse(struct session_request *sr, int err)
+{
+	sr->s->reply_err(sr, err);
+	answer_free(sr);
+}
+
+/* --- threads ------------------------------------------------------------------------------------ */
+
+static void *receiver_begin(void *arg)
+{
+	struct session *s = arg;
+	struct receiver *r = calloc(1, sizeof(*r));
+	int pipe = r ? channel_pipe_take(&s->ch) : -ENOMEM;
+
+	if (pipe < 0) {
+		free(r);
+		return NULL;
+	}
+	*r = (struct receiver){ .s = s, .pipe = pipe };
+	receiver_me = r;
+	return r;
+}
+
+static void receiver_end(void *own)
+{
+	struct receiver *r = own;
+
+	slot_free(r->s->ch.slots, r->slot);
+	channel_pipe_give(&r->s->ch, r->pipe);
+	free(r);
+	receiver_me = NULL;
+}
+
+static int receiver_receive(void *own)
+{
+	struct receiver *r = own;
+	ssize_t n;
+
+	while (!r->slot && !(r->slot = slot_take(r->s->ch.slots)))
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	n = channel_receive(&r->s->ch, r->pipe, r->slot);
+	if (n > 0)
+		return 1;
+	return n == -EINTR || n == -EAGAIN || n == -ENOENT ? 0 : -1;
+}
+
+/* Libfuse has no more to do for it: there is no answer to it. */
+static bool take_interrupt(struct receiver *r, const struct fuse_in_header *h)
+{
+	const struct fuse_interrupt_in *in = (const void *)(h + 1);
+
+	if (h->opcode != FUSE_INTERRUPT || r->slot->request_len < sizeof(*h) + sizeof(*in))
+		return false;
+	turns_signal(r->s->turns, in->unique);
+	return true;
+}
+
+/* The request in the receiver's slot. */
+static void receiver_handle(void *own)
+{
+	struct receiver *r = own;
+	const struct fuse_in_header *h = slot_request(r->s->ch.slots, r->slot, 0);
+
+	r->unique = h->unique;
+	if (!take_interrupt(r, h)) {
+		r->slot->attempts++;
+		r->s->process(r->s, r->slot);
+	} else if (r->s->workers) {
+		workers_rouse(r->s->workers);
+	}
+	if (r->slot)
+		slot_clear(r->s->ch.slots, r->slot);
+}
+
+/* Each daemon that has begun it has died: the next one would, too. */
+static void give_up(struct session *s, struct slot *slot)
+{
+	const struct fuse_in_header *h = slot_request(s->ch.slots, slot, 0);
+	struct fuse_out_header answer = { .len = sizeof(answer),
+					  .error = -EIO,
+					  .unique = h->unique };
+
+	log_err("/dev/%s: %u daemons have died with request %llu (operation %u, thread %u) in "
+		"hand: "
+		"it fails (EIO)",
+		s->dev->name, slot->attempts, (unsigned long long)h->unique, h->opcode, h->pid);
+	if (s->state)
+		__atomic_add_fetch(&s->state->poison, 1, __ATOMIC_RELAXED);
+	answer_slot(s, slot, &(struct iovec){ &answer, sizeof(answer) }, 1);
+	slot_free(s->ch.slots, slot);
+}
+
+/* Its caller may have been sent a signal, of which the predecessor alone was told. */
+static void do_again(struct receiver *r, struct slot *slot)
+{
+	struct session *s = r->s;
+	struct slot *own = r->slot;
+
+	turns_signal(s->turns,
+		     ((struct fuse_in_header *)slot_request(s->ch.slots, slot, 0))->unique);
+	if (s->state)
+		__atomic_add_fetch(&s->state->again, 1, __ATOMIC_RELAXED);
+	step(left_begun);
+	r->slot = slot;
+	r->again = true;
+	receiver_handle(r);
+	r->again = false;
+	slot_free(s->ch.slots, own);
+}
+
+static bool next_left(struct receiver *r)
+{
+	struct session *s = r->s;
+	struct slot *slot = left_begin(&s->left);
+
+	if (!slot)
+		return false;
+	if (slot->attempts >= LEFT_ATTEMPTS)
+		give_up(s, slot);
+	else
+		do_again(r, slot);
+	left_end(&s->left);
+	return true;
+}
+
+static bool receiver_next(void *own)
+{
+	struct receiver *r = own;
+	struct session *s = r->s;
+	struct turn *turn;
+
+	if (next_left(r))
+		return true;
+	turn = turns_next(s->turns);
+	if (!turn)
+		return false;
+	/* What has become free can be enough for two, and this one may take long. */
+	if (turns_waiting(s->turns) && turns_may_next(s->turns))
+		workers_rouse(s->workers);
+	receiver_run(of_turn(turn));
+	return true;
+}
+
+static bool receiver_tick(void *arg, bool *next)
+{
+	struct session *s = arg;
+	bool left = answer_killed(s);
+
+	*next = (turns_waiting(s->turns) && turns_may_next(s->turns)) || left_may(&s->left);
+	return left || turns_waiting(s->turns) || left_waiting(&s->left);
+}
+
+const struct workers_ops receiver_ops = {
+	.begin = receiver_begin,
+	.receive = receiver_receive,
+	.handle = receiver_handle,
+	.next = receiver_next,
+	.tick = receiver_tick,
+	.end = receiver_end,
+};
+
+/* --- the end ------------------------------------------------------------------------------------ */
+
+static bool is_asked(const struct session *s)
+{
+	struct pollfd p = { .fd = s->ch.fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
+}
+
+/* What clients have asked and no worker has begun: refuse it, so that nobody is left waiting. */
+void receiver_drain(struct session *s)
+{
+	int flags = fcntl(s->ch.fd, F_GETFL);
+	int n = 0;
+
+	s->draining = true;
+	if (flags < 0 || fcntl(s->ch.fd, F_SETFL, flags | O_NONBLOCK) < 0 || !receiver_begin(s))
+		return;
+	while (left_waiting(&s->left))
+		if (!next_left(receiver_me))
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	while (n >= 0 && is_asked(s)) {
+		n = receiver_receive(receiver_me);
+		if (n > 0)
+			receiver_handle(receiver_me);
+	}
+	receiver_end(receiver_me);
+}
