@@ -27,7 +27,8 @@ CPPFLAGS += -D_GNU_SOURCE -iquote .
 COMPILE   = -std=gnu11 $(CFLAGS) $(WARNINGS) $(CPPFLAGS) -MMD -MP
 HARDEN    = -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 HARDEN_LD = -pie -Wl,-z,relro,-z,now
-ASAN      = -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+# Unit tests die at steps, too (base/step.h).
+ASAN      = -fPIE -DKILL_STEPS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 TSAN      = -fPIE -fsanitize=thread
 # What the fuzzer is to see of the sources; clang's.
 FUZZED    = $(ASAN) -fsanitize=fuzzer-no-link

@@ -135,19 +135,30 @@ void *ids_get(struct ids *s, uint64_t id)
 	return word_load(&word[1]) == use ? (void *)(uintptr_t)obj : NULL;
 }
 
-void *ids_remove(struct ids *s, uint64_t id)
+void *ids_retire(struct ids *s, uint64_t id)
 {
 	uint64_t *word = id_words(s, id);
 	uint64_t use = id_gen(id) << 1 | 1;
 	uint64_t next = ((id_gen(id) + 1) & IDS_GEN_MASK) << 1;
-	uint64_t obj;
 
 	note_generation(s, next >> 1);
 	if (!word || !word_cas(&word[1], &use, next))
 		return NULL;
-	obj = word_load(&word[0]);
+	return (void *)(uintptr_t)word_load(&word[0]);
+}
+
+void ids_free(struct ids *s, uint64_t id)
+{
 	radix_push(&s->words, &s->free, 2 * ((id & IDS_SLOT_MASK) - 1));
-	return (void *)(uintptr_t)obj;
+}
+
+void *ids_remove(struct ids *s, uint64_t id)
+{
+	void *obj = ids_retire(s, id);
+
+	if (obj)
+		ids_free(s, id);
+	return obj;
 }
 
 void ids_last(struct ids *s, uint64_t *generations)

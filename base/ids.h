@@ -92,6 +92,15 @@ void *ids_remove(struct ids *s, uint64_t id);
 void ids_last(struct ids *s, uint64_t *generations);
 
 /**
+ * ids_retire() - the first half of ids_remove(): it is not found any more, and its slot stays taken
+ *
+ * For who keeps ids where they outlive the set: a slot is to have one object there at a time. Return: as ids_remove().
+ * ids_free() is due then.
+ */
+void *ids_retire(struct ids *s, uint64_t id);
+void ids_free(struct ids *s, uint64_t id);
+
+/**
  * ids_for_each() - walk all objects
  *
  * Under RCU. Objects that come or go meanwhile may be missed.

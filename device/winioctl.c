@@ -18,8 +18,10 @@
 
 #include <errno.h>
 #include <linux/kcmp.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -100,6 +102,22 @@ int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token
 	if (sock < 0)
 		return sock;
 	wm->rq.open_id = rq->fh;
+	if (rq->again)
+		wm->rq.again = 1;
 	memcpy(wm->rq.secret, t->secret, sizeof(wm->rq.secret));
-	return winsock_adopt(ws, sock, (pid_t)wm->pid, rq->uid, &wm->rq) ? -EOPNOTSUPP : 0;
+	return winsock_adopt(ws, sock, (pid_t)wm->pid, rq->uid, &wm->rq, rq->unique) ? -EOPNOTSUPP
+										     : 0;
+}
+
+bool winioctl_replied(struct request *rq, const struct window_mmap *wm)
+{
+	int sock = take_socket(rq, wm), unread = 0;
+	bool replied;
+
+	if (sock < 0)
+		return false;
+	/* What the client has not received: it cannot have, before this ioctl has returned. */
+	replied = ioctl(sock, SIOCOUTQ, &unread) == 0 && unread > 0;
+	close(sock);
+	return replied;
 }

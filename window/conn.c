@@ -117,9 +117,13 @@ static void conn_fail(struct conn *c)
 
 void winconn_answer(struct conn *c)
 {
-	int err = winreply_send(&c->reply, c->fd);
+	int err;
 
+	if (c->reply.fd >= 0)
+		window_sending(c->ws->windows, c->window, c->call.pid);
+	err = winreply_send(&c->reply, c->fd);
 	if (!err) {
+		window_sent(c->ws->windows, c->window);
 		c->state = CONN_LEAVING;
 		/* An adopted one is about to be received: the sweep sees to it. */
 		if (c->polled)
@@ -225,6 +229,7 @@ bool winconn_ask(struct conn *c)
 		return false;
 	}
 	c->call.rq = in.rq;
+	c->call.again = in.rq.again;
 	c->state = CONN_CALLED;
 	return true;
 }

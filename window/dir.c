@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,22 @@ bool window_name_parse(const char *s, struct window_name *name)
 	return !strcmp(s, again);
 }
 
-int window_dir_clean(int dirfd)
+static bool is_any(const char *name, const void *arg)
+{
+	(void)name;
+	(void)arg;
+	return true;
+}
+
+static bool is_window(const char *s, const void *life)
+{
+	struct window_name name;
+
+	return window_name_parse(s, &name) && name.life == *(const uint64_t *)life;
+}
+
+/* Remove plain files and device nodes of such names. Return: 0 or -errno. */
+static int remove_all(int dirfd, bool (*wanted)(const char *name, const void *arg), const void *arg)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -62,7 +78,7 @@ int window_dir_clean(int dirfd)
 		return err;
 	}
 	while ((e = readdir(dir))) {
-		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+		if (!wanted(e->d_name, arg) || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
 		if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
 			continue;
@@ -71,6 +87,23 @@ int window_dir_clean(int dirfd)
 	}
 	closedir(dir);
 	return err;
+}
+
+int window_dir_clean(int dirfd)
+{
+	return remove_all(dirfd, is_any, NULL);
+}
+
+int window_dir_adopt(int dirfd, dev_t *dev, uint64_t life)
+{
+	struct stat st;
+
+	if (fstat(dirfd, &st))
+		return -errno;
+	if (!S_ISDIR(st.st_mode) || !life)
+		return -EINVAL;
+	*dev = st.st_dev;
+	return remove_all(dirfd, is_window, &life);
 }
 
 /* Return: a descriptor of a directory that is ours, or -errno. */

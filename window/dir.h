@@ -20,6 +20,16 @@
 int window_dir_open(const char *path, dev_t *dev, const char **why);
 
 /**
+ * window_dir_adopt() - go on with a predecessor's directory
+ * @dirfd: its descriptor, which holds the lock. By its path it need not be there any more
+ * @dev:   out: its file system
+ * @life:  of its windows: entries of windows that it was making are removed
+ *
+ * Return: 0; -EINVAL: it is none; -errno.
+ */
+int window_dir_adopt(int dirfd, dev_t *dev, uint64_t life);
+
+/**
  * window_dir_clean() - remove plain files and device nodes: what hypervisors put there
  *
  * Whatever else is in the directory stays. Return: 0 or -errno.

@@ -13,47 +13,58 @@
 #include "base/ids.h"
 #include "base/rcu.h"
 #include "client/procmaps.h"
+#include "window/lasting.h"
 #include "window/window.h"
 #include "window/watch.h"
 
 /**
  * struct window - from window_make() until its end
- * @user, @kind, @name: constant once it is live
- * @ino:       of its file
- * @born:      when it was made, procwalk_now()
- * @info:      what window/list.c tells of it; constant once it is live
- * @live:      window_make() has succeeded (atomic)
- * @delivered: see window_delivered() (atomic)
- * @client:    who received it; written before @delivered
+ * @user, @name: constant once it is live
+ * @w:       whose it is
+ * @record:  what lasts of it, which is @last; ended a grace period after the window
+ * @made:    trace_now()
+ * @adopted: a predecessor has made it
  *
- * The rest is the watcher's:
- * @unlinked:  its entry has been removed: whoever opens it now is somebody else
- * @shared:    others may have opened it: a close need not be its end
- * @doubt:     it may have ended
- * @judged:    the last pass that it can be judged by; 0: none, it fell into doubt after that began
- * @seen:      the last pass that found it (atomic: written by whoever makes the pass)
- * @missed:    passes in a row that did not find it
- * @next:      in a queue of windows that have ended
+ * The rest is the watcher's, as are the bits WINDOW_UNLINKED to WINDOW_ENDED of @last:
+ * @judged:  the last pass that it can be judged by; 0: none, it fell into doubt after that began
+ * @seen:    the last pass that found it (atomic: written by whoever makes the pass)
+ * @missed:  passes in a row that did not find it
+ * @next:    in a queue of windows that have ended
  */
 struct window {
 	struct rcu_head rcu;
+	struct windows *w;
 	struct window_user *user;
 	struct window_name name;
-	enum window_kind kind;
-	uint64_t ino;
-	uint64_t born;
-	struct window_info info;
-	pid_t client;
-	bool live;
-	bool delivered;
-	bool unlinked;
-	bool shared;
-	bool doubt;
+	uint32_t record;
+	struct window_lasting *last;
+	uint64_t made;
+	bool adopted;
 	uint8_t missed;
 	uint32_t judged;
 	uint32_t seen;
 	struct window *next;
 };
+
+static inline bool window_is(const struct window *win, uint32_t what)
+{
+	return __atomic_load_n(&win->last->state, __ATOMIC_ACQUIRE) & what;
+}
+
+static inline void window_set(struct window *win, uint32_t what)
+{
+	__atomic_fetch_or(&win->last->state, what, __ATOMIC_ACQ_REL);
+}
+
+static inline void window_clear(struct window *win, uint32_t what)
+{
+	__atomic_fetch_and(&win->last->state, ~what, __ATOMIC_ACQ_REL);
+}
+
+static inline enum window_kind window_kind(const struct window *win)
+{
+	return window_is(win, WINDOW_GNTALLOC) ? WINDOW_OF_GNTALLOC : WINDOW_OF_GNTDEV;
+}
 
 /* Of windows that have ended: those of an open share one, so that one open's do not keep others' waiting. */
 #define WINDOW_QUEUES 64
@@ -67,6 +78,8 @@ struct window_queue {
  * struct windows - the directory
  * @dev:      its file system
  * @life:     in the names of all windows, see struct window_name
+ * @records:  where they last; @own_records: the same if they are ours, and last no longer than we
+ * @adopting: ends are noted, and wait for windows_adopted()
  * @ids:      the windows
  * @live:     how many (atomic)
  * @watch:    what happens in the directory
@@ -90,6 +103,9 @@ struct windows {
 	int stop;
 	dev_t dev;
 	uint64_t life;
+	struct records *records;
+	struct records *own_records;
+	bool adopting;
 	struct ids *ids;
 	uint64_t live;
 	uint64_t ends;
@@ -109,6 +125,23 @@ struct windows {
 	uint64_t in_doubt;
 	uint64_t judged;
 };
+
+/* --- window/durable.c --- */
+
+/**
+ * window_new() - a window with its record, which does not last yet, and an id under which events find it
+ * @kind to @user: as for window_make()
+ *
+ * Return: NULL if there is no memory.
+ */
+struct window *window_new(struct windows *w, enum window_kind kind, const struct hv_grant *grants,
+			  size_t n, const struct hv_place *at, struct window_user *user);
+
+/** window_drop() - free it a grace period later, and end its record. Its id is retired */
+void window_drop(struct window *win);
+
+/** windows_restore() - all windows that a predecessor has left. Return: 0; -EINVAL: a record cannot be; -ENOMEM */
+int windows_restore(struct windows *w);
 
 /* --- window/list.c --- */
 

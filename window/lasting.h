@@ -2,7 +2,7 @@
 /*
  * window/lasting.h - what outlives the daemon of its windows: a record for each, and the events in hand
  *
- * window/lasting.c's essay tells what is durable when.
+ * window/durable.c's essay tells what is durable when.
  */
 #ifndef WINDOW_LASTING_H
 #define WINDOW_LASTING_H

@@ -4,6 +4,8 @@
  */
 #include "window/impl.h"
 
+#include "base/step.h"
+
 struct window *window_get(const struct windows *w, const struct window_name *name)
 {
 	struct window *win = name->life == w->life ? ids_get(w->ids, name->id) : NULL;
@@ -19,16 +21,18 @@ struct window *window_of_file(const struct windows *w, const struct procmaps_fil
 	if (file->dev != w->dev || !window_name_parse(file->name, name))
 		return NULL;
 	win = window_get(w, name);
-	if (!win || !__atomic_load_n(&win->live, __ATOMIC_ACQUIRE) || win->ino != file->ino)
+	if (!win || !window_is(win, WINDOW_LIVE) || win->last->ino != file->ino)
 		return NULL;
 	return win;
 }
 
 void window_end(struct windows *w, struct window *win, uint64_t id)
 {
-	struct window_queue *q = &w->ended[win->info.open_id % WINDOW_QUEUES];
+	struct window_queue *q = &w->ended[win->last->open_id % WINDOW_QUEUES];
 
-	if (!ids_remove(w->ids, id))
+	window_set(win, WINDOW_ENDED);
+	step(window_ended);
+	if (w->adopting || !ids_retire(w->ids, id))
 		return;
 	win->next = NULL;
 	if (q->first)
@@ -60,7 +64,23 @@ struct window *window_next_ended(struct windows *w)
 /* Whether it is one to be told of; the rest of @win is constant then. */
 static bool is_listed(const struct window *win)
 {
-	return __atomic_load_n(&win->live, __ATOMIC_ACQUIRE) && win->kind == WINDOW_OF_GNTDEV;
+	return window_is(win, WINDOW_LIVE) && window_kind(win) == WINDOW_OF_GNTDEV;
+}
+
+static struct window_info info_of(const struct window *win)
+{
+	const struct window_lasting *l = win->last;
+	bool delivered = window_is(win, WINDOW_DELIVERED);
+
+	return (struct window_info){ .id = l->id,
+				     .index = win->name.index,
+				     .open_id = l->open_id,
+				     .made = win->made,
+				     .count = l->count,
+				     .domid = l->domid,
+				     .readonly = window_is(win, WINDOW_READONLY),
+				     .delivered = delivered,
+				     .client = delivered ? l->client : 0 };
 }
 
 bool windows_next(const struct windows *w, uint64_t *cursor, uint64_t *work,
@@ -75,12 +95,7 @@ bool windows_next(const struct windows *w, uint64_t *cursor, uint64_t *work,
 		more = ids_next(w->ids, cursor, work, &id, &obj);
 		win = obj;
 	} while (win && !is_listed(win));
-	*info = win ? win->info : (struct window_info){ 0 };
-	if (win) {
-		info->id = id;
-		info->delivered = __atomic_load_n(&win->delivered, __ATOMIC_ACQUIRE);
-		info->client = info->delivered ? win->client : 0;
-	}
+	*info = win ? info_of(win) : (struct window_info){ 0 };
 	return more;
 }
 
@@ -89,5 +104,5 @@ uint64_t windows_of_file(const struct windows *w, const struct procmaps_file *fi
 	struct window_name name;
 	const struct window *win = window_of_file(w, file, &name);
 
-	return win && win->kind == WINDOW_OF_GNTDEV ? name.id : 0;
+	return win && window_kind(win) == WINDOW_OF_GNTDEV ? name.id : 0;
 }

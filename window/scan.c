@@ -18,7 +18,8 @@
  * as a process can move a mapping or descriptor behind the place that was reached. It is not judged
  * at all
  *
- *  - before window_delivered(): a descriptor on its way in a socket belongs to no process;
+ *  - before window_delivered(): a descriptor on its way in a socket belongs to no process. (If the daemon was killed while it was
+ *    under way: before its client has gone, or a pass has found it);
  *  - if it was delivered after the pass began;
  *  - while a process could hold it that we may not look into (no CAP_SYS_PTRACE, a security module):
  *    the client it was delivered to, and any process born after the window was made. Processes
@@ -33,8 +34,10 @@
  */
 #include "window/impl.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -103,7 +106,7 @@ int window_scan_wait(const struct windows *w)
 
 void window_scan_doubt(struct window *win)
 {
-	win->doubt = true;
+	window_set(win, WINDOW_DOUBT);
 	win->judged = 0;
 }
 
@@ -120,7 +123,7 @@ static void doubt_shared(uint64_t id, void *obj, void *arg)
 
 	(void)id;
 	(void)arg;
-	win->shared = true;
+	window_set(win, WINDOW_SHARED);
 	window_scan_doubt(win);
 }
 
@@ -155,8 +158,11 @@ static void scan_found(struct procwalk_visitor *v, pid_t pid, const struct procm
 	(void)pid;
 	rcu_read_enter();
 	win = window_of_file(s->w, file, &name);
-	if (win)
+	if (win) {
 		__atomic_store_n(&win->seen, s->pass, __ATOMIC_RELAXED);
+		if (win->adopted)
+			window_set(win, WINDOW_DELIVERED);
+	}
 	rcu_read_leave();
 }
 
@@ -189,6 +195,20 @@ static void *make_pass(void *arg)
 
 /* --- before and after a pass: the watcher ------------------------------------------------------- */
 
+/*
+ * Whose reply a predecessor has sent nobody sees arrive any more. It has, or never will, when its client has gone; or
+ * when a pass has found the window in a process.
+ */
+static bool is_delivered(struct window *win)
+{
+	pid_t client = win->last->client;
+
+	if (!window_is(win, WINDOW_DELIVERED) && win->adopted && client && kill(client, 0) &&
+	    errno == ESRCH)
+		window_set(win, WINDOW_DELIVERED);
+	return window_is(win, WINDOW_DELIVERED);
+}
+
 /* Which windows it can judge. */
 static void mark_judged(uint64_t id, void *obj, void *arg)
 {
@@ -196,11 +216,10 @@ static void mark_judged(uint64_t id, void *obj, void *arg)
 	struct window *win = obj;
 
 	(void)id;
-	if (!win->doubt)
+	if (!window_is(win, WINDOW_DOUBT))
 		return;
 	w->in_doubt++;
-	if (!__atomic_load_n(&win->live, __ATOMIC_ACQUIRE) ||
-	    !__atomic_load_n(&win->delivered, __ATOMIC_ACQUIRE))
+	if (!window_is(win, WINDOW_LIVE) || !is_delivered(win))
 		return;
 	win->judged = w->pass;
 	w->judged++;
@@ -210,10 +229,10 @@ static void mark_judged(uint64_t id, void *obj, void *arg)
 static bool maybe_hidden(const struct window_scan *s, const struct window *win)
 {
 	/* Its client is not of our pid namespace, and so may those be that it gave the window to. */
-	if (!win->client || s->youngest >= win->born)
+	if (!win->last->client || s->youngest >= win->last->born)
 		return true;
 	for (size_t i = 0; i < s->n_blocked; i++)
-		if (s->blocked[i] == win->client)
+		if (s->blocked[i] == win->last->client)
 			return true;
 	return false;
 }
@@ -224,13 +243,13 @@ static void judge(uint64_t id, void *obj, void *arg)
 	struct windows *w = s->w;
 	struct window *win = obj;
 
-	if (!win->doubt)
+	if (!window_is(win, WINDOW_DOUBT))
 		return;
 	w->in_doubt++;
 	if (win->judged != s->pass)
 		return;
 	if (__atomic_load_n(&win->seen, __ATOMIC_RELAXED) == s->pass) {
-		win->doubt = false;
+		window_clear(win, WINDOW_DOUBT);
 		win->missed = 0;
 		w->in_doubt--;
 	} else if (maybe_hidden(s, win)) {

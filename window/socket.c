@@ -255,7 +255,8 @@ static struct conn *adopt_one(struct winsock *ws)
 	return c;
 }
 
-int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
+		  uint64_t unique)
 {
 	struct conn *c = adopt_one(ws);
 	enum failure_reason why;
@@ -267,7 +268,9 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	}
 	pthread_mutex_lock(&c->lock);
 	winconn_init(c, fd, true);
-	c->call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
+	c->call = (struct mmap_call){
+		.rq = *rq, .pid = pid, .uid = uid, .unique = unique, .again = rq->again
+	};
 	error = winreply_check(rq, sizeof(*rq), &why);
 	if (error) {
 		winreply_tell(c->call.pid, c->call.uid, error, why);

@@ -78,12 +78,13 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
  * @fd:  a socket that the client receives from; closed here, whatever happens
  * @pid, @uid: the client's
  * @rq:  its request; the token in it is looked at as in any other
+ * @unique: of the ioctl that brought it
  *
  * Calls the device at once, on this thread, which is registered with RCU and not under RCU.
  * Return: 0; -EBUSY if all places are taken or the server is stopping: the client is to connect.
  */
-int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid,
-		  const struct window_request *rq);
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
+		  uint64_t unique);
 
 /** winsock_start() - start its threads. Return: 0 or -errno */
 int winsock_start(struct winsock *ws);

@@ -90,9 +90,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "base/step.h"
 #include "client/procmaps.h"
-#include "client/procwalk.h"
-#include "report/trace.h"
 #include "window/dir.h"
 #include "window/impl.h"
 #include "window/watch.h"
@@ -108,14 +107,10 @@
 #define PAUSE_MS 4
 /* While there are windows: openings wait for a close to be taken with, but no longer than this. */
 #define OPENS_MS 200
+/* Cells, where nothing has to last. */
+#define RECORDS_OWN (1U << 20)
 
 /* --- the end of windows ---------------------------------------------------------------------- */
-
-static void window_free(struct rcu_head *head)
-{
-	rcu_grace_period_over();
-	free(caa_container_of(head, struct window, rcu));
-}
 
 /* Report @max windows that have ended. Watcher; not under RCU. */
 static void report_ended(struct windows *w, uint64_t max)
@@ -124,9 +119,10 @@ static void report_ended(struct windows *w, uint64_t max)
 
 	while (max-- && (win = window_next_ended(w))) {
 		win->user->gone(win->user);
+		step(window_gone);
 		__atomic_fetch_sub(&w->live, 1, __ATOMIC_RELEASE);
 		__atomic_fetch_add(&w->ends, 1, __ATOMIC_RELEASE);
-		rcu_call(&win->rcu, window_free);
+		window_drop(win);
 	}
 }
 
@@ -135,7 +131,7 @@ static void report_ended(struct windows *w, uint64_t max)
 /* One of the window's open file descriptions has ended. Under RCU. */
 static void closed(struct windows *w, struct window *win, uint64_t id)
 {
-	if (__atomic_load_n(&win->live, __ATOMIC_ACQUIRE) && !win->shared) {
+	if (window_is(win, WINDOW_LIVE) && !window_is(win, WINDOW_SHARED)) {
 		window_end(w, win, id);
 		return;
 	}
@@ -155,9 +151,9 @@ static void window_event(struct windows *w, uint32_t mask, const char *s)
 	if (!win)
 		return;
 	if (mask & IN_DELETE)
-		win->unlinked = true;
-	else if (mask & IN_OPEN)
-		win->shared |= win->unlinked;
+		window_set(win, WINDOW_UNLINKED);
+	else if (mask & IN_OPEN && window_is(win, WINDOW_UNLINKED))
+		window_set(win, WINDOW_SHARED);
 	else if (mask & IN_CLOSE)
 		closed(w, win, name.id);
 }
@@ -266,7 +262,7 @@ static int open_window(struct windows *w, struct hypervisor *hv, struct window *
 		close(fd);
 		return err;
 	}
-	win->ino = st.st_ino;
+	win->last->ino = st.st_ino;
 	return fd;
 }
 
@@ -279,49 +275,20 @@ int window_make(struct windows *w, struct hypervisor *hv, enum window_kind kind,
 
 	if (!n || n > UINT32_MAX)
 		return -EINVAL;
-	win = calloc(1, sizeof(*win));
+	win = window_new(w, kind, grants, n, at, user);
 	if (!win)
 		return -ENOMEM;
-	win->user = user;
-	win->kind = kind;
-	win->name.index = at->first << 12;
-	win->name.count = (uint32_t)n;
-	win->name.life = w->life;
-	win->born = procwalk_now();
-	win->info = (struct window_info){ .index = win->name.index,
-					  .open_id = at->open_id,
-					  .made = trace_now(),
-					  .count = win->name.count,
-					  .domid = grants[0].domid,
-					  .readonly = at->readonly };
-	win->name.id = ids_add(w->ids, win);
-	if (!win->name.id) {
-		free(win);
-		return -ENOMEM;
-	}
 	__atomic_store_n(id, win->name.id, __ATOMIC_RELAXED);
 	fd = open_window(w, hv, win, grants, n, at);
 	if (fd < 0) {
-		ids_remove(w->ids, win->name.id);
-		rcu_call(&win->rcu, window_free);
+		ids_retire(w->ids, win->name.id);
+		window_drop(win);
 		return fd;
 	}
 	__atomic_fetch_add(&w->live, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&win->live, true, __ATOMIC_RELEASE);
+	window_set(win, WINDOW_LIVE);
+	step(window_live);
 	return fd;
-}
-
-void window_delivered(struct windows *w, uint64_t id, pid_t client)
-{
-	struct window *win;
-
-	rcu_read_enter();
-	win = ids_get(w->ids, id);
-	if (win) {
-		win->client = client;
-		__atomic_store_n(&win->delivered, true, __ATOMIC_RELEASE);
-	}
-	rcu_read_leave();
 }
 
 int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind kind,
@@ -335,7 +302,7 @@ int window_find(struct windows *w, pid_t tid, uint64_t vaddr, enum window_kind k
 		return err == -ENOENT ? -EINVAL : err;
 	rcu_read_enter();
 	win = window_of_file(w, &file, name);
-	if (!win || win->kind != kind)
+	if (!win || window_kind(win) != kind)
 		err = -EINVAL;
 	rcu_read_leave();
 	return err;
@@ -353,7 +320,7 @@ int window_find_exact(struct windows *w, pid_t tid, uint64_t vaddr, uint32_t cou
 		return -EINVAL;
 	rcu_read_enter();
 	win = window_get(w, name);
-	found = win && __atomic_load_n(&win->live, __ATOMIC_ACQUIRE) && win->kind == kind;
+	found = win && window_is(win, WINDOW_LIVE) && window_kind(win) == kind;
 	rcu_read_leave();
 	return found && name->count == count ? 0 : -EINVAL;
 }
@@ -370,22 +337,70 @@ int windows_dirfd(const struct windows *w)
 
 /* --- the whole ------------------------------------------------------------------------------ */
 
-static int open_directory(struct windows *w, const char **why)
+/* The life of a directory begins. */
+static int begin_life(struct windows *w, uint64_t *last, const char **why)
 {
 	if (getrandom(&w->life, sizeof(w->life), 0) != sizeof(w->life)) {
 		*why = "no random numbers to be had";
 		return -EIO;
 	}
+	if (last)
+		*last = w->life;
+	return 0;
+}
+
+static int open_directory(struct windows *w, const struct windows_keep *keep, const char **why)
+{
+	int err = begin_life(w, keep->life, why);
+
+	if (err)
+		return err;
 	w->dirfd = window_dir_open(w->path, &w->dev, why);
 	return w->dirfd < 0 ? w->dirfd : window_dir_try(w->dirfd, w->life, why);
 }
 
-static int open_watch(struct windows *w, const char **why)
+static int open_signals(struct windows *w, const char **why)
 {
 	*why = "cannot watch the window directory (see fs.inotify.max_user_instances)";
 	w->stop = eventfd(0, EFD_CLOEXEC);
 	w->scanned = eventfd(0, EFD_CLOEXEC);
-	return w->stop < 0 || w->scanned < 0 ? -errno : window_watch_open(&w->watch, w->dirfd);
+	return w->stop < 0 || w->scanned < 0 ? -errno : 0;
+}
+
+/* Where there is no predecessor. */
+static int begin_anew(struct windows *w, const struct windows_keep *keep, const char **why)
+{
+	int err = open_directory(w, keep, why);
+
+	if (!err)
+		err = open_signals(w, why);
+	if (!err)
+		err = window_watch_open(&w->watch, w->dirfd);
+	if (!err)
+		ids_last(w->ids, &w->watch.hand->generations);
+	return err;
+}
+
+/* What has happened meanwhile is known before anybody asks. */
+static int adopt(struct windows *w, const struct windows_keep *keep, const char **why)
+{
+	int err = window_watch_adopt(&w->watch, keep->closes, keep->opens, keep->hand);
+
+	w->life = *keep->life;
+	w->dirfd = keep->dir;
+	w->adopting = true;
+	if (!err)
+		err = open_signals(w, why);
+	*why = "what the last daemon left of its windows is damaged";
+	if (!err)
+		err = window_dir_adopt(w->dirfd, &w->dev, w->life);
+	if (err)
+		return err;
+	ids_last(w->ids, &w->watch.hand->generations);
+	err = windows_restore(w);
+	while (!err && window_watch_take(&w->watch, event, w))
+		;
+	return err;
 }
 
 static void close_all(struct windows *w)
@@ -399,32 +414,70 @@ static void close_all(struct windows *w)
 		close(w->dirfd);
 	if (w->ids)
 		ids_destroy(w->ids);
+	records_close(w->own_records);
 	free(w->path);
 	free(w);
+}
+
+static void free_any(uint64_t id, void *obj, void *arg)
+{
+	(void)id;
+	(void)arg;
+	free(obj);
+}
+
+/* Our own memory and descriptors, and nothing that lasts. Nobody can see a window any more. */
+static void discard(struct windows *w)
+{
+	struct window *win;
+
+	while ((win = window_next_ended(w)))
+		free(win);
+	if (w->ids)
+		ids_for_each(w->ids, free_any, NULL);
+	close_all(w);
+}
+
+static int use_records(struct windows *w, const struct windows_keep *keep)
+{
+	int err = keep->records ? 0 : records_new(RECORDS_OWN, &w->own_records);
+
+	w->records = keep->records ? keep->records : w->own_records;
+	return err;
 }
 
 int windows_new(const char *dir, const struct windows_keep *keep, struct windows **out,
 		const char **why)
 {
+	static const struct windows_keep nothing = {
+		.dir = -1, .closes = -1, .opens = -1, .hand = -1
+	};
 	struct windows *w = calloc(1, sizeof(*w));
 	int err;
 
-	(void)keep;
 	*why = "no memory";
 	if (!w)
 		return -ENOMEM;
+	keep = keep ? keep : &nothing;
 	w->dirfd = w->stop = w->scanned = w->watch.closes = w->watch.opens = -1;
 	w->path = strdup(dir);
 	w->ids = ids_new();
-	err = w->path && w->ids ? open_directory(w, why) : -ENOMEM;
+	err = w->path && w->ids ? use_records(w, keep) : -ENOMEM;
 	if (!err)
-		err = open_watch(w, why);
-	if (err) {
-		close_all(w);
-		return err;
-	}
-	*out = w;
-	return 0;
+		err = keep->dir < 0 ? begin_anew(w, keep, why) : adopt(w, keep, why);
+	if (err)
+		discard(w);
+	else
+		*out = w;
+	return err;
+}
+
+void windows_kept(const struct windows *w, struct windows_keep *keep)
+{
+	keep->dir = w->dirfd;
+	keep->closes = w->watch.closes;
+	keep->opens = w->watch.opens;
+	keep->hand = w->watch.mem.fd;
 }
 
 int windows_start(struct windows *w)
@@ -440,7 +493,7 @@ static void end_any(uint64_t id, void *obj, void *arg)
 	window_end(arg, obj, id);
 }
 
-void windows_end(struct windows *w)
+static void stop(struct windows *w)
 {
 	if (w->started) {
 		eventfd_write(w->stop, 1);
@@ -448,6 +501,11 @@ void windows_end(struct windows *w)
 		w->started = false;
 	}
 	window_scan_stop(w);
+}
+
+void windows_end(struct windows *w)
+{
+	stop(w);
 	rcu_read_enter();
 	ids_for_each(w->ids, end_any, w);
 	rcu_read_leave();
@@ -461,4 +519,11 @@ void windows_destroy(struct windows *w)
 	windows_end(w);
 	rcu_wait_for_calls();
 	close_all(w);
+}
+
+void windows_leave(struct windows *w)
+{
+	stop(w);
+	rcu_wait_for_calls();
+	discard(w);
 }

@@ -80,13 +80,15 @@ void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used)
 	*used = 3;
 }
 
-int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
+		  uint64_t unique)
 {
 	(void)ws;
 	(void)fd;
 	(void)pid;
 	(void)uid;
 	(void)rq;
+	(void)unique;
 	abort();
 }
 

@@ -46,6 +46,16 @@ static void demand(bool ok)
 
 /* --- what is not the real thing ----------------------------------------------------------------- */
 
+void window_sending(struct windows *w, uint64_t id, pid_t client)
+{
+	demand(!w && id == 5 && client == getpid());
+}
+
+void window_sent(struct windows *w, uint64_t id)
+{
+	demand(!w && id == 5);
+}
+
 void window_delivered(struct windows *w, uint64_t id, pid_t client)
 {
 	demand(!w && id == 5 && client == getpid());

@@ -64,12 +64,15 @@ void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used)
 	*used = 1;
 }
 
-int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
+		  uint64_t unique)
 {
 	ck_assert_ptr_eq(ws, the_winsock);
 	ck_assert_int_eq(write(fd, "here", 4), 4);
 	close(fd);
-	call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
+	call = (struct mmap_call){
+		.rq = *rq, .pid = pid, .uid = uid, .unique = unique, .again = rq->again
+	};
 	call_answers = 0;
 	gntdev_mmap(&call, &rig.gd);
 	return 0;

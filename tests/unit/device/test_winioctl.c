@@ -37,16 +37,19 @@ static struct {
 	int error;
 	pid_t pid;
 	uid_t uid;
+	uint64_t unique;
 	struct window_request rq;
 } adopted;
 
-int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
+		  uint64_t unique)
 {
 	ck_assert_ptr_eq(ws, (void *)&adopted);
 	adopted.n++;
 	adopted.pid = pid;
 	adopted.uid = uid;
 	adopted.rq = *rq;
+	adopted.unique = unique;
 	if (!adopted.error)
 		ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
 	close(fd);

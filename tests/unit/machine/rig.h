@@ -80,7 +80,8 @@ const char *winsock_path(const struct winsock *ws)
 	return "/run/gntalloc.sock";
 }
 
-int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq)
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
+		  uint64_t unique)
 {
 	ck_assert_ptr_eq(ws, (void *)&call);
 	if (!adopt_error)
@@ -88,7 +89,9 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	close(fd);
 	if (adopt_error)
 		return adopt_error;
-	call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
+	call = (struct mmap_call){
+		.rq = *rq, .pid = pid, .uid = uid, .unique = unique, .again = rq->again
+	};
 	call_answers = 0;
 	gntalloc_mmap(&call, ga);
 	return 0;

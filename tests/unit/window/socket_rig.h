@@ -29,6 +29,7 @@
 #define PAGE	  4096UL
 #define WINDOW_ID 0x1234567
 #define GRANTER	  0x7123
+#define UNIQUE	  0x5432
 #define MANY	  10000
 /* More than the server has slots. */
 #define CROWD 1000
@@ -38,7 +39,24 @@ static struct winsock *ws;
 
 /* --- doubles --------------------------------------------------------------------------------- */
 
-static int delivered;
+/* What the windows' records would say. */
+static int sending, sent, delivered;
+
+void window_sending(struct windows *w, uint64_t id, pid_t client)
+{
+	ck_assert_ptr_null(w);
+	ck_assert_uint_eq(id, WINDOW_ID);
+	ck_assert_int_eq(client, getpid());
+	__atomic_fetch_add(&sending, 1, __ATOMIC_SEQ_CST);
+}
+
+void window_sent(struct windows *w, uint64_t id)
+{
+	ck_assert_ptr_null(w);
+	ck_assert_uint_eq(id, WINDOW_ID);
+	ck_assert_int_lt(__atomic_fetch_add(&sent, 1, __ATOMIC_SEQ_CST),
+			 __atomic_load_n(&sending, __ATOMIC_SEQ_CST));
+}
 
 void window_delivered(struct windows *w, uint64_t id, pid_t client)
 {

@@ -24,7 +24,7 @@ static int try_adopt(const struct window_request *rq, int *sock)
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	*sock = pair[0];
-	return winsock_adopt(ws, pair[1], getpid(), device.uid, rq);
+	return winsock_adopt(ws, pair[1], getpid(), device.uid, rq, UNIQUE);
 }
 
 static int adopted(void)
@@ -192,7 +192,7 @@ START_TEST(queue_stays_full)
 	device.pages = MANY;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 	copy = dup(pair[1]);
-	ck_assert_int_eq(winsock_adopt(ws, pair[1], getpid(), device.uid, &rq), 0);
+	ck_assert_int_eq(winsock_adopt(ws, pair[1], getpid(), device.uid, &rq, UNIQUE), 0);
 	ck_assert_int_eq(watched(), WATCHED + 1);
 	/* What has been sent may still be taken, so it waits until the place is wanted, or this. */
 	usleep((WINSOCK_TIMEOUT_MS + 500) * 1000U);
@@ -231,7 +231,8 @@ START_TEST(no_socket)
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
 	for (int i = 1; i <= 3; i++) {
 		device.pages = i == 3 ? MANY : 5;
-		ck_assert_int_eq(winsock_adopt(ws, dup(ends[1]), getpid(), device.uid, &rq), 0);
+		ck_assert_int_eq(winsock_adopt(ws, dup(ends[1]), getpid(), device.uid, &rq, UNIQUE),
+				 0);
 		ck_assert_int_eq(get(&delivered), i);
 	}
 	ck_assert_int_eq(read(ends[0], &c, 1), -1);
