@@ -2,7 +2,8 @@
 /*
  * preload/preload.h - what the parts of libgntdev-mmap.so share
  *
- *   preload/preload.c  mmap: a window for who maps the device
+ *   preload/preload.c  mmap: the daemon is asked for a window for who maps the device
+ *   preload/window.c   what it sends is received, and mapped
  *   preload/device.c   whether a file is the device
  *   preload/mapped.c   mprotect and mremap of windows in a PV dom0, and windows' names
  *   preload/offset.c   ioctl: which map is at an address, where the kernel can tell without the daemon
@@ -23,9 +24,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "abi/xen.h"
+
+#include <xen/sys/privcmd.h>
 
 /* The unit tests put a function of theirs here, to make any system call fail. */
 #ifndef PRELOAD_SYSCALL
@@ -79,6 +85,63 @@ enum device {
  * thread, any state.
  */
 enum device device_of(int fd, dev_t *number);
+
+/* --- preload/window.c ------------------------------------------------------------------------- */
+
+/* The caller names the address and gets no other. */
+#define FIXED (MAP_FIXED | MAP_FIXED_NOREPLACE)
+
+#define MAX_ERRNO 4095
+
+/* What is no errno. */
+enum {
+	WINDOW_ENDED = -MAX_ERRNO - 1, /* the daemon has ended before all had come */
+	WINDOW_LATER = -MAX_ERRNO - 2, /* it cannot say yet (EAGAIN) */
+};
+
+/*
+ * One mmap(2) of a device: what was asked for, and how far it has come.
+ */
+struct mapping {
+	char *addr;
+	uint64_t length; /* bytes, whole pages */
+	int prot;
+	int flags;
+	int fd;
+	uint64_t offset;
+	bool again; /* asked before: see abi/winproto.h */
+
+	char *base;    /* where it is, once something is there */
+	bool reserved; /* all of it is ours to map over, and to be unmapped on failure */
+	bool tell;     /* the daemon wants to know where it will be */
+	uint64_t done; /* bytes mapped, or whose frames are known */
+	uint32_t pieces;
+	uint32_t seen; /* pieces of these */
+
+	uint16_t kind;	  /* WINDOW_* */
+	uint16_t domid;	  /* WINDOW_FRAMES: whose frames; the rest is for that kind, too: */
+	xen_pfn_t *frame; /* one for each page */
+	int *refused;	  /* for each: 0, or what privcmd said of it */
+	uint64_t size;	  /* bytes mapped to hold these two, 0 if the stack has room for them */
+};
+
+/**
+ * window_prepare() - have what can fail here and not at the daemon
+ *
+ * Return: 0 or -errno.
+ */
+long window_prepare(struct mapping *m);
+
+/**
+ * window_receive() - receive the daemon's answer, and map what comes
+ * @sock: where it comes
+ *
+ * Return: 0; -errno; WINDOW_ENDED, WINDOW_LATER: window_forget() is due.
+ */
+long window_receive(struct mapping *m, long sock);
+
+/** window_forget() - be as before window_receive(). Return: 0 or -errno */
+long window_forget(struct mapping *m);
 
 /* --- preload/mapped.c ------------------------------------------------------------------------- */
 

@@ -39,6 +39,7 @@ static long faked_syscall(long nr, ...);
 #define mremap		     preload_mremap
 #define ioctl		     preload_ioctl
 #include "preload/preload.c" /* NOLINT(bugprone-suspicious-include) */
+#include "preload/window.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "preload/device.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "preload/mapped.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "preload/offset.c"  /* NOLINT(bugprone-suspicious-include) */
@@ -68,7 +69,8 @@ static int mmap_error;	  /* of WINDOW_MMAP */
 
 /* Connections to the daemon that came about, of all threads, and those it has done with. */
 static atomic_int connections, served;
-static bool daemon_hangs_up; /* without a word, before it is spoken to */
+static void (*at_pause)(void); /* called when the object waits */
+static bool daemon_hangs_up;   /* without a word, before it is spoken to */
 
 static inline void daemon_is_idle(void)
 {
@@ -281,6 +283,8 @@ static long faked_syscall(long nr, ...)
 		return answer_link((const char *)a[1], (char *)a[2], (size_t)a[3]);
 	if (nr == SYS_geteuid)
 		return user;
+	if (nr == SYS_clock_nanosleep && at_pause)
+		at_pause();
 	if (nr == SYS_sendto && daemon_hangs_up)
 		daemon_is_idle();
 	/* Not by ck_assert(): that is a cancellation point also when all is well. */

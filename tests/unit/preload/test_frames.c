@@ -260,7 +260,6 @@ static const struct said wrong[][MAX_SAID] = {
 	{ FRAMES(2, 2, 1, .piece = { { FRAME(0), 3 * PAGE }, { FRAME(7), PAGE } }) },
 	{ FRAMES(2, 2, 1, .piece = { { FRAME(0), PAGE + 1 }, { FRAME(7), 2 * PAGE - 1 } }) },
 	/* further messages */
-	{ TWO_OF_THREE },
 	{ TWO_OF_THREE, FRAMES(3, 1, 1, SCATTERED) },
 	{ TWO_OF_THREE, FRAMES(4, 1, 0, SCATTERED) },
 	{ TWO_OF_THREE, FRAMES(3, 2, 0, SCATTERED) },

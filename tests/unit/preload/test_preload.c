@@ -259,7 +259,7 @@ START_TEST(a_window_of_one_piece)
 	ck_assert_uint_eq(daemon_.rq.version, WINDOW_VERSION);
 	ck_assert_uint_eq(daemon_.rq.prot, RW);
 	ck_assert_uint_eq(daemon_.rq.flags, MAP_SHARED);
-	ck_assert_uint_eq(daemon_.rq.reserved, 0);
+	ck_assert_uint_eq(daemon_.rq.again, 0);
 	ck_assert_uint_eq(daemon_.rq.open_id, told->open_id);
 	ck_assert_mem_eq(daemon_.rq.secret, told->secret, sizeof(told->secret));
 	ck_assert_uint_eq(daemon_.rq.offset, 0);
@@ -493,7 +493,6 @@ END_TEST
 
 /* For a request of three pages; each line is wrong in one point. */
 static const struct said wrong[][MAX_SAID] = {
-	{ { .magic = 0 } }, /* nothing at all */
 	{ { .magic = 1, .fds = 1, .pieces = 3, .here = 3, PIECES } },
 	{ SAYS(0, 0, 0, .error = -EINVAL) },
 	{ SAYS(0, 0, 0, .error = MAX_ERRNO + 1) },
@@ -532,7 +531,6 @@ static const struct said wrong[][MAX_SAID] = {
 	{ TWO(PAGE + 1, 0, 2 * PAGE - 1) },
 	{ TWO(PAGE, 8, 2 * PAGE) },
 	/* further messages */
-	{ TWO_OF_THREE },
 	{ TWO_OF_THREE, SAYS(3, 1, 1, PIECES) },
 	{ TWO_OF_THREE, SAYS(4, 1, 0, PIECES) },
 	{ TWO_OF_THREE, SAYS(3, 2, 0, PIECES) },
