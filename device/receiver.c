@@ -143,8 +143,12 @@ static int receiver_receive(void *own)
 	struct receiver *r = own;
 	ssize_t n;
 
-	while (!r->slot && !(r->slot = slot_take(r->s->ch.slots)))
+	if (!r->slot)
+		r->slot = slot_take(r->s->ch.slots);
+	if (!r->slot) {
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		return 0;
+	}
 	n = channel_receive(&r->s->ch, r->pipe, r->slot);
 	if (n > 0)
 		return 1;

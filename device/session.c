@@ -58,6 +58,15 @@ static struct session_request *to_session_request(struct request *rq)
 
 /* --- answers ------------------------------------------------------------------------------------ */
 
+/* What libfuse writes is the answer to the request in @slot now. Return: what it was before. */
+static struct slot *answer_in(struct slot *slot)
+{
+	struct slot *before = answering;
+
+	answering = slot;
+	return before;
+}
+
 /*
  * A failed answer means that the kernel no longer knows the request (aborted): there is nobody to
  * tell, and libfuse has freed the handle.
@@ -65,13 +74,14 @@ static struct session_request *to_session_request(struct request *rq)
 static void session_done(struct request *rq, int result, const void *out, size_t len)
 {
 	struct session_request *sr = to_session_request(rq);
+	struct slot *before;
 
 	if (is_answered(sr))
 		return;
-	answering = sr->slot;
+	before = answer_in(sr->slot);
 	/* An error travels as a result too, so that output can go with it. */
 	fuse_reply_ioctl(sr->req, result, out, len);
-	answering = NULL;
+	answering = before;
 	receiver_answered(sr);
 }
 
@@ -79,12 +89,13 @@ static void session_retry(struct request *rq, const struct iovec *in, size_t n_i
 			  const struct iovec *out, size_t n_out)
 {
 	struct session_request *sr = to_session_request(rq);
+	struct slot *before;
 
 	if (is_answered(sr))
 		return;
-	answering = sr->slot;
+	before = answer_in(sr->slot);
 	fuse_reply_ioctl_retry(sr->req, in, n_in, out, n_out);
-	answering = NULL;
+	answering = before;
 	receiver_answered(sr);
 }
 
@@ -103,9 +114,10 @@ static struct request *session_keep(struct request *rq)
 
 static void reply_err(struct session_request *sr, int err)
 {
-	answering = sr->slot;
+	struct slot *before = answer_in(sr->slot);
+
 	fuse_reply_err(sr->req, err);
-	answering = NULL;
+	answering = before;
 }
 
 static void process(struct session *s, struct slot *slot)
@@ -113,7 +125,7 @@ static void process(struct session *s, struct slot *slot)
 	const struct fuse_buf buf = { .mem = slot_request(s->ch.slots, slot, 0),
 				      .size = slot->request_len };
 
-	answering = slot;
+	answer_in(slot);
 	fuse_session_process_buf(s->se, &buf);
 	answering = NULL;
 }

@@ -2,8 +2,8 @@
 /*
  * state/slot.c - requests in hand, in memory that outlives the daemon
  *
- * Behind two pages of its own the memory is divided into pieces of SLOT_AREA_BYTES: each is one area, or 34 slots. What a piece is
- * stands in the second page, is said before the piece is counted, and never changes. Free slots and areas form two
+ * Behind some pages of its own the memory is divided into pieces of SLOT_AREA_BYTES: each is one area, or 34 slots. What a piece is
+ * stands in the first pages, is said before the piece is counted, and never changes. Free slots and areas form two
  * stacks on the heap.
  *
  * Numbers of slots and areas count from 1, in the order in which they lie; 0 is none.
@@ -20,16 +20,16 @@
 #include "state/region.h"
 
 #define SLOTS_MAGIC  0x73746f6c73636e67ULL
-#define PIECES_MAX   4096U
+#define PIECES_MAX   16384U
 #define PER_PIECE    (SLOT_AREA_BYTES / SLOT_PAGE)
-#define BEFORE_BYTES (2 * SLOT_PAGE)
+#define BEFORE_BYTES (SLOT_PAGE + PIECES_MAX)
 
 enum piece {
 	PIECE_SLOTS = 1,
 	PIECE_AREA = 2,
 };
 
-/* The first two pages; @pieces are made (atomic). */
+/* The first pages; @pieces are made (atomic). */
 struct slots_head {
 	uint64_t magic;
 	uint32_t slot_bytes;
@@ -38,7 +38,7 @@ struct slots_head {
 	unsigned char zero[SLOT_PAGE - 20];
 	unsigned char piece[PIECES_MAX];
 };
-static_assert(sizeof(struct slots_head) == BEFORE_BYTES, "two pages");
+static_assert(sizeof(struct slots_head) == BEFORE_BYTES, "whole pages");
 static_assert(offsetof(struct slots_head, piece) == SLOT_PAGE,
 	      "the same for every program of this version");
 

@@ -18,6 +18,7 @@
 
 #include "base/rcu.h"
 #include "base/step.h"
+#include "client/who.h"
 #include "device/session.h"
 #include "state/state.h"
 #include "tests/unit/device/fake_cuse.h"
@@ -41,6 +42,7 @@ enum command {
 	PIECES_ALL, /* each once; the daemon dies behind the second */
 	CRASH,	    /* the daemon dies of it */
 	REST,	    /* put off, until some daemon is told to go on with it */
+	HANG,	    /* waits for its client, until that is let go */
 	END,	    /* and tell what has been ended */
 };
 
@@ -59,6 +61,7 @@ static struct {
 	uint32_t go_on;
 	uint32_t resting;
 	uint32_t never_serve;
+	uint32_t killed; /* the callers */
 	struct state_header state;
 	uint64_t opens[OPENS]; /* by their file handle: number of the request */
 	unsigned int n_opens;
@@ -78,6 +81,13 @@ void step_reached(enum step s)
 	__atomic_store_n(&w->die_at, 0, __ATOMIC_RELEASE);
 	kill(getpid(), SIGKILL);
 	pause();
+}
+
+/* Of client/who.h. */
+bool who_killed(pid_t tid)
+{
+	(void)tid;
+	return w->killed;
 }
 
 /* --- the device --------------------------------------------------------------------------------- */
@@ -144,6 +154,16 @@ static void rest(struct request *rq)
 		__atomic_store_n(&w->resting, rq->ops->keep(rq) == rq, __ATOMIC_RELEASE);
 }
 
+static void hang(struct request *rq)
+{
+	request_wait_begin(rq);
+	__atomic_store_n(&w->resting, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&w->go_on, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	request_wait_end(rq);
+	request_done(rq, 5, NULL, 0);
+}
+
 static void device_ioctl(struct device *dev, struct request *rq)
 {
 	(void)dev;
@@ -163,6 +183,9 @@ static void device_ioctl(struct device *dev, struct request *rq)
 		break;
 	case REST:
 		rest(rq);
+		break;
+	case HANG:
+		hang(rq);
 		break;
 	default:
 		*rq->ends = 77;
@@ -505,6 +528,44 @@ START_TEST(what_kills_each_daemon_fails)
 }
 END_TEST
 
+/* Both are carried out again: one waits for its client, and the other not for that. */
+START_TEST(who_waits_holds_up_nobody)
+{
+	uint64_t hanging, unique, fh = open_device();
+
+	hanging = fake_ioctl(fh, HANG, 0, 0);
+	wait_until_it_rests();
+	die_at(STEP_recv_read);
+	unique = fake_ioctl(fh, MAKE, 0, 0);
+	ck_assert(daemon_died());
+	begin_daemon();
+	wait_for(unique);
+	ck_assert_uint_eq(w->in_hand, 2);
+	ck_assert_ptr_null(fake_answer(hanging, 0));
+	w->go_on = 1;
+	wait_for(hanging);
+	finish();
+}
+END_TEST
+
+/* The kernel has told of that but once, the predecessor. */
+START_TEST(a_caller_that_was_killed_is_let_go)
+{
+	uint64_t hanging, fh = open_device();
+
+	hanging = fake_ioctl(fh, HANG, 0, 0);
+	wait_until_it_rests();
+	kill(daemon_pid, SIGKILL);
+	ck_assert(daemon_died());
+	w->killed = 1;
+	begin_daemon();
+	ck_assert_ptr_nonnull(fake_answer(hanging, PATIENCE_MS));
+	ck_assert_int_eq(fake_answer(hanging, 0)->error, -EINTR);
+	w->go_on = 1;
+	finish();
+}
+END_TEST
+
 START_TEST(it_leaves_what_it_has)
 {
 	uint64_t unique, later, fh = open_device();
@@ -576,6 +637,8 @@ Suite *survive_suite(void)
 		a_word_lasts,
 		the_device_is_told_what_has_ended,
 		what_kills_each_daemon_fails,
+		who_waits_holds_up_nobody,
+		a_caller_that_was_killed_is_let_go,
 		it_leaves_what_it_has,
 		it_ends_for_its_predecessor,
 		a_signal_is_not_answered,

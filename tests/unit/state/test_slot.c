@@ -305,7 +305,7 @@ START_TEST(damage_is_refused)
 		put_request(slot, "long", SLOT_PAGE);
 		put_answer(slot, "short", 8);
 		/* The first slot is the first page behind the head. */
-		damages[i](slot, (unsigned char *)slot - (size_t)2 * SLOT_PAGE);
+		damages[i](slot, (unsigned char *)slot - (size_t)5 * SLOT_PAGE);
 		assert_each(succeed() == -EINVAL && !s, "damage %zu", i);
 		setup();
 	}
