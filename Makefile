@@ -363,7 +363,6 @@ install: $(PROGRAMS) $(MAN)
 	chmod 755 $(DESTDIR)$(BINDIR)/gntdev-run
 	$(SUBST) systemd/cuse-gntdev.service > $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/cuse-gntdev.service
-	install -m 644 systemd/cuse-gntdev.socket $(DESTDIR)$(UNITDIR)
 	install -d $(DESTDIR)$(DOCDIR)/docs
 	install -m 644 README.md $(DESTDIR)$(DOCDIR)
 	install -m 644 $(wildcard docs/*) $(DESTDIR)$(DOCDIR)/docs

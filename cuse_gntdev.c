@@ -20,6 +20,7 @@
 
 #include "abi/version.h"
 #include "daemon.h"
+#include "daemon_unit.h"
 #include "device/gntdev.h"
 #include "hypercall.h"
 #include "base/clock.h"
@@ -29,6 +30,7 @@
 #include "device/session.h"
 #include "sim/sim.h"
 #include "state/keep.h"
+#include "state/state.h"
 
 /* How often it is looked whether workers are stuck, ms. */
 #define RELIEVE_MS 500
@@ -61,6 +63,8 @@ enum {
 	OPT_CONFIG = 'c',
 	OPT_CHECK = 'k',
 	OPT_SUCCESSOR = 'S',
+	OPT_END = 'E',
+	OPT_ADOPTS = 'A',
 };
 
 static const struct argp_option options[] = {
@@ -83,6 +87,14 @@ static const struct argp_option options[] = {
 	  "When this daemon has been killed another one has so long to take its place, before all "
 	  "that "
 	  "clients have is undone (default 60)",
+	  0 },
+	{ "end", OPT_END, NULL, 0,
+	  "End what a daemon that was killed has left to its successor, and serve nobody: for one "
+	  "that was "
+	  "started with the same options",
+	  0 },
+	{ "adopts", OPT_ADOPTS, NULL, 0,
+	  "Say in which versions this program can take over what another daemon has left, and end",
 	  0 },
 	{ "limit", OPT_LIMIT, "PAGES", 0, "Pages in one MAP_GRANT_REF (default 65536)", 0 },
 	{ "verbose", OPT_VERBOSE, NULL, 0, "Also log opens and closes", 0 },
@@ -166,6 +178,27 @@ static error_t parse_sim_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* What else it is to do than to serve. */
+static error_t parse_purpose(int key, char *arg, struct argp_state *state)
+{
+	struct daemon_config *c = state->input;
+
+	switch (key) {
+	case OPT_CHECK:
+		c->check = true;
+		break;
+	case OPT_END:
+		c->end = true;
+		break;
+	case OPT_ADOPTS:
+		c->adopts = true;
+		break;
+	default:
+		return parse_sim_option(key, arg, state);
+	}
+	return 0;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct daemon_config *c = state->input;
@@ -176,9 +209,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_XEN:
 		c->platform.xen = true;
-		break;
-	case OPT_CHECK:
-		c->check = true;
 		break;
 	case OPT_CONFIG:
 		c->policy = arg;
@@ -212,7 +242,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		argp_error(state, "\"%s\": there are no arguments besides options", arg);
 		break;
 	default:
-		return parse_sim_option(key, arg, state);
+		return parse_purpose(key, arg, state);
 	}
 	return 0;
 }
@@ -262,6 +292,15 @@ static void end_reload(struct daemon *d)
 	}
 }
 
+/* Does not return then. */
+static void leave_if_another_comes(struct daemon *d)
+{
+	if (!unit_goes_on())
+		return;
+	log_info("leaving all to the next daemon");
+	daemon_leave(d);
+}
+
 /* Return: whether it was one to end by. SIGUSR1 asks for a report of what is held, SIGHUP for a new policy. */
 static bool take_signal(struct daemon *d, int signals)
 {
@@ -277,6 +316,7 @@ static bool take_signal(struct daemon *d, int signals)
 		begin_reload(d);
 		return false;
 	default:
+		leave_if_another_comes(d);
 		log_info("%s: ending", si.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
 		return true;
 	}
@@ -361,6 +401,13 @@ static char **own_command(int argc, char **argv)
 	return command;
 }
 
+static int tell_versions(void)
+{
+	for (unsigned int v = STATE_OLDEST; v <= STATE_VERSION; v++)
+		printf("%u\n", v);
+	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int check(const struct daemon_config *c)
 {
 	char why[DAEMON_WHY_MAX];
@@ -378,11 +425,12 @@ int main(int argc, char **argv)
 	struct daemon_config config;
 	struct daemon *d;
 	char why[DAEMON_WHY_MAX];
-	int signals, status;
+	int signals, status = EXIT_SUCCESS;
 	bool lasting;
 
 	if (!stdfds_occupy())
 		return EXIT_FAILURE;
+	unit_begin();
 	daemon_config_init(&config);
 	config.command = own_command(argc, argv);
 	if (!config.command)
@@ -391,6 +439,8 @@ int main(int argc, char **argv)
 	log_init(config.verbose);
 	if (config.check)
 		return check(&config);
+	if (config.adopts)
+		return tell_versions();
 	signals = open_signals();
 	if (signals < 0) {
 		log_err("signalfd: %s", strerror(errno));
@@ -404,7 +454,8 @@ int main(int argc, char **argv)
 		return lasting ? EXIT_CONFIG : EXIT_FAILURE;
 	}
 	sd_notify(0, "READY=1");
-	status = serve(d, signals);
+	if (!config.end)
+		status = serve(d, signals);
 	sd_notify(0, "STOPPING=1");
 	if (daemon_stop(d))
 		status = EXIT_FAILURE;

@@ -219,6 +219,17 @@ static int leave(struct daemon *d, enum session_end end)
 	return end == SESSION_STUCK ? -EBUSY : err;
 }
 
+void daemon_leave(struct daemon *d)
+{
+	control_stop(d->control);
+	for (unsigned int i = 0; i < d->n_served; i++)
+		session_leave(d->served[i].session, STOP_MS);
+	lent_leave(d->lent);
+	log_stop();
+	/* Threads may still be at work, as if they were to be killed. */
+	_exit(EXIT_SUCCESS);
+}
+
 static void free_parts(struct daemon *d)
 {
 	for (unsigned int i = 0; i < d->n_served; i++)

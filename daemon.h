@@ -39,6 +39,8 @@ struct daemon_config {
 	const char *policy;	/* its main file */
 	char *const *command;	/* path and arguments of this program, NULL at the end */
 	unsigned int successor; /* seconds for which the keeper waits for one */
+	bool end;		/* what a predecessor has left, and serve nobody */
+	bool adopts;		/* only say which versions of its state this program can adopt */
 	bool check;		/* only say what is wrong */
 	bool policy_given;	/* that file has to be there */
 	unsigned int workers;
@@ -113,6 +115,13 @@ enum daemon_reloaded daemon_reload_end(struct daemon *d);
 
 /** daemon_report() - log what is held right now, in one line of name=value pairs */
 void daemon_report(struct daemon *d);
+
+/**
+ * daemon_leave() - leave all to a successor, and end the process
+ *
+ * Workers finish what they have, as far as that does not take long; all else is in hand for the next one.
+ */
+void daemon_leave(struct daemon *d) __attribute__((noreturn));
 
 /**
  * daemon_stop() - no new work, answer all that is pending, unmap every grant, free everything

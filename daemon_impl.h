@@ -17,11 +17,13 @@ struct lent;
 struct policy;
 struct policy_loader;
 struct policy_why;
+struct records;
 struct session;
 struct state;
 struct table;
 struct why;
 struct windows;
+struct windows_keep;
 struct winsock;
 
 /* Longest path of a socket, its NUL included. */
@@ -53,6 +55,7 @@ struct daemon {
 	char keeper_path[PATH_BYTES];
 	struct lent *lent;
 	struct state *state;
+	struct records *records;
 };
 
 /** daemon_path() - RUN_DIR/xen-gntdev@suffix for the device xen/gntdev, in @path, of PATH_BYTES. Return: false, and @why: too long */
@@ -61,11 +64,27 @@ bool daemon_path(const struct daemon *d, const char *name, const char *suffix, c
 
 /* --- daemon_keep.c: what outlives the daemon ---------------------------------------------------------- */
 
-/** daemon_keep_begin() - find the keeper, or start it: before there is any thread. Return: false, and @why */
+/**
+ * daemon_keep_begin() - find the keeper, or start it: before there is any thread
+ *
+ * If somebody has left something, the state is adopted, and d->records; else they are new. Return: false, and @why.
+ */
 bool daemon_keep_begin(struct daemon *d, const struct why *why);
 
-/** daemon_keep_served() - all works: from here on the keeper knows what to do when we are gone. Return: false, and @why */
-bool daemon_keep_served(struct daemon *d, const struct why *why);
+/** daemon_keep_take_windows(), _listener() - what was left for windows_new(), and for winsock_new() of the next session; -1: nothing */
+void daemon_keep_take_windows(const struct daemon *d, struct windows_keep *keep);
+int daemon_keep_take_listener(const struct daemon *d);
+
+/** daemon_keep_windows(), _listener() - have it kept, of the last session, unless it was left. Return: false, and @why */
+bool daemon_keep_windows(const struct daemon *d, const struct why *why);
+bool daemon_keep_listener(const struct daemon *d, const struct why *why);
+
+/**
+ * daemon_keep_serve() - all is there, and no client has been served: from here on a successor can adopt it
+ *
+ * Return: false, and @why.
+ */
+bool daemon_keep_serve(struct daemon *d, const struct why *why);
 
 /** daemon_keep_end() - nothing is to outlive us: the keeper ends, unless Xen has left something to be undone */
 void daemon_keep_end(struct daemon *d);

@@ -1,35 +1,188 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemon_keep.c - what outlives the daemon: its keeper
+ * daemon_keep.c - what outlives the daemon, and how a successor comes to it
+ *
+ * Everything has a name at the keeper (state/lent.h). A daemon that starts looks there first. If nothing is held it
+ * makes all anew, and gives each thing as soon as it is there; "state" comes last, before the first client is served:
+ * until then a daemon that is killed has left nothing, and the keeper ends with it. If "state" is held all the others are, and each part is
+ * made of what was left: it adopts.
  */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/oom.h"
 #include "base/why.h"
 #include "daemon_impl.h"
+#include "daemon_unit.h"
 #include "state/lent.h"
+#include "state/record.h"
+#include "state/state.h"
+#include "window/socket.h"
+#include "window/window.h"
 
-/* Below the lowest, which is the keeper's: of the two that is the one that has to stay. */
+/* Of the two the keeper, which has the lowest, is the one that has to stay. */
 #define OOM_SCORE (-900)
+
+/* Cells for all that the policy's highest limits allow, and as much again; they cost an address each. */
+#define RECORD_CELLS (1U << 23)
+
+static bool no_keeper(int err, const struct why *why)
+{
+	return because(why, "keeper: %s", strerror(-err));
+}
+
+/* --- the header, and the records ------------------------------------------------------------------ */
+
+struct options {
+	size_t n;
+	char text[STATE_OPTIONS_BYTES];
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct options *o, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(o->text + o->n, sizeof(o->text) - o->n, fmt, ap);
+	va_end(ap);
+	/* What is too long ends without room for its NUL, and is found out there. */
+	o->n = (size_t)n < sizeof(o->text) - o->n ? o->n + (size_t)n : sizeof(o->text) - 1;
+}
+
+/* What cannot be another for clients that go on. */
+static void write_options(const struct daemon *d, struct options *o)
+{
+	const struct daemon_config *c = d->config;
+	const struct platform_config *p = &c->platform;
+
+	o->n = 0;
+	add(o, "--name=%s\n", c->name);
+	add(o, d->platform.xen ? "--xen\n" : "--sim\n");
+	if (d->platform.xen)
+		return;
+	for (unsigned int i = 0; i < c->n_granters; i++)
+		add(o, "--granter=%u:%s\n", c->granter[i].domid, c->granter[i].name);
+	for (unsigned int i = 0; i < p->n_ports; i++)
+		add(o, "--sim-port=%u:%u\n", p->port[i].port, p->port[i].remote);
+	add(o, "--sim-memory=%llu\n", (unsigned long long)(p->sim_pages / 256));
+}
+
+static bool adopt_state(struct daemon *d, const struct options *o, const struct why *why)
+{
+	int fd = lent_take(d->lent, KEEP_STATE), err;
+
+	if (fd < 0)
+		return no_keeper(fd, why);
+	if (state_adopt(fd, o->text, 1 + d->config->n_granters, &d->state, why))
+		return false;
+	fd = lent_take(d->lent, "records");
+	err = fd < 0 ? fd : records_adopt(fd, &d->records);
+	return !err ||
+	       because(why, "the records that the last daemon has left: %s", strerror(-err));
+}
+
+static bool make_state(struct daemon *d, const struct options *o, const struct why *why)
+{
+	int err = state_new(o->text, 1 + d->config->n_granters, &d->state);
+
+	if (!err)
+		err = records_new(RECORD_CELLS, &d->records);
+	if (err)
+		return because(why, "memory that lasts: %s", strerror(-err));
+	err = lent_give(d->lent, "records", records_fd(d->records));
+	return !err || no_keeper(err, why);
+}
 
 bool daemon_keep_begin(struct daemon *d, const struct why *why)
 {
-	struct lent_config lc = { .path = d->keeper_path, .verbose = d->config->verbose };
+	struct lent_config lc = { .path = d->keeper_path,
+				  .verbose = d->config->verbose,
+				  .end = d->config->end };
+	struct options o;
 
 	if (!daemon_path(d, d->config->name, ".keeper", d->keeper_path, why) ||
 	    lent_open(&lc, &d->lent, why))
 		return false;
 	oom_score_set(OOM_SCORE);
-	return true;
+	write_options(d, &o);
+	return lent_adopting(d->lent) ? adopt_state(d, &o, why) : make_state(d, &o, why);
 }
 
-bool daemon_keep_served(struct daemon *d, const struct why *why)
-{
-	int err = lent_serve(d->lent, d->config->command, d->config->successor);
+/* --- windows ---------------------------------------------------------------------------------------- */
 
-	return !err || because(why, "keeper: %s", strerror(-err));
+static int take(const struct daemon *d, const char *name)
+{
+	int fd = lent_adopting(d->lent) ? lent_take(d->lent, name) : -1;
+
+	return fd < 0 ? -1 : fd;
+}
+
+void daemon_keep_take_windows(const struct daemon *d, struct windows_keep *keep)
+{
+	keep->records = d->records;
+	keep->life = &state_header(d->state)->life;
+	keep->dir = take(d, "windows");
+	keep->closes = take(d, "inotify.closes");
+	keep->opens = take(d, "inotify.opens");
+	keep->hand = take(d, "inotify.hand");
+}
+
+bool daemon_keep_windows(const struct daemon *d, const struct why *why)
+{
+	struct windows_keep keep;
+	int err = 0;
+
+	if (lent_adopting(d->lent))
+		return true;
+	windows_kept(d->windows, &keep);
+	err = lent_give(d->lent, "windows", keep.dir);
+	if (!err)
+		err = lent_give(d->lent, "inotify.closes", keep.closes);
+	if (!err)
+		err = lent_give(d->lent, "inotify.opens", keep.opens);
+	if (!err)
+		err = lent_give(d->lent, "inotify.hand", keep.hand);
+	return !err || no_keeper(err, why);
+}
+
+static void listener_name(char *name, unsigned int session)
+{
+	snprintf(name, KEEP_NAME, "listen.%u", session);
+}
+
+int daemon_keep_take_listener(const struct daemon *d)
+{
+	char name[KEEP_NAME];
+
+	listener_name(name, d->n_served);
+	return take(d, name);
+}
+
+bool daemon_keep_listener(const struct daemon *d, const struct why *why)
+{
+	unsigned int session = d->n_served - 1;
+	char name[KEEP_NAME];
+	int err;
+
+	listener_name(name, session);
+	err = lent_give(d->lent, name, winsock_listener(d->served[session].winsock));
+	return !err || no_keeper(err, why);
+}
+
+/* --- at work ---------------------------------------------------------------------------------------- */
+
+bool daemon_keep_serve(struct daemon *d, const struct why *why)
+{
+	int err = unit_lease(d->lent);
+
+	if (!err)
+		err = lent_serve(d->lent, d->config->command, d->config->successor);
+	return !err || no_keeper(err, why);
 }
 
 void daemon_keep_end(struct daemon *d)
@@ -37,5 +190,6 @@ void daemon_keep_end(struct daemon *d)
 	if (d->lent && lent_end(d->lent) == -EBUSY)
 		log_err("the keeper has not ended yet: it is undoing what is left. Do not kill it");
 	lent_close(d->lent);
-	d->lent = NULL;
+	records_close(d->records);
+	state_close(d->state);
 }

@@ -15,7 +15,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -32,6 +31,8 @@
 #include "hypercall.h"
 #include "machine/gntalloc.h"
 #include "platform.h"
+#include "state/lent.h"
+#include "state/state.h"
 #include "policy/loader.h"
 #include "table.h"
 #include "window/socket.h"
@@ -84,18 +85,21 @@ static bool make_run_dir(struct daemon *d, const struct why *why)
 
 static bool start_windows(struct daemon *d, const struct why *why)
 {
+	struct windows_keep keep;
 	char path[PATH_BYTES];
 	const char *text;
 	int err;
 
 	if (!daemon_path(d, d->config->name, ".windows", path, why))
 		return false;
-	if (!platform_mount(&d->platform, path, why))
+	/* What was left is reached by its descriptor. */
+	if (!lent_adopting(d->lent) && !platform_mount(&d->platform, path, why))
 		return false;
-	err = windows_new(path, NULL, &d->windows, &text);
+	daemon_keep_take_windows(d, &keep);
+	err = windows_new(path, &keep, &d->windows, &text);
 	if (err)
 		return because(why, "window directory %s: %s (%s)", path, text, strerror(-err));
-	return true;
+	return daemon_keep_windows(d, why);
 }
 
 /* Return: the policy, or NULL: @why not. */
@@ -149,35 +153,21 @@ static bool start_gntdev(struct daemon *d, const struct why *why)
 	d->gntdev.windows = d->windows;
 	d->gntdev.defer = d->defer;
 	d->gntdev.limit = d->config->limit;
+	d->gntdev.records = d->records;
 	return true;
 }
 
-/* The socket handed in by systemd, -1 if there is none. */
-static int activated_socket(const struct why *why, bool *ok)
-{
-	int n = sd_listen_fds(1);
-
-	*ok = true;
-	if (n <= 0)
-		return -1;
-	if (n == 1 && sd_is_socket(SD_LISTEN_FDS_START, AF_UNIX, SOCK_SEQPACKET, 1) > 0)
-		return SD_LISTEN_FDS_START;
-	*ok = because(why,
-		      "systemd handed in %d descriptors: one listening Unix socket of type "
-		      "SOCK_SEQPACKET is wanted (ListenSequentialPacket=)",
-		      n);
-	return -1;
-}
-
 /* A device's socket, then its node. */
-static bool serve_device(struct daemon *d, struct device *dev, unsigned int workers, int listen_fd,
+static bool serve_device(struct daemon *d, struct device *dev, unsigned int workers,
 			 void (*mmap)(struct mmap_call *mc, void *arg), void *arg,
 			 const struct why *why)
 {
 	const struct session_config sc = {
 		.dev = dev,
 		.workers = workers,
+		.lent = d->lent,
 		.number = d->n_served,
+		.state = state_header(d->state),
 	};
 	struct served *sv = &d->served[d->n_served];
 	const char *text;
@@ -185,21 +175,19 @@ static bool serve_device(struct daemon *d, struct device *dev, unsigned int work
 
 	if (!daemon_path(d, dev->name, ".sock", sv->socket, why))
 		return false;
-	err = winsock_new(sv->socket, listen_fd, d->windows, mmap, arg, &sv->winsock, &text);
+	err = winsock_new(sv->socket, daemon_keep_take_listener(d), d->windows, mmap, arg,
+			  &sv->winsock, &text);
 	if (err)
 		return because(why, "window socket %s: %s (%s)", sv->socket, text, strerror(-err));
 	sv->dev = dev;
 	d->n_served++;
-	return session_new(&sc, &sv->session, why->text, why->size) == 0;
+	return daemon_keep_listener(d, why) &&
+	       session_new(&sc, &sv->session, why->text, why->size) == 0;
 }
 
 static bool make_devices(struct daemon *d, const struct why *why)
 {
-	bool ok;
-	int fd = activated_socket(why, &ok);
-
-	if (!ok ||
-	    !serve_device(d, &d->gntdev.dev, d->config->workers, fd, gntdev_mmap, &d->gntdev, why))
+	if (!serve_device(d, &d->gntdev.dev, d->config->workers, gntdev_mmap, &d->gntdev, why))
 		return false;
 	d->gntdev.winsock = d->served[0].winsock;
 	return true;
@@ -219,7 +207,7 @@ static bool make_granter(struct daemon *d, unsigned int i, const struct why *why
 
 	if (err)
 		return because(why, "--granter=%u:%s: %s", g->domid, g->name, strerror(-err));
-	if (!serve_device(d, gntalloc_device(d->gntalloc[i]), 1, -1, gntalloc_mmap, d->gntalloc[i],
+	if (!serve_device(d, gntalloc_device(d->gntalloc[i]), 1, gntalloc_mmap, d->gntalloc[i],
 			  why))
 		return false;
 	gntalloc_set_winsock(d->gntalloc[i], d->served[d->n_served - 1].winsock);
@@ -294,6 +282,7 @@ static bool start_control(struct daemon *d, const struct why *why)
 		.sim = d->platform.sim,
 		.session = d->served[0].session,
 		.run_dir = d->config->run_dir,
+		.state = state_header(d->state),
 		.since = clock_realtime_ns(),
 	};
 	return control_start(&cc, &d->control, why->text, why->size) == 0;
@@ -334,13 +323,17 @@ static bool settle_config(struct daemon *d, const struct daemon_config *c, const
 		defaults.n_granters = 1;
 		d->config = &defaults;
 	}
-	return check_names(d->config, why);
+	return true;
 }
 
-/* What is wrong there stays wrong until somebody mends it. */
+/*
+ * What is wrong there stays wrong until somebody mends it. Names are ours already if somebody has left them. The keeper is
+ * started before there is any thread.
+ */
 static bool start_configured(struct daemon *d, bool *lasting, const struct why *why)
 {
-	*lasting = !start_policy(d, why) || !make_run_dir(d, why);
+	*lasting = !start_policy(d, why) || !make_run_dir(d, why) || !daemon_keep_begin(d, why) ||
+		   (!lent_adopting(d->lent) && !check_names(d->config, why));
 	return !*lasting;
 }
 
@@ -377,13 +370,17 @@ struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *
 	gntdev_init(&d->gntdev);
 	rcu_thread_enter();
 	raise_descriptor_limit();
-	if (start_configured(d, lasting, &why) && daemon_keep_begin(d, &why) &&
-	    start_windows(d, &why) && start_hypervisor(d, &why) && start_gntdev(d, &why) &&
-	    make_devices(d, &why) && make_granters(d, &why) && start_threads(d, &why) &&
-	    start_control(d, &why) && daemon_keep_served(d, &why)) {
+	if (start_configured(d, lasting, &why) && start_windows(d, &why) &&
+	    start_hypervisor(d, &why) && start_gntdev(d, &why) && make_devices(d, &why) &&
+	    make_granters(d, &why) && daemon_keep_serve(d, &why) && start_threads(d, &why) &&
+	    start_control(d, &why)) {
 		say_ready(d);
 		return d;
 	}
-	daemon_stop(d);
+	/* What was left stays as it is, for another one: this process ends, and nothing is taken apart. */
+	if (d->lent && lent_adopting(d->lent))
+		lent_close(d->lent);
+	else
+		daemon_stop(d);
 	return NULL;
 }

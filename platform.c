@@ -14,6 +14,7 @@
 #include "hypercall.h"
 #include "report/hvwatch.h"
 #include "sim/sim.h"
+#include "state/lent.h"
 #include "xen/xen.h"
 
 bool platform_choose(struct platform *p, const struct platform_config *c, bool granters,
@@ -85,23 +86,41 @@ static bool watch(struct platform *p, const struct why *why)
 	return true;
 }
 
+static bool keep_sim(struct platform *p, struct lent *lent, const struct why *why)
+{
+	struct sim_kept k = sim_kept(p->sim);
+	int err = lent_give(lent, "sim", k.state);
+
+	if (!err)
+		err = lent_give(lent, "machine", k.memory);
+	return !err || because(why, "keeper: %s", strerror(-err));
+}
+
 static bool start_sim(struct platform *p, const struct platform_config *c, int dirfd,
-		      const struct why *why)
+		      struct lent *lent, const struct why *why)
 {
 	struct sim_config sc = {
 		.dirfd = dirfd,
 		.memory_pages = c->sim_pages,
 		.event = log_event,
 	};
+	struct sim_kept left;
 	const char *text;
 	int err;
 
+	if (lent_adopting(lent)) {
+		left = (struct sim_kept){ lent_take(lent, "sim"), lent_take(lent, "machine") };
+		sc.left = &left;
+	}
 	err = sim_new(&sc, &p->sim, &text);
 	if (err)
 		return because(why, "the simulated hypervisor cannot start: %s (%s)", text,
 			       strerror(-err));
 	p->hv = sim_hypervisor(p->sim);
-	return watch(p, why) && add_ports(p, c, why) && add_faults(p, c, why);
+	if (!watch(p, why))
+		return false;
+	/* A machine that was left has them. */
+	return sc.left || (keep_sim(p, lent, why) && add_ports(p, c, why) && add_faults(p, c, why));
 }
 
 static bool start_xen(struct platform *p, int dirfd, struct lent *lent, const struct why *why)
@@ -117,7 +136,7 @@ static bool start_xen(struct platform *p, int dirfd, struct lent *lent, const st
 bool platform_start(struct platform *p, const struct platform_config *c, int dirfd,
 		    struct lent *lent, const struct why *why)
 {
-	return p->xen ? start_xen(p, dirfd, lent, why) : start_sim(p, c, dirfd, why);
+	return p->xen ? start_xen(p, dirfd, lent, why) : start_sim(p, c, dirfd, lent, why);
 }
 
 static void report_sim(const struct platform *p, uint64_t opens, uint64_t maps, uint64_t windows)

@@ -5,6 +5,6 @@
 #ifndef ABI_VERSION_H
 #define ABI_VERSION_H
 
-#define VERSION "0.2"
+#define VERSION "0.3"
 
 #endif /* ABI_VERSION_H */

@@ -140,6 +140,29 @@ static void write_busy(FILE *f, const struct control_stats *st)
 	gauge(f, "tracers", "Control connections that trace.", st->tracers);
 }
 
+static void counter(FILE *f, const char *name, const char *help, uint64_t value)
+{
+	family(f, name, "counter", help);
+	fprintf(f, NAME "%s %" PRIu64 "\n", name, value);
+}
+
+static void write_kept(FILE *f, const struct control_kept *k)
+{
+	gauge(f, "state_version", "Version of what outlives the daemon.", k->version);
+	counter(f, "restarts_survived_total",
+		"Daemons that were killed or restarted, and whose clients go on.", k->survived);
+	family(f, "last_outage_seconds", "gauge",
+	       "From the end of the last of them to when the next one served; 0: there was none.");
+	fprintf(f, NAME "last_outage_seconds %" PRIu64 ".%09u\n", k->outage_ns / 1000000000,
+		(unsigned int)(k->outage_ns % 1000000000));
+	counter(f, "requests_again_total",
+		"Requests that were carried out again, as a daemon ended with them in hand.",
+		k->again);
+	counter(f, "requests_poison_total",
+		"Requests that were given up with EIO, as each daemon that had one in hand ended.",
+		k->poison);
+}
+
 static void write_failures(FILE *f, const struct control_stats *st)
 {
 	family(f, "failures_total", "counter", "What went wrong for clients, by kind.");
@@ -197,6 +220,8 @@ char *metrics_text(const struct control_view *view, size_t *len)
 		write_users(f, st);
 		write_limits(f, st);
 		write_busy(f, st);
+		if (st->kept.version)
+			write_kept(f, &st->kept);
 		write_failures(f, st);
 		write_operations(f, st);
 		if (fclose(f)) {

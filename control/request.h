@@ -19,6 +19,7 @@
 
 struct gntdev;
 struct session;
+struct state_header;
 struct sim;
 
 #define CONTROL_PROTOCOL 1
@@ -31,6 +32,7 @@ struct sim;
  * @sim:     the simulated hypervisor, NULL under Xen
  * @session: its session, NULL if there is none (in tests)
  * @run_dir: the run directory
+ * @state:   what is counted across daemons, NULL if nothing outlives this one (in tests)
  * @since:   when the daemon was started, CLOCK_REALTIME, ns
  * @tracers: connections that trace now; counted by control/trace.c
  */
@@ -39,6 +41,7 @@ struct control_view {
 	struct sim *sim;
 	const struct session *session;
 	const char *run_dir;
+	const struct state_header *state;
 	uint64_t since;
 	unsigned int tracers;
 };

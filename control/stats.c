@@ -11,10 +11,20 @@
 #include "device/enforce.h"
 #include "device/gntdev.h"
 #include "base/rcu.h"
+#include "state/state.h"
 #include "window/window.h"
 #include "window/socket.h"
 
 /* --- taking them -------------------------------------------------------------------------------- */
+
+static void read_kept(const struct state_header *h, struct control_kept *k)
+{
+	k->version = h->version;
+	k->survived = __atomic_load_n(&h->survived, __ATOMIC_RELAXED);
+	k->outage_ns = __atomic_load_n(&h->outage_ns, __ATOMIC_RELAXED);
+	k->again = __atomic_load_n(&h->again, __ATOMIC_RELAXED);
+	k->poison = __atomic_load_n(&h->poison, __ATOMIC_RELAXED);
+}
 
 void control_stats_read(const struct control_view *view, struct control_stats *st)
 {
@@ -30,6 +40,8 @@ void control_stats_read(const struct control_view *view, struct control_stats *s
 		st->limits_met[i] = enforce_met(gd, (enum policy_limit)i);
 	st->windows = windows_count(gd->windows);
 	gd->hv->ops->counts(gd->hv, &st->hv);
+	if (view->state)
+		read_kept(view->state, &st->kept);
 	st->has_session = view->session != NULL;
 	if (view->session)
 		session_counts(view->session, &st->session);
@@ -161,6 +173,18 @@ static void set_held(json_t *o, const struct control_stats *st)
 	set(o, "ports", st->hv.ports);
 }
 
+static json_t *kept(const struct control_kept *k)
+{
+	json_t *o = json_object();
+
+	set(o, "version", k->version);
+	set(o, "survived", k->survived);
+	json_object_set_new(o, "outage_ms", json_real((double)k->outage_ns / 1e6));
+	set(o, "again", k->again);
+	set(o, "poison", k->poison);
+	return o;
+}
+
 static void set_busy(json_t *o, const struct control_stats *st)
 {
 	bool waiting = st->has_session && st->session.waiting >= 0;
@@ -188,6 +212,8 @@ int control_ask_stats(struct control_request *rq, struct control_out *out,
 		control_stats_read(rq->view, st);
 		set_held(o, st);
 		set_busy(o, st);
+		if (st->kept.version)
+			json_object_set_new(o, "state", kept(&st->kept));
 		json_object_set_new(o, "failures", failures(st));
 		json_object_set_new(o, "statuses", statuses(st));
 		json_object_set_new(o, "operations", operations(st));

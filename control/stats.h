@@ -25,6 +25,7 @@
  * @users:    the first @n_users of them
  * @limits:   of the policy
  * @limits_met: how often each has refused something since the start
+ * @kept:     what is counted across daemons; version 0: nothing outlives this one
  * @session:  only if @has_session
  * @slots, @slots_used: of the window socket
  * @failures: by kind
@@ -38,6 +39,13 @@ struct control_stats {
 	uint64_t limits_met[POLICY_N_LIMITS];
 	uint64_t windows;
 	struct hv_counts hv;
+	struct control_kept {
+		uint32_t version;
+		uint64_t survived;
+		uint64_t outage_ns;
+		uint64_t again;
+		uint64_t poison;
+	} kept;
 	bool has_session;
 	struct session_counts session;
 	unsigned int slots;

@@ -7,8 +7,8 @@
  * by its clients: it is checked, and cleaned before it is printed (gntdevctl/text.h).
  *
  * The room gntdevctl/ is the operator's tool. It promises that nothing a client chose reaches a terminal as it
- * was, and that no daemon makes it wait without end. It may include abi/, base/, policy/ (to check one) and
- * control/out.h.
+ * was, and that no daemon makes it wait without end. It may include abi/, base/, policy/ (to check one),
+ * control/out.h and state/keep.h.
  */
 #ifndef GNTDEVCTL_CTL_H
 #define GNTDEVCTL_CTL_H

@@ -14,6 +14,7 @@
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
 #include "gntdevctl/doctor_daemon.h"
+#include "gntdevctl/doctor_keeper.h"
 #include "gntdevctl/doctor_preload.h"
 #include "gntdevctl/doctor_system.h"
 #include "gntdevctl/service.h"
@@ -204,6 +205,8 @@ static int visit(struct doctor *d, struct report *r)
 	look_at_system(d);
 	look_at_install(d);
 	doctor_service(d, &service);
+	if (!hello && !d->denied)
+		doctor_keeper(d);
 	doctor_run_dir(d);
 	doctor_node(d);
 	if (hello)

@@ -33,6 +33,7 @@ static const struct command {
 	{ "metrics", "figures in Prometheus' text form", ctl_metrics },
 	{ "policy", "the policy in force; check a policy file; explain a decision", ctl_policy },
 	{ "fault", "the simulator's faults: add, clear, let go on what waits", ctl_fault },
+	{ "upgrade", "whether another daemon can take over from the one that runs", ctl_upgrade },
 	{ "doctor", "look for what is wrong with this machine, and say what mends it", ctl_doctor },
 };
 

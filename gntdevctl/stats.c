@@ -51,6 +51,22 @@ static void print_load(const json_t *s)
 	line("tracers", ctl_share(number(s, "tracers"), 0), "");
 }
 
+static void print_kept(const json_t *k)
+{
+	char ms[32];
+
+	if (!k)
+		return;
+	puts("\ndaemons before this one");
+	line("survived", ctl_share(number(k, "survived"), 0),
+	     "killed or restarted, and clients went on");
+	snprintf(ms, sizeof(ms), "%.1f ms", ctl_real(k, "outage_ms", 0));
+	printf("  %-16s %-24s %s\n", "last outage", ms, "until the next one served");
+	line("again", ctl_share(number(k, "again"), 0), "requests carried out by a second one");
+	line("poison", ctl_share(number(k, "poison"), 0),
+	     "requests given up (EIO): each daemon ended that had one in hand");
+}
+
 /* Those of all are told where it is told what is held. */
 static void print_limits(const json_t *limits)
 {
@@ -214,6 +230,7 @@ static void print_stats(const json_t *s)
 {
 	print_held(s);
 	print_load(s);
+	print_kept(json_object_get(s, "state"));
 	print_policy(s);
 	print_users(s);
 	print_counts("refused, by limit of the policy", json_object_get(s, "limits_met"));

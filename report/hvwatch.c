@@ -168,6 +168,18 @@ static const char *watch_tend(struct hypervisor *hv)
 	return below(hv)->ops->tend(below(hv));
 }
 
+/* What a predecessor has mapped was told of then. */
+static int watch_adopt(struct hypervisor *hv, struct hv_grant *g, size_t n,
+		       const struct hv_place *at, bool leaving)
+{
+	return below(hv)->ops->adopt(below(hv), g, n, at, leaving);
+}
+
+static int watch_adopted(struct hypervisor *hv)
+{
+	return below(hv)->ops->adopted(below(hv));
+}
+
 static void watch_destroy(struct hypervisor *hv)
 {
 	below(hv)->ops->destroy(below(hv));
@@ -189,6 +201,8 @@ static const struct hypervisor_ops watch_ops = {
 	.limit_away = watch_limit_away,
 	.open_gone = watch_open_gone,
 	.tend = watch_tend,
+	.adopt = watch_adopt,
+	.adopted = watch_adopted,
 	.destroy = watch_destroy,
 };
 

@@ -159,7 +159,11 @@ static int find(struct lent *l, const char *path)
 static int not_found(int err, const char *path, const struct why *why)
 {
 	if (err == -EBUSY)
-		because(why, "another daemon is at work here: the keeper at %s serves it", path);
+		because(why,
+			"already served by another CUSE daemon, whose keeper is at %s: stop that "
+			"one, or give "
+			"this one another name (--name) or place (--run-dir)",
+			path);
 	else if (err == -ESHUTDOWN)
 		because(why,
 			"what the last daemon has left is just being ended, by the keeper at %s: "

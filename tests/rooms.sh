@@ -31,7 +31,7 @@ machine    machine/                         abi base state client hypercall tabl
 control    control/                         abi base state client hypercall table policy report window device sim
 daemon     daemon*.*,platform.*,cuse_gntdev.* abi base state client hypercall table policy report window device xen sim machine control
 preload    preload/                         abi
-gntdevctl  gntdevctl/                       abi base policy control/out.h
+gntdevctl  gntdevctl/                       abi base policy control/out.h state/keep.h
 examples   examples/
 bench      bench/                           *
 tests      tests/                           *

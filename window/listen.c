@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window/listen.c - listening sockets: that of the window server, made or handed in, and private ones
+ * window/listen.c - listening sockets: that of the window server, made or a predecessor's, and private ones
  */
 #include "window/listen.h"
 
@@ -80,19 +80,25 @@ static int bind_path(int fd, const struct sockaddr_un *addr, int type, const cha
 	return bind(fd, sa, sizeof(*addr)) ? -errno : 0;
 }
 
-/* Nobody can connect before it listens, so there is no moment at which it is open to others. */
-static int open_to(struct winlisten *l, const struct kind *kind)
+/* The file is to go with the socket, if it is still the same by then. */
+static void note_file(struct winlisten *l)
 {
 	struct stat st;
 
+	l->made = !lstat(l->path, &st) && S_ISSOCK(st.st_mode);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+}
+
+/* Nobody can connect before it listens, so there is no moment at which it is open to others. */
+static int open_to(struct winlisten *l, const struct kind *kind)
+{
 	if (kind->group != (gid_t)-1 &&
 	    fchownat(AT_FDCWD, l->path, (uid_t)-1, kind->group, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	if (lstat(l->path, &st) || chmod(l->path, kind->mode) || listen(l->fd, BACKLOG))
+	if (chmod(l->path, kind->mode) || listen(l->fd, BACKLOG))
 		return -errno;
-	l->dev = st.st_dev;
-	l->ino = st.st_ino;
-	l->made = true;
+	note_file(l);
 	return 0;
 }
 
@@ -137,7 +143,7 @@ static int adopt(struct winlisten *l, int fd, const char **why)
 	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
 	socklen_t len = sizeof(addr);
 
-	*why = "what was handed in is not a listening SOCK_SEQPACKET socket with a path";
+	*why = "what a predecessor has left is not a listening SOCK_SEQPACKET socket with a path";
 	memset(l, 0, sizeof(*l));
 	if (socket_option(fd, SO_TYPE) == -1)
 		return -ENOTSOCK;
@@ -153,6 +159,7 @@ static int adopt(struct winlisten *l, int fd, const char **why)
 		return -errno;
 	refuse_descriptors(fd);
 	l->fd = fd;
+	note_file(l);
 	return 0;
 }
 

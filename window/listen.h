@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window/listen.h - listening sockets: that of the window server, made or handed in, and private ones
+ * window/listen.h - listening sockets: that of the window server, made or a predecessor's, and private ones
  */
 #ifndef WINDOW_LISTEN_H
 #define WINDOW_LISTEN_H
@@ -12,8 +12,8 @@
 /**
  * struct winlisten - a listening socket
  * @fd:   nonblocking, close-on-exec
- * @made: made here, and to be removed; else handed in
- * @dev, @ino: if made here: the socket's file
+ * @made: its file is to be removed
+ * @dev, @ino: that file, if so
  * @path: where clients connect
  */
 struct winlisten {
@@ -25,9 +25,9 @@ struct winlisten {
 };
 
 /**
- * winlisten_start() - listen on a path, or take a socket that was handed in (socket activation)
+ * winlisten_start() - listen on a path, or take a predecessor's socket
  * @path: a socket there that nobody listens on is replaced. Ignored if @fd is not -1
- * @fd:   handed in, or -1. Closed by winlisten_close(); on failure it stays the caller's
+ * @fd:   it, or -1. Closed by winlisten_close(); on failure it stays the caller's
  * @why:  set to a message for the user on failure
  *
  * Return: 0 or -errno. Of a path: -EADDRINUSE if somebody listens, -EEXIST if it is no socket,
@@ -56,9 +56,8 @@ int winlisten_accept(struct winlisten *l);
 /**
  * winlisten_close() - listen no more
  *
- * Removes the file of a socket that was made here, unless another one has taken its place.
- * Clients that wait in the queue of one that was made here are refused; those in the queue of one
- * that was handed in wait for its next user.
+ * Removes the file, unless another one has taken its place. Clients that wait in the queue are refused when nobody
+ * else has the socket any more.
  */
 void winlisten_close(struct winlisten *l);
 

@@ -454,6 +454,11 @@ void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used)
 	*slots = CONNS;
 }
 
+int winsock_listener(const struct winsock *ws)
+{
+	return ws->listen.fd;
+}
+
 const char *winsock_path(const struct winsock *ws)
 {
 	return ws->listen.path;

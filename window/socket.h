@@ -60,7 +60,7 @@ static inline bool mmap_is_shared(uint32_t flags)
  * winsock_new() - listen
  * @path:      of the socket; made with mode 0666 (the token is the authority), an old one that nobody
  *             listens on is replaced. Ignored if @listen_fd is not -1
- * @listen_fd: a listening SOCK_SEQPACKET socket (socket activation), or -1
+ * @listen_fd: a predecessor's listening socket, or -1
  * @windows:   told of delivery
  * @mmap:      called on the server's threads (registered with RCU, not under RCU)
  * @arg:       for @mmap
@@ -95,6 +95,9 @@ void winsock_relieve(struct winsock *ws);
 /** winsock_slots() - how many connections it can have at a time, and has now. Any thread */
 void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used);
 
+/** winsock_listener() - the socket, to be kept for a successor; it stays the server's */
+int winsock_listener(const struct winsock *ws);
+
 /** winsock_path() - the path that clients connect to */
 const char *winsock_path(const struct winsock *ws);
 
@@ -105,7 +108,7 @@ const char *winsock_path(const struct winsock *ws);
  */
 void winsock_stop(struct winsock *ws);
 
-/** winsock_destroy() - close everything, remove the socket (unless it was handed in). All calls
+/** winsock_destroy() - close everything, remove the socket. All calls
  * have been answered. */
 void winsock_destroy(struct winsock *ws);
 

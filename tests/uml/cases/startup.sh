@@ -45,7 +45,8 @@ start_daemon
 check "one that the daemon makes is open, whatever the umask" test "$(stat -c %a /run/cuse-gntdev)" = 755
 check "the daemon ends well" stop_daemon
 check "and takes it away" test ! -e /run/cuse-gntdev
-umask 022chmod 600 /dev/cuse
+umask 022
+chmod 600 /dev/cuse
 mv /dev/cuse /dev/cuse.away
 check_output "no /dev/cuse" 'modprobe cuse' daemon
 mv /dev/cuse.away /dev/cuse

@@ -47,6 +47,12 @@ START_TEST(stats_tell_what_is_held)
 	ck_assert_int_eq(control_number_at(end, "operations.MAP_GRANT_REF.failed"), 0);
 	ck_assert_int_eq(control_number_at(end, "operations.mmap.events"), 1);
 	ck_assert(json_is_null(json_object_get(end, "waiting")));
+	ck_assert_int_eq(control_number_at(end, "state.version"), 7);
+	ck_assert_int_eq(control_number_at(end, "state.survived"), 3);
+	ck_assert_double_eq(
+		json_real_value(json_object_get(json_object_get(end, "state"), "outage_ms")), 12.5);
+	ck_assert_int_eq(control_number_at(end, "state.again"), 4);
+	ck_assert_int_eq(control_number_at(end, "state.poison"), 5);
 	ck_assert_int_eq(json_array_size(json_object_get(end, "users")), 1);
 	ck_assert_int_eq(control_number_at(json_array_get(json_object_get(end, "users"), 0), "uid"),
 			 geteuid());

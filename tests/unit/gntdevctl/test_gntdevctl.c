@@ -15,6 +15,7 @@
 
 #include "gntdevctl/client.h"
 #include "tests/unit/gntdevctl/rig.h"
+#include "tests/unit/suite.h"
 
 #define OPEN                                                                              \
 	"{\"open\":{\"id\":\"100000001\",\"pid\":716,\"uid\":0,\"gid\":0,"                \
@@ -252,6 +253,77 @@ START_TEST(stats_are_readable)
 	has(ctl_rig_out, "\n  bad_gntref       3\n");
 	ck_assert_int_eq(ctl_rig_run(ctl_stats, "--json"), CTL_DONE);
 	has(ctl_rig_out, "  \"handle_limit\": 128,\n");
+}
+END_TEST
+
+#define RESTARTED                                                                              \
+	"{\"end\":{\"waiting\":2,\"state\":{\"version\":2,\"survived\":3,\"outage_ms\":12.54," \
+	"\"again\":4,\"poison\":5}}}\n"
+
+START_TEST(stats_tell_of_restarts)
+{
+	static const struct canned canned[] = { { "\"do\":\"stats\"", RESTARTED }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, ""), CTL_DONE);
+	has(ctl_rig_out, "  survived         3 ");
+	has(ctl_rig_out, "  last outage      12.5 ms ");
+	has(ctl_rig_out, "  again            4 ");
+	has(ctl_rig_out, "  poison           5 ");
+}
+END_TEST
+
+/* A daemon's program, as far as it is asked. Return: "--check=PROGRAM" */
+static const char *program(const char *script)
+{
+	static char option[64] = "--check=/tmp/gntdev-adopts.XXXXXX";
+	char *path = option + strlen("--check=");
+	int fd;
+
+	strcpy(path, "/tmp/gntdev-adopts.XXXXXX");
+	fd = mkstemp(path);
+	ck_assert_int_ge(fd, 0);
+	dprintf(fd, "#!/bin/sh\ntest \"$1\" = --adopts || exit 1\n%s\n", script);
+	ck_assert_int_eq(fchmod(fd, 0700), 0);
+	close(fd);
+	return option;
+}
+
+START_TEST(upgrade_asks_both)
+{
+	static const struct canned canned[] = { { "\"do\":\"stats\"", RESTARTED }, { 0 } };
+	static const struct {
+		const char *script;
+		int status;
+	} programs[] = {
+		{ "echo 2", CTL_DONE },		{ "echo 1; echo 2; echo 3", CTL_DONE },
+		{ "echo 1; echo 3", CTL_BAD },	{ "echo 22", CTL_BAD },
+		{ "echo 2x", CTL_BAD },		{ "", CTL_BAD },
+		{ "echo 2; exit 64", CTL_BAD },
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_upgrade, "--running"), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, "2\n");
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		const char *option = program(programs[i].script);
+		int status = ctl_rig_run(ctl_upgrade, option);
+
+		unlink(option + strlen("--check="));
+		assert_each(status == programs[i].status, "\"%s\": %d", programs[i].script, status);
+	}
+	ck_assert_int_eq(ctl_rig_run(ctl_upgrade, "--check=/nowhere/at/all"), CTL_FAILED);
+}
+END_TEST
+
+START_TEST(upgrade_of_one_without_a_keeper)
+{
+	static const struct canned canned[] = { { "\"do\":\"stats\"", STATS }, { 0 } };
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_upgrade, "--running"), CTL_BAD);
+	ck_assert_int_eq(ctl_rig_run(ctl_upgrade, "--check=/bin/true"), CTL_BAD);
+	has(ctl_rig_err, "takes away what its clients have");
 }
 END_TEST
 
@@ -514,6 +586,9 @@ Suite *gntdevctl_suite(void)
 	tcase_add_test(tc, a_wrong_command_line_asks_nothing);
 	tcase_add_test(tc, show_prints_one);
 	tcase_add_test(tc, stats_are_readable);
+	tcase_add_test(tc, stats_tell_of_restarts);
+	tcase_add_test(tc, upgrade_asks_both);
+	tcase_add_test(tc, upgrade_of_one_without_a_keeper);
 	tcase_add_test(tc, metrics_are_the_daemons_text);
 	tcase_add_test(tc, errors_tell_cause_and_remedy);
 	tcase_add_test(tc, trace_is_like_strace);

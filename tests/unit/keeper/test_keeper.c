@@ -581,7 +581,7 @@ START_TEST(lent)
 	bool left;
 
 	ck_assert_int_eq(lent_open(&c, &l, &why), -EBUSY);
-	ck_assert_ptr_nonnull(strstr(text, "another daemon"));
+	ck_assert_ptr_nonnull(strstr(text, "another CUSE daemon"));
 	close(daemon_sock);
 	ck_assert_int_eq(lent_open(&c, &l, &why), 0);
 	ck_assert(lent_adopting(l) && lent_alive(l) && lent_ended_ns(l, &left) && !left);
