@@ -33,7 +33,7 @@ struct port {
  * struct domain - a domid; never freed before domains_fini(), so pointers to it stay valid
  * @kept:      what lasts: its state
  * @table:     its grant table, which lasts, @kept->table_frames of them made
- * @uses:      of each of these frames, what does not
+ * @uses:      of each of these frames, what does not; @n_uses of them made
  * @free_ref:  first of the free references, 0 for none (0 is a reserved one)
  * @grants:    in use
  * @pins:      of its grants, by mappings and by copies
@@ -47,6 +47,7 @@ struct domain {
 	uint16_t domid;
 	struct kept_table *table;
 	struct grant_uses **uses;
+	uint32_t n_uses;
 	uint32_t free_ref;
 	uint64_t grants;
 	uint64_t pins;

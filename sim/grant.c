@@ -130,10 +130,14 @@ static void free_ref(struct domain *d, uint32_t ref)
 }
 
 /* What does not last of the next frame of the table. */
-static int make_uses(struct domain *d, uint32_t frame)
+static int make_uses(struct domain *d)
 {
-	d->uses[frame] = calloc(1, sizeof(**d->uses));
-	return d->uses[frame] ? 0 : -ENOMEM;
+	struct grant_uses *more = calloc(1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	d->uses[d->n_uses++] = more;
+	return 0;
 }
 
 /* Add a frame to the table; its lowest reference becomes the first free one. */
@@ -144,7 +148,7 @@ static int grow(struct domain *d, uint32_t table_max)
 	if (frame == table_max)
 		return -ENOSPC;
 	/* It reads as zero. */
-	if (kept_make(&d->table[frame], sizeof(*d->table)) || make_uses(d, frame))
+	if (kept_make(&d->table[frame], sizeof(*d->table)) || make_uses(d))
 		return -ENOMEM;
 	KEEP(d->kept->table_frames, frame + 1);
 	for (uint32_t ref = nr_refs(d); ref-- > first;)
@@ -167,8 +171,8 @@ int grant_table_init(struct domains *ds, struct domain *d)
 
 void grant_table_fini(struct domain *d)
 {
-	for (uint32_t i = 0; d->uses && i < d->kept->table_frames; i++)
-		free(d->uses[i]);
+	while (d->n_uses)
+		free(d->uses[--d->n_uses]);
 	free(d->uses);
 	d->uses = NULL;
 	d->free_ref = 0;
@@ -474,8 +478,8 @@ int grant_table_adopt(struct domains *ds, struct domain *d)
 {
 	int err = alloc_uses(ds, d);
 
-	for (uint32_t i = 0; i < d->kept->table_frames && !err; i++)
-		err = make_uses(d, i);
+	while (d->n_uses < d->kept->table_frames && !err)
+		err = make_uses(d);
 	for (uint32_t ref = 0; ref < nr_refs(d) && !err; ref++)
 		if (grant_of(d, ref)->state >= GRANT_STATES ||
 		    (in_use(d, ref) && grant_of(d, ref)->granted >= ds->machine->pages))

@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim/test_survive.c - the daemon is killed, and a successor adopts the simulated machine
+ *
+ * Operations drawn at random are stopped after each of their stores (sim/prefix.h). What was left then is adopted: it
+ * must be as if the operation had been carried out, or as if it had not begun. What "it" is is told by a description of
+ * all that lasts, in the terms of sim/sim.h, made from the memory itself.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "sim/kept.h"
+#include "sim/machine.h"
+#include "tests/unit/sim/prefix.h"
+#include "tests/unit/sim/rig.h"
+#include "tests/unit/suite.h"
+
+#define MAPPER	  0
+#define DOMAINS	  8
+#define N_PORTS	  8
+#define TABLE_MAX 2
+
+/* --- what there is --------------------------------------------------------------------------------- */
+
+/* The memory of the machine, as we map it ourselves. */
+static struct kept kept;
+
+static void look_at(const struct sim_kept *left)
+{
+	const char *why;
+
+	kept_close(&kept);
+	ck_assert_msg(!kept_adopt(dup(left->state), &kept, &why), "%s", why);
+}
+
+#define TRACK_LIVE (1ULL << 63)
+#define FRAME_REFS 0xffffffffULL
+
+static struct maptrack_handle {
+	uint32_t ref;
+	uint32_t handle;
+	uint16_t domid;
+	bool readonly;
+} handles[HANDLES];
+
+/* As sim/maptrack.c has it. */
+static unsigned int live_handles(const struct kept *k)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < HANDLES; i++)
+		if (k->track[i] & TRACK_LIVE)
+			handles[n++] = (struct maptrack_handle){
+				.ref = k->track[i] & 0xffffff,
+				.domid = (uint16_t)(k->track[i] >> 24),
+				.handle = (uint32_t)(k->track[i] >> 40 & 0x7ff) << 20 | i,
+				.readonly = k->track[i] >> 62 & 1,
+			};
+	return n;
+}
+
+static unsigned int pins(unsigned int n, uint16_t domid, uint32_t ref, bool ro)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		count += handles[i].domid == domid && handles[i].ref == ref &&
+			 handles[i].readonly == ro;
+	return count;
+}
+
+static void describe_grants(FILE *f, const struct kept *k, uint16_t domid, unsigned int n)
+{
+	const struct kept_table *t = kept_tables(k, domid);
+
+	for (uint32_t ref = 0; ref < k->domain[domid].table_frames * SIM_GRANTS_PER_FRAME; ref++) {
+		const struct kept_grant *g =
+			&t[ref / SIM_GRANTS_PER_FRAME].grant[ref % SIM_GRANTS_PER_FRAME];
+		const struct grant_entry_v1 *e =
+			&t[ref / SIM_GRANTS_PER_FRAME].entry[ref % SIM_GRANTS_PER_FRAME].v1;
+		unsigned int r = pins(n, domid, ref, true), w = pins(n, domid, ref, false);
+
+		if (g->state)
+			fprintf(f, "grant %u:%u state %u frame %u\n", domid, ref, g->state,
+				g->granted);
+		if (e->flags)
+			fprintf(f, "entry %u:%u flags %x domid %u frame %u\n", domid, ref, e->flags,
+				e->domid, e->frame);
+		if (r || w)
+			fprintf(f, "pinned %u:%u %u %u frame %u\n", domid, ref, r, w, g->frame);
+	}
+}
+
+static void describe_ports(FILE *f, const struct kept *k, uint16_t domid)
+{
+	const struct kept_port *p = kept_ports(k, domid);
+
+	for (uint32_t i = 0; k->domain[domid].ports && i < N_PORTS; i++)
+		if (p[i].word)
+			fprintf(f, "port %u:%u %llx sent %llu\n", domid, i,
+				(unsigned long long)p[i].word, (unsigned long long)p[i].sent);
+}
+
+/* All that lasts and means something. */
+static char *describe(const struct kept *k)
+{
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+	unsigned int n = live_handles(k);
+
+	for (uint32_t i = 0; i < HANDLES; i++)
+		if (k->track[i])
+			fprintf(f, "handle %u %llx\n", i, (unsigned long long)k->track[i]);
+	for (uint32_t i = 0; i < k->head->frames_made; i++)
+		if (k->frame[i])
+			fprintf(f, "frame %u %llx\n", i, (unsigned long long)k->frame[i]);
+	for (uint16_t i = 0; i < DOMAINS; i++) {
+		fprintf(f, "domain %u state %u\n", i, k->domain[i].state);
+		describe_grants(f, k, i, n);
+		describe_ports(f, k, i);
+	}
+	for (unsigned int i = 0; i < FAULT_MAX; i++)
+		if (k->fault[i].order)
+			fprintf(f, "fault %s: %u %u\n", k->fault[i].spec, k->fault[i].skip,
+				k->fault[i].left);
+	fclose(f);
+	return text;
+}
+
+/* --- adopting ---------------------------------------------------------------------------------------- */
+
+static bool name_handle(struct hypervisor *of, const struct maptrack_handle *h)
+{
+	struct hv_grant g = { .domid = h->domid, .ref = h->ref, .handle = h->handle };
+	const struct hv_place at = { .readonly = h->readonly };
+
+	return !of->ops->adopt(of, &g, 1, &at, false);
+}
+
+static struct sim *adopt(const struct sim_kept *left, int dirfd, bool name_all)
+{
+	const struct sim_kept mine = { dup(left->state), dup(left->memory) };
+	struct sim *s;
+	const char *why = NULL;
+	int err = sim_new(&(struct sim_config){ .dirfd = dirfd, .left = &mine }, &s, &why);
+
+	ck_assert_msg(!err, "%s (%s)", why, strerror(-err));
+	for (unsigned int i = 0, n = name_all ? live_handles(&kept) : 0; i < n; i++)
+		ck_assert(name_handle(sim_hypervisor(s), &handles[i]));
+	return s;
+}
+
+static void adopted(struct sim *s)
+{
+	ck_assert_int_eq(sim_hypervisor(s)->ops->adopted(sim_hypervisor(s)), 0);
+}
+
+/* The rig's machine goes to a successor, all handles are known. */
+static void succeed(void)
+{
+	struct sim_kept left = sim_kept(sim), copy = { dup(left.state), dup(left.memory) };
+
+	sim_leave(sim);
+	sim = adopt(&copy, dirfd_, true);
+	hv = sim_hypervisor(sim);
+	adopted(sim);
+	close(copy.state);
+	close(copy.memory);
+}
+
+/* --- a copy of what was left ---------------------------------------------------------------------------- */
+
+static struct {
+	char dir[80];
+	int dirfd;
+	struct sim_kept left;
+} image;
+
+static void make_image(void)
+{
+	struct kept k;
+
+	snprintf(image.dir, sizeof(image.dir), "%s.image", dir);
+	ck_assert_int_eq(mkdir(image.dir, 0700), 0);
+	image.dirfd = open(image.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	image.left.memory = openat(image.dirfd, MACHINE_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(image.left.memory, 0);
+	ck_assert_int_eq(kept_new(&kept.head->sizes, &k), 0);
+	image.left.state = dup(k.mem.fd);
+	kept_close(&k);
+}
+
+static void drop_image(void)
+{
+	close(image.left.state);
+	close(image.left.memory);
+	unlinkat(image.dirfd, MACHINE_FILE, 0);
+	close(image.dirfd);
+	rmdir(image.dir);
+}
+
+/* Pages that are the same are not touched. */
+static void copy_part(const struct kept *to, const void *at, size_t bytes)
+{
+	unsigned char *there = to->mem.base + ((const unsigned char *)at - kept.mem.base);
+
+	if (memcmp(there, at, bytes))
+		memcpy(there, at, bytes);
+}
+
+static size_t watch(struct prefix_part *part)
+{
+	size_t n = 0;
+
+	part[n++] = (struct prefix_part){ kept.head, sizeof(*kept.head) };
+	part[n++] = (struct prefix_part){ kept.fault, 2 * sizeof(*kept.fault) };
+	part[n++] = (struct prefix_part){ kept.domain, DOMAINS * sizeof(*kept.domain) };
+	part[n++] = (struct prefix_part){ kept.track, HANDLES * sizeof(*kept.track) };
+	part[n++] = (struct prefix_part){ kept.frame, PAGES * sizeof(*kept.frame) };
+	for (uint16_t d = MAPPER; d <= OTHER; d += d ? 1 : GRANTER) {
+		part[n++] = (struct prefix_part){ kept_ports(&kept, d),
+						  N_PORTS * sizeof(struct kept_port) };
+		part[n++] =
+			(struct prefix_part){ kept_tables(&kept, d), sizeof(struct kept_table) };
+	}
+	return n;
+}
+
+#define PARTS_MAX 16
+
+static void take_image(struct kept *k)
+{
+	struct prefix_part part[PARTS_MAX];
+	size_t n = watch(part);
+	const char *why;
+
+	ck_assert_int_eq(kept_adopt(dup(image.left.state), k, &why), 0);
+	for (size_t i = 0; i < n; i++)
+		copy_part(k, part[i].at, part[i].bytes);
+}
+
+/* --- operations ------------------------------------------------------------------------------------- */
+
+enum op {
+	OP_MAP,
+	OP_MAP_RO,
+	OP_UNMAP,
+	OP_GRANT,
+	OP_GRANT_RO,
+	OP_REVOKE,
+	OP_LATER,
+	OP_LATER_WITH_FRAME,
+	OP_ALLOC,
+	OP_FREE,
+	OP_ADD,
+	OP_REMOVE,
+	OP_BIND,
+	OP_UNBIND,
+	OP_SEND,
+	OP_FAULT,
+	OPS,
+};
+
+static const char *const op_names[OPS] = {
+	"map",
+	"map readonly",
+	"unmap",
+	"grant",
+	"grant readonly",
+	"revoke",
+	"end later",
+	"end later with its frame",
+	"give frames",
+	"take a frame",
+	"add a domain",
+	"remove a domain",
+	"bind",
+	"unbind",
+	"send",
+	"add a fault",
+};
+
+/* One, of which only what it needs is looked at. */
+struct order {
+	enum op op;
+	uint16_t domid;
+	uint32_t ref;
+	uint32_t frame;
+	uint32_t port;
+	uint32_t n;
+	struct maptrack_handle handle;
+};
+
+static unsigned int seed;
+
+static uint32_t draw(uint32_t n)
+{
+	seed = seed * 1103515245 + 12345;
+	return (seed >> 8) % n;
+}
+
+static void draw_order(struct order *o)
+{
+	unsigned int n = live_handles(&kept);
+
+	*o = (struct order){
+		.op = draw(OPS),
+		.domid = (uint16_t)(draw(4) ? GRANTER : OTHER),
+		.ref = GNTTAB_NR_RESERVED_ENTRIES + draw(6),
+		.frame = 1 + draw(12),
+		.port = 1 + draw(3),
+		.n = 1 + draw(3),
+	};
+	if (n)
+		o->handle = handles[draw(n)];
+	/* These take many instructions, so few will do. The granter stays. */
+	if ((o->op == OP_ADD || o->op == OP_REMOVE || o->op == OP_BIND) && draw(3))
+		o->op = OP_MAP;
+	if (o->op == OP_ADD || o->op == OP_REMOVE)
+		o->domid = OTHER;
+	if (o->op == OP_UNMAP && !n)
+		o->op = OP_GRANT;
+}
+
+static void do_map(const struct order *o, bool ro)
+{
+	struct hv_grant g = op(o->domid, o->ref);
+
+	hv->ops->map(hv, &g, 1, ro ? &readonly : &writable);
+}
+
+static void do_unmap(const struct order *o)
+{
+	struct hv_grant g = op(o->handle.domid, o->handle.ref);
+
+	g.handle = o->handle.handle;
+	g.status = GNTST_okay;
+	hv->ops->unmap(hv, &g, 1);
+}
+
+static void do_other(const struct order *o)
+{
+	uint32_t frames[3], ref;
+	const char *why;
+
+	switch (o->op) {
+	case OP_ALLOC:
+		sim_frames_alloc(sim, o->domid, o->n, frames);
+		break;
+	case OP_FREE:
+		sim_frames_free(sim, o->domid, &o->frame, 1);
+		break;
+	case OP_ADD:
+		sim_domain_add(sim, o->domid);
+		break;
+	case OP_REMOVE:
+		sim_domain_remove(sim, o->domid);
+		break;
+	case OP_BIND:
+		sim_port_bind(sim, o->domid, o->port, MAPPER, NULL, NULL);
+		break;
+	case OP_UNBIND:
+		sim_port_unbind(sim, o->domid, o->port);
+		break;
+	case OP_SEND:
+		sim_port_send(sim, o->domid, o->port);
+		break;
+	case OP_FAULT:
+		sim_fault_add(sim, "window:nth=7", &why);
+		break;
+	default:
+		sim_grant(sim, o->domid, MAPPER, o->frame, o->op == OP_GRANT_RO, &ref);
+	}
+}
+
+static void carry_out(void *arg)
+{
+	const struct order *o = arg;
+
+	if (o->op == OP_MAP || o->op == OP_MAP_RO)
+		do_map(o, o->op == OP_MAP_RO);
+	else if (o->op == OP_UNMAP)
+		do_unmap(o);
+	else if (o->op == OP_REVOKE)
+		sim_revoke(sim, o->domid, o->ref);
+	else if (o->op == OP_LATER || o->op == OP_LATER_WITH_FRAME)
+		sim_revoke_later(sim, o->domid, o->ref, o->op == OP_LATER_WITH_FRAME);
+	else
+		do_other(o);
+}
+
+/* --- each prefix ------------------------------------------------------------------------------------ */
+
+/**
+ * struct trial - an operation on its way
+ * @before: what there was
+ * @left:   what was left of it so far, other than that
+ */
+struct trial {
+	char *before;
+	char *left[64];
+	unsigned int n;
+};
+
+/* What was left is as before, or as some prefix was already: those are looked at when it is known what came after. */
+static void note(struct trial *t, char *found)
+{
+	if (!strcmp(found, t->before) || (t->n && !strcmp(found, t->left[t->n - 1])))
+		free(found);
+	else if (t->n < sizeof(t->left) / sizeof(t->left[0]))
+		t->left[t->n++] = found;
+}
+
+/* Adopt it twice: the first time all handles are known; the second time none, and nothing is mapped any more. */
+static void adopt_image(void *arg)
+{
+	struct kept k;
+	struct sim_counts c;
+	struct sim *s;
+
+	take_image(&k);
+	s = adopt(&image.left, image.dirfd, false);
+	for (unsigned int i = 0, n = live_handles(&k); i < n; i++)
+		ck_assert(name_handle(sim_hypervisor(s), &handles[i]));
+	adopted(s);
+	note(arg, describe(&k));
+	sim_leave(s);
+	s = adopt(&image.left, image.dirfd, false);
+	adopted(s);
+	sim_counts(s, &c);
+	ck_assert_uint_eq(c.handles, 0);
+	ck_assert_uint_eq(c.pins, 0);
+	sim_leave(s);
+	kept_close(&k);
+}
+
+static void try(struct order *o)
+{
+	struct prefix_part part[PARTS_MAX];
+	struct trial t = { .before = describe(&kept) };
+	size_t n = watch(part);
+	char *after;
+
+	prefix_each(carry_out, o, part, n, adopt_image, &t);
+	succeed();
+	after = describe(&kept);
+	for (unsigned int i = 0; i < t.n; i++) {
+		assert_each(!strcmp(t.left[i], after),
+			    "%s %u:%u left what was neither before nor after\n--- before\n%s--- "
+			    "left\n%s--- after\n%s",
+			    op_names[o->op], o->domid, o->ref, t.before, t.left[i], after);
+		free(t.left[i]);
+	}
+	free(t.before);
+	free(after);
+}
+
+#define ROUNDS	   4
+#define OPERATIONS 40
+
+/* A successor is used for the next operation, each time. */
+START_TEST(every_prefix)
+{
+	struct order o;
+
+	seed = 77 + (unsigned int)_i;
+	for (int i = 0; i < OPERATIONS; i++) {
+		draw_order(&o);
+		try(&o);
+	}
+}
+END_TEST
+
+/* --- kills at random ---------------------------------------------------------------------------------- */
+
+enum phase {
+	IDLE,
+	MAPPING,
+	MAPPED,
+	UNMAPPING,
+};
+
+#define THREADS 3
+
+/**
+ * struct log - what threads of the killed process have done, in memory that we share
+ * @phase:  of its handle
+ * @rounds: how many it has mapped
+ */
+static struct log {
+	enum phase phase;
+	uint32_t ref;
+	uint32_t handle;
+	uint64_t rounds;
+} * logs;
+
+/* Maps and unmaps a reference, and does what else there is with frames and grants of its own. */
+static void *busy(void *arg)
+{
+	struct log *log = arg;
+
+	for (;;) {
+		struct hv_grant g = op(GRANTER, log->ref);
+		uint32_t frames[2], ref;
+
+		KEEP(log->phase, MAPPING);
+		hv->ops->map(hv, &g, 1, &writable);
+		KEEP(log->handle, g.handle);
+		KEEP(log->phase, MAPPED);
+		if (sim_frames_alloc(sim, GRANTER, 2, frames) ||
+		    sim_grant(sim, GRANTER, MAPPER, frames[0], false, &ref) ||
+		    sim_revoke_later(sim, GRANTER, ref, true) ||
+		    sim_frames_free(sim, GRANTER, &frames[1], 1))
+			abort();
+		KEEP(log->phase, UNMAPPING);
+		hv->ops->unmap(hv, &g, 1);
+		KEEP(log->phase, IDLE);
+		KEEP(log->rounds, log->rounds + 1);
+	}
+	return NULL;
+}
+
+static void run_until_killed(uint32_t us)
+{
+	pthread_t thread;
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		for (int i = 0; i < THREADS; i++)
+			pthread_create(&thread, NULL, busy, &logs[i]);
+		pause();
+	}
+	usleep(us);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static void succeed_killed(void)
+{
+	const struct sim_kept left = sim_kept(sim), copy = { dup(left.state), dup(left.memory) };
+	struct sim_counts c;
+	unsigned int there = 0;
+
+	sim_leave(sim);
+	sim = adopt(&copy, dirfd_, false);
+	hv = sim_hypervisor(sim);
+	close(copy.state);
+	close(copy.memory);
+	for (int i = 0; i < THREADS; i++) {
+		struct maptrack_handle h = { logs[i].ref, logs[i].handle, GRANTER, false };
+		bool named = logs[i].phase >= MAPPED && name_handle(hv, &h);
+
+		/* Where it was under way it may or may not be. */
+		ck_assert(named || logs[i].phase != MAPPED);
+		there += named;
+		logs[i].phase = named ? MAPPED : IDLE;
+	}
+	adopted(sim);
+	c = counts();
+	ck_assert_uint_eq(c.handles, there);
+	ck_assert_uint_eq(c.pins, there);
+}
+
+/* What the threads had mapped is unmapped; what they had granted and not ended is theirs no more than ours. */
+static void clean_up(void)
+{
+	struct sim_counts c;
+	uint32_t ref = UINT32_MAX, f;
+
+	for (int i = 0; i < THREADS; i++) {
+		struct hv_grant g = op(GRANTER, logs[i].ref);
+
+		g.handle = logs[i].handle;
+		g.status = GNTST_okay;
+		if (logs[i].phase == MAPPED)
+			unmap1(&g);
+		logs[i].phase = IDLE;
+	}
+	while (sim_grant_next(sim, GRANTER, &ref, &f))
+		if (ref > logs[THREADS - 1].ref)
+			ck_assert_int_eq(sim_revoke_later(sim, GRANTER, ref, true), 0);
+	for (f = 0; (f = sim_frame_next(sim, GRANTER, f + 1));)
+		if (f > frame[N_FRAMES - 1])
+			ck_assert_int_eq(sim_frames_free(sim, GRANTER, &f, 1), 0);
+	c = counts();
+	ck_assert_uint_eq(c.handles, 0);
+	ck_assert_uint_eq(c.pins, 0);
+	ck_assert_uint_eq(c.grants, THREADS);
+	ck_assert_uint_eq(c.frames, N_FRAMES);
+}
+
+static void make_logs(void)
+{
+	logs = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(logs, MAP_FAILED);
+	for (int i = 0; i < THREADS; i++)
+		logs[i].ref = grant(frame[i], false);
+}
+
+START_TEST(killed_at_random)
+{
+	uint64_t rounds = 0;
+
+	make_logs();
+	seed = (unsigned int)getpid();
+	for (int i = 0; i < 150 || rounds < 1000; i++) {
+		run_until_killed(draw(2000));
+		succeed_killed();
+		clean_up();
+		rounds = logs[0].rounds + logs[1].rounds + logs[2].rounds;
+	}
+	munmap(logs, 4096);
+}
+END_TEST
+
+/* A successor that is killed while it adopts leaves nothing that the next one cannot. */
+START_TEST(killed_while_adopting)
+{
+	struct sim_kept left = sim_kept(sim);
+	pid_t pid;
+
+	make_logs();
+	seed = (unsigned int)getpid();
+	for (int i = 0; i < 60; i++) {
+		run_until_killed(1000 + draw(1000));
+		pid = fork();
+		ck_assert_int_ge(pid, 0);
+		if (!pid) {
+			adopted(adopt(&left, dirfd_, true));
+			pause();
+		}
+		usleep(draw(3000));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		succeed_killed();
+		clean_up();
+		left = sim_kept(sim);
+	}
+	munmap(logs, 4096);
+}
+END_TEST
+
+static void survive_setup(void)
+{
+	struct sim_kept left;
+
+	make_sim(&(struct sim_config){
+		.memory_pages = PAGES, .maptrack_max = HANDLES, .grant_frames_max = TABLE_MAX });
+	left = sim_kept(sim);
+	look_at(&left);
+	make_image();
+}
+
+static void survive_teardown(void)
+{
+	drop_image();
+	kept_close(&kept);
+	teardown();
+}
+
+Suite *survive_suite(void);
+
+Suite *survive_suite(void)
+{
+	Suite *s = suite_create("sim_survive");
+	TCase *tc = tcase_create("sim_survive");
+
+	tcase_add_checked_fixture(tc, survive_setup, survive_teardown);
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, every_prefix, 0, ROUNDS);
+	tcase_add_test(tc, killed_at_random);
+	tcase_add_test(tc, killed_while_adopting);
+	suite_add_tcase(s, tc);
+	return s;
+}
