@@ -11,38 +11,48 @@
 /*
  * All of them: a test walks through this list, and a name that is not in it does not compile. X(NAME, what has just happened)
  */
-#define STEPS_ALL(X)                                                                 \
-	X(recv_spliced, "a request has left the kernel's queue and is in the pipe")  \
-	X(recv_read, "it is in its slot")                                            \
-	X(answer_stored, "the answer is in the slot, which does not say so yet")     \
-	X(answer_done, "the slot says so, and nothing has been written")             \
-	X(answer_written, "the answer was written, the slot still holds it")         \
-	X(left_received, "what was in the pipe and the slot is whole, in the slot")  \
-	X(left_answered, "an answer was sent again, the slot still holds it")        \
-	X(left_begun, "a request is about to be carried out again")                  \
-	X(window_recorded, "a window has its record, and has not been opened")       \
-	X(window_live, "it has been opened, and only we have it")                    \
-	X(window_sending, "its record says that the client may have it")             \
-	X(window_replied, "the reply has been sent, its record does not say so")     \
-	X(window_sent, "it says so")                                                 \
-	X(window_delivered, "the client has received it, and its record says so")    \
-	X(events_read, "events have left the kernel's queue, none has been handled") \
-	X(event_handled, "one has been handled, and is still in hand")               \
-	X(events_done, "all have been handled, and are forgotten")                   \
-	X(window_ended, "the record of a window says that nobody has it any more")   \
-	X(window_gone, "its user has been told, and its record is still there")      \
-	X(sim_mapped, "a grant is pinned and its handle live, nobody knows of it")   \
-	X(sim_untracked, "a handle has ended, its pin has not")                      \
-	X(sim_grant_begun, "a reference is taken, its entry is not written")         \
-	X(sim_granted, "its entry is written, the reference is not settled")         \
-	X(sim_grant_ending, "a grant is to end")                                     \
-	X(sim_grant_given_up, "its frame is nobody's, the reference still in use")   \
-	X(sim_frames_chosen, "frames are marked for a domain")                       \
-	X(sim_frames_handed, "they are the domain's, and still marked")              \
-	X(sim_frame_given_up, "a frame has been given up and is not free")           \
-	X(sim_frame_wiped, "its page is wiped, it is not free")                      \
-	X(sim_domain_dying, "a domain has been removed and still has all it had")    \
-	X(sim_domain_gone, "it is gone, its tables are not wiped")
+#define STEPS_ALL(X)                                                                   \
+	X(recv_spliced, "a request has left the kernel's queue and is in the pipe")    \
+	X(recv_read, "it is in its slot")                                              \
+	X(answer_stored, "the answer is in the slot, which does not say so yet")       \
+	X(answer_done, "the slot says so, and nothing has been written")               \
+	X(answer_written, "the answer was written, the slot still holds it")           \
+	X(left_received, "what was in the pipe and the slot is whole, in the slot")    \
+	X(left_answered, "an answer was sent again, the slot still holds it")          \
+	X(left_begun, "a request is about to be carried out again")                    \
+	X(window_recorded, "a window has its record, and has not been opened")         \
+	X(window_live, "it has been opened, and only we have it")                      \
+	X(window_sending, "its record says that the client may have it")               \
+	X(window_replied, "the reply has been sent, its record does not say so")       \
+	X(window_sent, "it says so")                                                   \
+	X(window_delivered, "the client has received it, and its record says so")      \
+	X(events_read, "events have left the kernel's queue, none has been handled")   \
+	X(event_handled, "one has been handled, and is still in hand")                 \
+	X(events_done, "all have been handled, and are forgotten")                     \
+	X(window_ended, "the record of a window says that nobody has it any more")     \
+	X(window_gone, "its user has been told, and its record is still there")        \
+	X(sim_mapped, "a grant is pinned and its handle live, nobody knows of it")     \
+	X(sim_untracked, "a handle has ended, its pin has not")                        \
+	X(sim_grant_begun, "a reference is taken, its entry is not written")           \
+	X(sim_granted, "its entry is written, the reference is not settled")           \
+	X(sim_grant_ending, "a grant is to end")                                       \
+	X(sim_grant_given_up, "its frame is nobody's, the reference still in use")     \
+	X(sim_frames_chosen, "frames are marked for a domain")                         \
+	X(sim_frames_handed, "they are the domain's, and still marked")                \
+	X(sim_frame_given_up, "a frame has been given up and is not free")             \
+	X(sim_frame_wiped, "its page is wiped, it is not free")                        \
+	X(sim_domain_dying, "a domain has been removed and still has all it had")      \
+	X(sim_domain_gone, "it is gone, its tables are not wiped")                     \
+	X(alloc_open_recorded, "an open of gntalloc has its record, nobody knows")     \
+	X(alloc_released, "its record has ended, its pages are still there")           \
+	X(alloc_begun, "the request knows its index, there is no page")                \
+	X(page_frames, "pages have their frames, and are not granted")                 \
+	X(page_granted, "a page is granted, and has no record")                        \
+	X(page_recorded, "it has its record, others of the request have none")         \
+	X(dealloc_begun, "the request knows that its pages are there, they still are") \
+	X(page_unlisted, "a page is its open's no more")                               \
+	X(page_notified, "the notification of a page was fired, it is not noted")      \
+	X(page_revoked, "its grant is ending, and its record still there")
 
 enum step {
 #define STEP_ENUM(name, what) STEP_##name,

@@ -12,6 +12,14 @@
  * Where this differs from the driver: an ALLOC_GREF whose answer cannot be written leaves nothing
  * behind (the driver keeps the pages until close, but the client cannot know their index).
  *
+ * What lasts when the daemon is killed (machine/lasting.h): an open has a record, and so has each page. The record of an open is
+ * made before its fh is answered, with the number of the request, so that an open that is executed again is found; a release ends
+ * it, and pages whose open has gone are no open's. ALLOC_GREF takes its index and stores it as the request's progress before
+ * there is a page: executed again it answers with its pages, or ends those that it finds and begins anew. DEALLOC_GREF
+ * stores that it has found its pages before the first one goes: executed again it lets go of those that are left. Windows
+ * say in their records whose pages they show. All else follows at adoption (machine/adopt.c): users are counted, pages without
+ * any are ended, and what the domain has that no page knows of is freed.
+ *
  * One mutex guards a device. It is never held while a client's memory is touched (which can take
  * as long as the client likes) or a window made.
  */
@@ -19,7 +27,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -27,50 +34,14 @@
 
 #include "abi/ioctl.h"
 #include "device/dispatch.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "base/rcu.h"
-#include "device/token.h"
-#include "window/window.h"
+#include "base/step.h"
 #include "device/winioctl.h"
-#include "machine/pages.h"
+#include "machine/impl.h"
 
-/**
- * struct gntalloc - the device
- * @dev:   first, so that a struct device leads back here
- * @opens: struct alloc_open by fh; looked up and changed under @lock
- * @pages: of all opens and windows, under @lock
- */
-struct gntalloc {
-	struct device dev;
-	struct windows *windows;
-	struct winsock *winsock;
-	pthread_mutex_t lock;
-	struct ids *opens;
-	struct pages pages;
-};
-
-/**
- * struct alloc_open - an open
- * @pages: struct page, by index
- * @next:  index of the next one to be allocated, bytes
- */
-struct alloc_open {
-	struct token token;
-	struct cds_list_head pages;
-	uint64_t next;
-};
-
-/**
- * struct alloc_window - what a window shows
- */
-struct alloc_window {
-	struct window_user user;
-	struct gntalloc *ga;
-	bool readonly;
-	size_t n;
-	struct page *page[];
-};
+/* Cells of records that do not outlast us. */
+#define RECORDS_OWN (1U << 16)
 
 static struct gntalloc *to_gntalloc(struct device *dev)
 {
@@ -90,25 +61,98 @@ static struct alloc_open *get_open(struct gntalloc *ga, uint64_t fh)
 	return o;
 }
 
+/* Its record has been made, and is not in use yet. */
+static void fill_in(struct gntalloc *ga, struct alloc_open *o, const struct opener *by, uint64_t fh)
+{
+	/* The device's number, so that no two devices give one serial. */
+	uint64_t serial = __atomic_add_fetch(&ga->last->serials, 1, __ATOMIC_RELAXED) |
+			  (uint64_t)ga->pages.number << ALLOC_SERIAL_BITS;
+
+	*o->last = (struct alloc_open_lasting){
+		.fh = fh,
+		.maker = by->unique,
+		.serial = serial,
+		.user = by->uid,
+		.number = ga->pages.number,
+		.may = (o->token.may_read ? ALLOC_MAY_READ : 0) |
+		       (o->token.may_write ? ALLOC_MAY_WRITE : 0),
+	};
+	memcpy(o->last->secret, o->token.secret, sizeof(o->last->secret));
+	o->pages.serial = serial;
+}
+
+static struct alloc_open *new_open(struct gntalloc *ga)
+{
+	struct alloc_open *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	CDS_INIT_LIST_HEAD(&o->pages.head);
+	o->record = record_new(ga->pages.records, sizeof(*o->last));
+	if (!o->record) {
+		free(o);
+		return NULL;
+	}
+	o->last = record_head(ga->pages.records, o->record);
+	return o;
+}
+
+static void free_open(struct gntalloc *ga, struct alloc_open *o)
+{
+	record_end(ga->pages.records, o->record);
+	free(o);
+}
+
+static int open_anew(struct gntalloc *ga, const struct opener *by, int flags, uint64_t *fh)
+{
+	struct alloc_open *o = new_open(ga);
+	int err = o ? token_new(&o->token, flags) : -ENOMEM;
+
+	if (!err) {
+		*fh = ids_reserve(ga->opens);
+		err = *fh ? 0 : -ENOMEM;
+	}
+	if (err) {
+		if (o)
+			free_open(ga, o);
+		return err;
+	}
+	fill_in(ga, o, by, *fh);
+	record_commit(ga->pages.records, o->record, RECORD_ALLOC_OPEN);
+	ids_publish(ga->opens, *fh, o);
+	step(alloc_open_recorded);
+	log_debug("client %d opened %s as %016" PRIx64, (int)by->tid, ga->dev.name, *fh);
+	return 0;
+}
+
+static void match_maker(uint64_t id, void *obj, void *arg)
+{
+	const struct alloc_open *o = obj;
+	struct alloc_open_lasting *wanted = arg;
+
+	if (o->last->maker == wanted->maker)
+		wanted->fh = id;
+}
+
+/* Return: what the request has opened before; 0: nothing. */
+static uint64_t opened_before(struct gntalloc *ga, uint64_t unique)
+{
+	struct alloc_open_lasting wanted = { .maker = unique };
+
+	rcu_read_enter();
+	pthread_mutex_lock(&ga->lock);
+	ids_for_each(ga->opens, match_maker, &wanted);
+	pthread_mutex_unlock(&ga->lock);
+	rcu_read_leave();
+	return wanted.fh;
+}
+
 static int gntalloc_open(struct device *dev, const struct opener *by, int flags, uint64_t *fh)
 {
 	struct gntalloc *ga = to_gntalloc(dev);
-	struct alloc_open *o = calloc(1, sizeof(*o));
-	int err;
 
-	if (!o)
-		return -ENOMEM;
-	CDS_INIT_LIST_HEAD(&o->pages);
-	err = token_new(&o->token, flags);
-	if (!err) {
-		*fh = ids_add(ga->opens, o);
-		err = *fh ? 0 : -ENOMEM;
-	}
-	if (err)
-		free(o);
-	else
-		log_debug("client %d opened %s as %016" PRIx64, (int)by->tid, dev->name, *fh);
-	return err;
+	*fh = by->again ? opened_before(ga, by->unique) : 0;
+	return *fh ? 0 : open_anew(ga, by, flags, fh);
 }
 
 static void gntalloc_release(struct device *dev, uint64_t fh)
@@ -118,8 +162,11 @@ static void gntalloc_release(struct device *dev, uint64_t fh)
 
 	pthread_mutex_lock(&ga->lock);
 	o = ids_remove(ga->opens, fh);
-	if (o)
+	if (o) {
+		record_end(ga->pages.records, o->record);
+		step(alloc_released);
 		pages_unlist(&ga->pages, &o->pages, page_after(&o->pages, NULL), UINT64_MAX);
+	}
 	pthread_mutex_unlock(&ga->lock);
 	/* Whoever looks it up looks under the lock, after it was removed: nobody has it. */
 	free(o);
@@ -137,9 +184,52 @@ static size_t alloc_size(uint32_t count)
 		       : sizeof(struct ioctl_gntalloc_alloc_gref);
 }
 
+/* Take out of the list what is left of @count pages from @index on. */
+static void drop_left(struct gntalloc *ga, struct alloc_open *o, uint64_t index, uint32_t count)
+{
+	struct page *p = page_after(&o->pages, NULL), *next;
+
+	for (; p; p = next) {
+		next = page_after(&o->pages, p);
+		if (p->last->index >= index && p->last->index - index < count * ABI_PAGE_SIZE)
+			pages_unlist(&ga->pages, &o->pages, p, 1);
+	}
+}
+
+/* Executed again: what it has allocated before, if that is all there. Its progress is the index, plus 1. */
+static bool allocated_before(struct gntalloc *ga, struct alloc_open *o, const struct request *rq,
+			     struct ioctl_gntalloc_alloc_gref *op, uint32_t *refs)
+{
+	uint64_t index = *rq->progress - 1;
+	struct page *p;
+
+	if (!rq->again || !*rq->progress)
+		return false;
+	p = pages_find(&o->pages, index, op->count);
+	if (!p && op->count) {
+		drop_left(ga, o, index, op->count);
+		return false;
+	}
+	op->index = index;
+	for (uint32_t i = 0; i < op->count; i++, p = page_after(&o->pages, p))
+		refs[i] = p->last->ref;
+	return true;
+}
+
+/* Within the limit the index is used up in any case. Return: 0 or -errno. */
+static int alloc_anew(struct gntalloc *ga, struct alloc_open *o, const struct request *rq,
+		      struct ioctl_gntalloc_alloc_gref *op, uint32_t *refs)
+{
+	op->index = o->last->next;
+	__atomic_store_n(&o->last->next, op->index + op->count * ABI_PAGE_SIZE, __ATOMIC_RELEASE);
+	__atomic_store_n(rq->progress, op->index + 1, __ATOMIC_RELEASE);
+	step(alloc_begun);
+	return pages_add(&ga->pages, &o->pages, op, refs);
+}
+
 /*
  * alloc() - allocate and grant
- * @op:   the header; index out: within the limit it is used up in any case
+ * @op:   the header; index out
  * @refs: room for op->count; out
  */
 static int alloc(struct gntalloc *ga, struct caller *c, struct ioctl_gntalloc_alloc_gref *op,
@@ -151,33 +241,36 @@ static int alloc(struct gntalloc *ga, struct caller *c, struct ioctl_gntalloc_al
 
 	pthread_mutex_lock(&ga->lock);
 	o = get_open(ga, c->rq->fh);
-	if (o && !pages_promise(&ga->pages, op->count)) {
+	if (o && allocated_before(ga, o, c->rq, op, refs)) {
+		err = 0;
+	} else if (o && !pages_promise(&ga->pages, op->count)) {
 		err = -ENOSPC;
 		why = WHY_ALLOC_LIMIT;
 	} else if (o) {
-		op->index = o->next;
-		o->next += op->count * ABI_PAGE_SIZE;
-		err = pages_add(&ga->pages, &o->pages, op, refs);
+		err = alloc_anew(ga, o, c->rq, op, refs);
 		why = err == -ENOSPC ? WHY_ALLOC_NO_REFS : WHY_SIM_MEMORY;
 	}
 	pthread_mutex_unlock(&ga->lock);
 	return caller_reason(c, err, why);
 }
 
-/* Under no lock: a client may have deallocated some of it, having guessed the index. */
-static int dealloc(struct gntalloc *ga, uint64_t fh, uint64_t index, uint32_t count)
+/* Its progress is that all its pages were there: executed again it lets go of those that still are. */
+static int dealloc(struct gntalloc *ga, const struct request *rq, uint64_t index, uint32_t count)
 {
 	struct alloc_open *o;
-	struct page *p = NULL;
+	bool found = false;
 
 	pthread_mutex_lock(&ga->lock);
-	o = get_open(ga, fh);
+	o = get_open(ga, rq->fh);
 	if (o)
-		p = pages_find(&o->pages, index, count);
-	if (p)
-		pages_unlist(&ga->pages, &o->pages, p, count);
+		found = (rq->again && *rq->progress) || pages_find(&o->pages, index, count);
+	if (found) {
+		__atomic_store_n(rq->progress, 1, __ATOMIC_RELEASE);
+		step(dealloc_begun);
+		drop_left(ga, o, index, count);
+	}
 	pthread_mutex_unlock(&ga->lock);
-	return p ? 0 : -EINVAL;
+	return found ? 0 : -EINVAL;
 }
 
 /*
@@ -219,9 +312,15 @@ static int ioctl_alloc(struct device *dev, struct ioctl_call *call, void *arg)
 static void alloc_undo(struct device *dev, struct ioctl_call *call, void *arg)
 {
 	const struct ioctl_gntalloc_alloc_gref *op = arg;
+	struct gntalloc *ga = to_gntalloc(dev);
+	struct alloc_open *o;
 
-	if (op->count)
-		dealloc(to_gntalloc(dev), call->c.rq->fh, op->index, op->count);
+	/* Under no lock since then: a client may have deallocated some of it, having guessed the index. */
+	pthread_mutex_lock(&ga->lock);
+	o = get_open(ga, call->c.rq->fh);
+	if (o)
+		drop_left(ga, o, op->index, op->count);
+	pthread_mutex_unlock(&ga->lock);
 }
 
 /* --- DEALLOC_GREF, SET_UNMAP_NOTIFY -------------------------------------------------------------------- */
@@ -230,8 +329,7 @@ static int ioctl_dealloc(struct device *dev, struct ioctl_call *call, void *arg)
 {
 	const struct ioctl_gntalloc_dealloc_gref *op = arg;
 
-	return caller_reason(&call->c,
-			     dealloc(to_gntalloc(dev), call->c.rq->fh, op->index, op->count),
+	return caller_reason(&call->c, dealloc(to_gntalloc(dev), call->c.rq, op->index, op->count),
 			     WHY_ALLOC_NO_PAGE);
 }
 
@@ -310,20 +408,21 @@ static void gntalloc_ioctl(struct device *dev, struct request *rq)
 
 /* --- mmap ------------------------------------------------------------------------------------------- */
 
-static void window_end(struct alloc_window *win)
+void alloc_window_end(struct alloc_window *win)
 {
 	struct gntalloc *ga = win->ga;
 
 	pthread_mutex_lock(&ga->lock);
 	for (size_t i = 0; i < win->n; i++)
 		page_put(&ga->pages, win->page[i]);
+	cds_list_del(&win->node);
 	pthread_mutex_unlock(&ga->lock);
 	free(win);
 }
 
-static void window_gone(struct window_user *user)
+void alloc_window_gone(struct window_user *user)
 {
-	window_end((struct alloc_window *)user);
+	alloc_window_end((struct alloc_window *)user);
 }
 
 /*
@@ -345,6 +444,7 @@ static int use_pages(struct gntalloc *ga, const struct window_request *rq, struc
 	if (token_access(&o->token, rq))
 		return EACCES;
 	win->readonly = !o->token.may_write;
+	win->serial = o->pages.serial;
 	*why = WHY_PRIVATE;
 	if (!mmap_is_shared(rq->flags))
 		return EINVAL;
@@ -352,12 +452,13 @@ static int use_pages(struct gntalloc *ga, const struct window_request *rq, struc
 	p = pages_find(&o->pages, rq->offset, n);
 	if (!p)
 		return ENOENT;
+	cds_list_add(&win->node, &ga->shown);
 	for (win->n = 0; win->n < n; win->n++, p = page_after(&o->pages, p)) {
 		p->users++;
 		win->page[win->n] = p;
-		g[win->n] = (struct hv_grant){ .page = p->frame,
+		g[win->n] = (struct hv_grant){ .page = p->last->frame,
 					       .domid = ga->pages.domid,
-					       .ref = p->ref,
+					       .ref = p->last->ref,
 					       .status = GNTST_okay };
 	}
 	return 0;
@@ -371,7 +472,7 @@ static void show(struct gntalloc *ga, struct mmap_call *mc, struct alloc_window 
 	 * Writable whatever the client asked for, if its descriptor is: the driver lets the owner of the
 	 * page mprotect() it later.
 	 */
-	struct hv_place at = { .open_id = mc->rq.open_id,
+	struct hv_place at = { .open_id = win->serial,
 			       .first = mc->rq.offset >> ABI_PAGE_SHIFT,
 			       .readonly = win->readonly };
 	size_t n = win->n;
@@ -385,7 +486,7 @@ static void show(struct gntalloc *ga, struct mmap_call *mc, struct alloc_window 
 		return;
 	}
 	log_err("%s: no window for %zu pages: %s", ga->dev.name, n, strerror(-fd));
-	window_end(win);
+	alloc_window_end(win);
 	mmap_call_refuse(mc, -fd);
 }
 
@@ -416,7 +517,7 @@ void gntalloc_mmap(struct mmap_call *mc, void *arg)
 	win = calloc(1, sizeof(*win) + n * sizeof(win->page[0]));
 	g = calloc(n + 1, sizeof(*g));
 	if (win && g) {
-		win->user.gone = window_gone;
+		win->user.gone = alloc_window_gone;
 		win->ga = ga;
 		pthread_mutex_lock(&ga->lock);
 		err = use_pages(ga, &mc->rq, win, g, n, &why);
@@ -433,6 +534,53 @@ void gntalloc_mmap(struct mmap_call *mc, void *arg)
 
 /* --- the device ------------------------------------------------------------------------------------- */
 
+/* What lasts of the device itself. Return: 0 or -ENOMEM. */
+static int make_record(struct gntalloc *ga)
+{
+	uint32_t record = record_new(ga->pages.records, sizeof(*ga->last));
+
+	if (!record)
+		return -ENOMEM;
+	ga->last = record_head(ga->pages.records, record);
+	ga->last->number = ga->pages.number;
+	record_commit(ga->pages.records, record, RECORD_ALLOC);
+	return 0;
+}
+
+static int find_record(struct gntalloc *ga)
+{
+	uint32_t cursor = 0, record;
+
+	while ((record = record_next(ga->pages.records, RECORD_ALLOC, &cursor))) {
+		ga->last = record_head(ga->pages.records, record);
+		if (ga->last->number == ga->pages.number)
+			return 0;
+	}
+	/* The predecessor was killed before it had made one. */
+	return make_record(ga);
+}
+
+static int init(struct gntalloc *ga, const struct gntalloc_config *config)
+{
+	int err = config->records ? 0 : records_new(RECORDS_OWN, &ga->own_records);
+
+	ga->pages = (struct pages){ .sim = config->sim,
+				    .name = config->name,
+				    .records = err || config->records ? config->records
+								      : ga->own_records,
+				    .number = config->number,
+				    .domid = config->domid,
+				    .limit = config->limit };
+	if (!err)
+		err = find_record(ga);
+	ga->opens = ids_new();
+	if (!err && !ga->opens)
+		err = -ENOMEM;
+	if (!err)
+		ids_last(ga->opens, &ga->last->generations);
+	return err;
+}
+
 int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out)
 {
 	struct gntalloc *ga;
@@ -443,23 +591,20 @@ int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out)
 	ga = calloc(1, sizeof(*ga));
 	if (!ga)
 		return -ENOMEM;
-	ga->opens = ids_new();
-	if (!ga->opens) {
-		free(ga);
-		return -ENOMEM;
-	}
 	pthread_mutex_init(&ga->lock, NULL);
+	CDS_INIT_LIST_HEAD(&ga->shown);
+	CDS_INIT_LIST_HEAD(&ga->loose);
 	ga->dev.name = config->name;
 	ga->dev.open = gntalloc_open;
 	ga->dev.ioctl = gntalloc_ioctl;
 	ga->dev.release = gntalloc_release;
-	ga->pages = (struct pages){ .sim = config->sim,
-				    .name = config->name,
-				    .domid = config->domid,
-				    .limit = config->limit };
 	ga->windows = config->windows;
-	*out = ga;
-	return 0;
+	err = init(ga, config);
+	if (err)
+		gntalloc_destroy(ga);
+	else
+		*out = ga;
+	return err;
 }
 
 struct device *gntalloc_device(struct gntalloc *ga)
@@ -497,6 +642,7 @@ void gntalloc_close_all(struct gntalloc *ga)
 void gntalloc_destroy(struct gntalloc *ga)
 {
 	ids_destroy(ga->opens);
+	records_close(ga->own_records);
 	pthread_mutex_destroy(&ga->lock);
 	free(ga);
 }

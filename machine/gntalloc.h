@@ -18,6 +18,7 @@
 #include "window/socket.h"
 
 struct windows;
+struct records;
 struct gntalloc;
 
 /* The driver's module parameter `limit`: pages granted at a time, over all clients. */
@@ -31,17 +32,39 @@ struct gntalloc;
  * @domid:   the domain that grants; it is added if it does not exist, and must not be removed
  *           while the device is there
  * @limit:   pages granted at a time
+ * @records: where opens and pages have their records, of all such devices; NULL: nothing lasts
+ * @number:  which device it is, in the records
  */
 struct gntalloc_config {
 	const char *name;
 	struct sim *sim;
 	struct windows *windows;
+	struct records *records;
+	uint16_t number;
 	uint16_t domid;
 	uint32_t limit;
 };
 
 /** gntalloc_new() - make a device. Return: 0; -EINVAL, -EBUSY of sim_domain_add(); -ENOMEM. */
 int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out);
+
+/**
+ * gntalloc_adopt() - take over what a predecessor had
+ * @opened: told of each open, whom it counts against and its fh. Return: 0 or -errno
+ *
+ * After gntalloc_new(), with the records and the machine that it left and windows that are not started. One device after the
+ * other, then gntalloc_adopted() of each, then the windows' and the machine's. Return: 0; -EINVAL: what was left cannot be;
+ * -ENOMEM; what @opened returned.
+ */
+int gntalloc_adopt(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t fh, void *arg),
+		   void *arg);
+
+/**
+ * gntalloc_adopted() - end what is no client's any more
+ *
+ * Pages that were to end do, and send their notifications; what the domain has besides is freed. Return: 0 or -ENOMEM.
+ */
+int gntalloc_adopted(struct gntalloc *ga);
 
 /** gntalloc_device() - what a session serves */
 struct device *gntalloc_device(struct gntalloc *ga);
@@ -71,6 +94,9 @@ void gntalloc_close_all(struct gntalloc *ga);
  * After gntalloc_close_all() and windows_destroy(): nobody holds any page.
  */
 void gntalloc_destroy(struct gntalloc *ga);
+
+/** gntalloc_leave() - instead: free what is ours, and leave all opens and pages to a successor. After windows_leave() */
+void gntalloc_leave(struct gntalloc *ga);
 
 /** gntalloc_pages() - pages that count towards the limit, for tests and statistics */
 uint32_t gntalloc_pages(struct gntalloc *ga);

@@ -13,11 +13,14 @@
 #include <urcu/list.h>
 
 #include "abi/ioctl.h"
+#include "machine/lasting.h"
 #include "sim/sim.h"
 
 /**
  * struct pages - those of a device together
  * @name:  the device's, for messages
+ * @records: where each has its record
+ * @number:  the device's, in records
  * @domid: whose they are
  * @limit: how many there may be
  * @count: how many there are, or are promised
@@ -25,29 +28,33 @@
 struct pages {
 	struct sim *sim;
 	const char *name;
+	struct records *records;
+	uint16_t number;
 	uint16_t domid;
 	uint32_t limit;
 	uint32_t count;
 };
 
 /**
+ * struct page_list - the pages of an open, in the order of their indexes
+ * @serial: the open's
+ */
+struct page_list {
+	struct cds_list_head head;
+	uint64_t serial;
+};
+
+/**
  * struct page - a page that is granted
  * @node:   in a list, while it is in one
- * @index:  as the client knows it, bytes
+ * @record: its record, and what is in it: all that is known of the page
  * @users:  its list, and windows
- * @action: of its notification, UNMAP_NOTIFY_*
- * @byte:   to be cleared, in the page
- * @port:   to send an event on; referenced while @action says so
  */
 struct page {
 	struct cds_list_head node;
-	uint64_t index;
+	struct alloc_page_lasting *last;
+	uint32_t record;
 	uint32_t users;
-	uint32_t frame;
-	uint32_t ref;
-	uint32_t action;
-	uint32_t byte;
-	uint32_t port;
 };
 
 /** pages_promise() - count @n more pages. Return: false, and nothing counted, if they exceed the limit */
@@ -62,25 +69,28 @@ bool pages_promise(struct pages *ps, uint32_t n);
  * All or none. Return: 0; -ENOSPC if the grant table has no room for them; -ENOMEM. Then they do not count
  * any more.
  */
-int pages_add(struct pages *ps, struct cds_list_head *list,
-	      const struct ioctl_gntalloc_alloc_gref *op, uint32_t *refs);
+int pages_add(struct pages *ps, struct page_list *list, const struct ioctl_gntalloc_alloc_gref *op,
+	      uint32_t *refs);
 
 /**
  * pages_find() - the first of @count pages in a row
  *
  * Return: NULL if not all are in the list, or @count is 0.
  */
-struct page *pages_find(const struct cds_list_head *list, uint64_t index, uint64_t count);
+struct page *pages_find(const struct page_list *list, uint64_t index, uint64_t count);
 
 /** page_after() - the one after @p, or the first. Return: NULL if there is none */
-struct page *page_after(const struct cds_list_head *list, const struct page *p);
+struct page *page_after(const struct page_list *list, const struct page *p);
 
 /** pages_unlist() - take up to @count pages, from @first on, out of their list, which lets go of them */
-void pages_unlist(struct pages *ps, const struct cds_list_head *list, struct page *first,
+void pages_unlist(struct pages *ps, const struct page_list *list, struct page *first,
 		  uint64_t count);
 
 /** page_put() - a user lets go of a page; the last one ends it */
 void page_put(struct pages *ps, struct page *p);
+
+/** page_end() - the last user has gone */
+void page_end(struct pages *ps, struct page *p);
 
 /**
  * page_notify() - what is to happen when a page ends
@@ -88,5 +98,17 @@ void page_put(struct pages *ps, struct page *p);
  * Return: 0; -EINVAL for an unknown action, or a port that is not bound.
  */
 int page_notify(struct pages *ps, struct page *p, const struct ioctl_gntalloc_unmap_notify *op);
+
+/**
+ * page_adopt() - a page that a predecessor has left
+ * @list: of its open, NULL: that has gone. It is in it if it was, in its place
+ * @out: out; NULL: it was ended, and its record is now
+ *
+ * Its users are the list, and windows that still have to join. Return: 0; -EINVAL: it cannot be; -ENOMEM.
+ */
+int page_adopt(struct pages *ps, uint32_t record, struct page_list *list, struct page **out);
+
+/** pages_drop_unknown() - after page_adopt() for all of a domain's pages, of all devices: end its other grants, free its other frames */
+int pages_drop_unknown(struct pages *ps);
 
 #endif /* MACHINE_PAGES_H */

@@ -340,7 +340,7 @@ void grant_revoke_all(struct domains *ds, struct domain *d)
 			revoke_later(ds, d, ref, false);
 }
 
-bool grant_next(struct domains *ds, uint16_t domid, uint32_t *ref, uint32_t *frame)
+bool grant_next(struct domains *ds, uint16_t domid, uint32_t *ref, struct sim_granted *g)
 {
 	struct domain *d = domain_lock_running(ds, domid);
 	bool found = false;
@@ -348,9 +348,10 @@ bool grant_next(struct domains *ds, uint16_t domid, uint32_t *ref, uint32_t *fra
 	if (!d)
 		return false;
 	while (!found && ++*ref < nr_refs(d))
-		found = in_use(d, *ref) && !is_ending(d, *ref);
+		found = in_use(d, *ref);
 	if (found)
-		*frame = grant_of(d, *ref)->granted;
+		*g = (struct sim_granted){ .frame = grant_of(d, *ref)->granted,
+					   .ending = is_ending(d, *ref) };
 	pthread_mutex_unlock(&d->lock);
 	return found;
 }

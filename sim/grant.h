@@ -27,13 +27,8 @@ int grant_revoke(struct domains *ds, uint16_t domid, uint32_t ref);
 int grant_revoke_later(struct domains *ds, uint16_t domid, uint32_t ref, bool free_frame);
 struct grant_entry_v1 *grant_entry(struct domains *ds, uint16_t domid, uint32_t ref);
 
-/**
- * grant_next() - walk the grants that are in use and not ending
- * @ref: in: the one before, UINT32_MAX at first
- *
- * Return: false at the end.
- */
-bool grant_next(struct domains *ds, uint16_t domid, uint32_t *ref, uint32_t *frame);
+/* As the function of sim/sim.h of this name. */
+bool grant_next(struct domains *ds, uint16_t domid, uint32_t *ref, struct sim_granted *g);
 
 /** grant_revoke_all() - end all grants of a dying domain as soon as they are not mapped */
 void grant_revoke_all(struct domains *ds, struct domain *d);

@@ -554,9 +554,9 @@ int sim_revoke_later(struct sim *sim, uint16_t domid, uint32_t ref, bool free_fr
 	return grant_revoke_later(&sim->domains, domid, ref, free_frame);
 }
 
-bool sim_grant_next(struct sim *sim, uint16_t domid, uint32_t *ref, uint32_t *frame)
+bool sim_grant_next(struct sim *sim, uint16_t domid, uint32_t *ref, struct sim_granted *g)
 {
-	return grant_next(&sim->domains, domid, ref, frame);
+	return grant_next(&sim->domains, domid, ref, g);
 }
 
 struct grant_entry_v1 *sim_grant_entry(struct sim *sim, uint16_t domid, uint32_t ref)

@@ -227,13 +227,23 @@ int sim_revoke(struct sim *sim, uint16_t domid, uint32_t ref);
 int sim_revoke_later(struct sim *sim, uint16_t domid, uint32_t ref, bool free_frame);
 
 /**
- * sim_grant_next() - walk the grants of a domain that are in use and are not to end
- * @ref:   in: the one before, UINT32_MAX at first; out: the next one
- * @frame: out: what was granted
+ * struct sim_granted - a grant
+ * @frame:  what was granted
+ * @ending: it is to end as soon as it is not mapped
+ */
+struct sim_granted {
+	uint32_t frame;
+	bool ending;
+};
+
+/**
+ * sim_grant_next() - walk the grants of a domain that are in use
+ * @ref: in: the one before, UINT32_MAX at first; out: the next one
+ * @g:   out
  *
  * Return: false at the end.
  */
-bool sim_grant_next(struct sim *sim, uint16_t domid, uint32_t *ref, uint32_t *frame);
+bool sim_grant_next(struct sim *sim, uint16_t domid, uint32_t *ref, struct sim_granted *g);
 
 /**
  * sim_grant_entry() - the entry of the granter's table, as the granter sees it

@@ -31,6 +31,7 @@ enum record_kind {
 	RECORD_WINDOW = 3,     /* window/: a window */
 	RECORD_ALLOC_OPEN = 4, /* machine/: an open of xen/gntalloc */
 	RECORD_ALLOC_PAGE = 5, /* machine/: a page that it allocated */
+	RECORD_ALLOC = 6,      /* machine/: a device xen/gntalloc */
 	RECORD_KINDS
 };
 

@@ -303,6 +303,27 @@ static uint32_t draw(uint32_t n)
 	return (seed >> 8) % n;
 }
 
+/* Mostly a frame of the domain's, so that what is drawn can be done. */
+static uint32_t draw_frame(uint16_t domid)
+{
+	uint32_t f = 0, n = draw(6);
+
+	while (n--)
+		f = sim_frame_next(sim, domid, f + 1);
+	return f ? f : 1 + draw(12);
+}
+
+/* Mostly a reference in use. */
+static uint32_t draw_ref(uint16_t domid)
+{
+	struct sim_granted g;
+	uint32_t ref = UINT32_MAX, n = 1 + draw(4);
+
+	while (n-- && sim_grant_next(sim, domid, &ref, &g))
+		;
+	return n == UINT32_MAX ? ref : GNTTAB_NR_RESERVED_ENTRIES + draw(6);
+}
+
 static void draw_order(struct order *o)
 {
 	unsigned int n = live_handles(&kept);
@@ -310,16 +331,16 @@ static void draw_order(struct order *o)
 	*o = (struct order){
 		.op = draw(OPS),
 		.domid = (uint16_t)(draw(4) ? GRANTER : OTHER),
-		.ref = GNTTAB_NR_RESERVED_ENTRIES + draw(6),
-		.frame = 1 + draw(12),
 		.port = 1 + draw(3),
 		.n = 1 + draw(3),
 	};
+	o->ref = draw_ref(o->domid);
+	o->frame = draw_frame(o->domid);
 	if (n)
 		o->handle = handles[draw(n)];
 	/* These take many instructions, so few will do. The granter stays. */
-	if ((o->op == OP_ADD || o->op == OP_REMOVE || o->op == OP_BIND) && draw(3))
-		o->op = OP_MAP;
+	if ((o->op == OP_ADD || o->op == OP_REMOVE || o->op == OP_BIND) && draw(2))
+		o->op = OP_GRANT;
 	if (o->op == OP_ADD || o->op == OP_REMOVE)
 		o->domid = OTHER;
 	if (o->op == OP_UNMAP && !n)
@@ -570,19 +591,20 @@ static void succeed_killed(void)
 static void clean_up(void)
 {
 	struct sim_counts c;
+	struct sim_granted g;
 	uint32_t ref = UINT32_MAX, f;
 
 	for (int i = 0; i < THREADS; i++) {
-		struct hv_grant g = op(GRANTER, logs[i].ref);
+		struct hv_grant m = op(GRANTER, logs[i].ref);
 
-		g.handle = logs[i].handle;
-		g.status = GNTST_okay;
+		m.handle = logs[i].handle;
+		m.status = GNTST_okay;
 		if (logs[i].phase == MAPPED)
-			unmap1(&g);
+			unmap1(&m);
 		logs[i].phase = IDLE;
 	}
-	while (sim_grant_next(sim, GRANTER, &ref, &f))
-		if (ref > logs[THREADS - 1].ref)
+	while (sim_grant_next(sim, GRANTER, &ref, &g))
+		if (!g.ending && ref > logs[THREADS - 1].ref)
 			ck_assert_int_eq(sim_revoke_later(sim, GRANTER, ref, true), 0);
 	for (f = 0; (f = sim_frame_next(sim, GRANTER, f + 1));)
 		if (f > frame[N_FRAMES - 1])
@@ -653,6 +675,7 @@ static void survive_setup(void)
 		.memory_pages = PAGES, .maptrack_max = HANDLES, .grant_frames_max = TABLE_MAX });
 	left = sim_kept(sim);
 	look_at(&left);
+	ck_assert_int_eq(sim_domain_add(sim, OTHER), 0);
 	make_image();
 }
 
