@@ -128,6 +128,40 @@ void journal_free(struct journal *j)
 		munmap(j, sizeof(*j));
 }
 
+/* --- windows ------------------------------------------------------------------------------------ */
+
+void journal_window_note(struct journal *j, const uint32_t *slot, const struct journal_window *w)
+{
+	struct journal_window *kept = &j->window[slot[0]];
+	const uint32_t n = w->n;
+
+	for (uint32_t i = 0; i < n; i++)
+		j->next[slot[i]] = i + 1 < n ? slot[i + 1] : 0;
+	*kept = *w;
+	kept->n = 0;
+	__atomic_store_n(&kept->n, n, __ATOMIC_RELEASE);
+}
+
+void journal_window_forget(struct journal *j, uint32_t first)
+{
+	__atomic_store_n(&j->window[first].n, 0, __ATOMIC_RELEASE);
+}
+
+int journal_window_slots(struct journal *j, uint32_t first, uint32_t *slot, uint8_t *claimed)
+{
+	uint32_t at = first;
+
+	for (uint32_t i = 0; i < j->window[first].n; i++, at = j->next[at]) {
+		if (!at || at >= j->slots || claimed[at])
+			return -EINVAL;
+		claimed[at] = 1;
+		slot[i] = at;
+	}
+	return at ? -EINVAL : 0;
+}
+
+/* --- slots -------------------------------------------------------------------------------------- */
+
 struct journal_slots *journal_slots_new(struct journal *j)
 {
 	struct journal_slots *s = calloc(1, sizeof(*s));
@@ -160,7 +194,9 @@ static int grow(struct journal_slots *s)
 
 	if (first == JOURNAL_SLOTS)
 		return -ENOMEM;
-	if (madvise(&s->j->slot[first], GROW * sizeof(s->j->slot[0]), MADV_POPULATE_WRITE))
+	if (madvise(&s->j->slot[first], GROW * sizeof(s->j->slot[0]), MADV_POPULATE_WRITE) ||
+	    madvise(&s->j->next[first], GROW * sizeof(s->j->next[0]), MADV_POPULATE_WRITE) ||
+	    madvise(&s->j->window[first], GROW * sizeof(s->j->window[0]), MADV_POPULATE_WRITE))
 		return -ENOMEM;
 	for (uint32_t i = GROW; i-- > 0;)
 		if (first + i)
@@ -171,7 +207,8 @@ static int grow(struct journal_slots *s)
 
 static_assert(JOURNAL_SLOTS % GROW == 0, "grow() ends at the last slot");
 static_assert(GROW * sizeof(struct journal_slot) % 4096 == 0 &&
-		      offsetof(struct journal, slot) % 4096 == 0,
+		      GROW * sizeof(struct journal_window) % 4096 == 0 &&
+		      GROW * sizeof(uint32_t) % 4096 == 0,
 	      "grow() makes whole pages");
 
 static void put_locked(struct journal_slots *s, size_t n, const uint32_t *slot)
@@ -206,4 +243,20 @@ void journal_slots_put(struct journal_slots *s, size_t n, const uint32_t *slot)
 	pthread_mutex_lock(&s->lock);
 	put_locked(s, n, slot);
 	pthread_mutex_unlock(&s->lock);
+}
+
+int journal_slots_adopt(struct journal_slots *s, const uint8_t *claimed)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (uint32_t i = s->j->slots; i-- > 1;) {
+		if (claimed[i])
+			continue;
+		if (s->j->slot[i].state != SLOT_NONE)
+			err = -EINVAL;
+		push(s, i);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return err;
 }

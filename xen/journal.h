@@ -57,6 +57,26 @@ struct journal_slot {
 static_assert(sizeof(struct journal_slot) == 16, "65,536 slots are a MiB");
 
 /**
+ * struct journal_window - what stands behind the grants of one map: some slots, in the order of its pages
+ * @open_id: whose it is
+ * @n:       slots, the first of which has this one's number; 0: there is no such window. Stored last
+ * @pin:     PVH: of its pages, see xen/pin.h
+ * @domid:   whose grants it shows; DOMID_INVALID: several domains'
+ * @closed:  its open has gone: it is of no use to anybody afterwards
+ *
+ * For a successor; the keeper goes by the slots alone.
+ */
+struct journal_window {
+	uint64_t open_id;
+	uint32_t n;
+	uint32_t pin;
+	uint16_t domid;
+	uint16_t closed;
+	uint32_t zero;
+};
+static_assert(sizeof(struct journal_window) == 24, "the same for every program of this version");
+
+/**
  * struct journal_batch - the operations of one hypercall
  * @mapping:   how many of @map may have been carried out and are not in slots yet (or 0)
  * @unmapping: how many of @unmap; one of the two is 0
@@ -88,17 +108,23 @@ struct journal_batch {
 
 /**
  * struct journal - all of it
- * @slots: how many of @slot have been made; those above are not to be touched
+ * @slots:  how many of @slot, @next and @window have been made; those above are not to be touched
  * @translated: a PVH dom0's
- * @slot:  the first is nobody's
+ * @pin:    of the batches
+ * @slot:   the first is nobody's
+ * @next:   of a window's slots: the next one
+ * @window: at the number of its first slot
  */
 struct journal {
 	struct journal_batch batch[JOURNAL_BATCHES];
 	struct {
 		uint32_t slots;
 		uint32_t translated;
+		uint32_t pin;
 	} __attribute__((aligned(4096)));
 	struct journal_slot slot[JOURNAL_SLOTS] __attribute__((aligned(4096)));
+	uint32_t next[JOURNAL_SLOTS] __attribute__((aligned(4096)));
+	struct journal_window window[JOURNAL_SLOTS] __attribute__((aligned(4096)));
 };
 
 /* The status of an operation that Xen has not come to: no status of Xen's is positive. */
@@ -140,6 +166,26 @@ void journal_harvest(struct journal *j, struct journal_batch *b, bool translated
 /** journal_held() - how much is to be undone: pages, and operations that may have been carried out */
 size_t journal_held(const struct journal *j);
 
+/**
+ * journal_window_note() - a window lasts from now on
+ * @slot: its @w->n slots
+ * @w:    what is to be known of it
+ */
+void journal_window_note(struct journal *j, const uint32_t *slot, const struct journal_window *w);
+
+/** journal_window_forget() - it does not; nothing is to be undone for its slots any more */
+void journal_window_forget(struct journal *j, uint32_t first);
+
+/**
+ * journal_window_slots() - the slots of a window that a predecessor has noted
+ * @first:   its number
+ * @slot:    out: room for its n slots
+ * @claimed: a byte for each slot of the journal: not 0 if it belongs to a window. Set here for those of this one
+ *
+ * Return: 0; -EINVAL: there are not so many, or one of them is another window's.
+ */
+int journal_window_slots(struct journal *j, uint32_t first, uint32_t *slot, uint8_t *claimed);
+
 /* --- slots: used by the daemon alone ----------------------------------------------------------- */
 
 /* Which slots are free; the memory of those never used is not there yet. */
@@ -149,6 +195,14 @@ struct journal_slots;
 struct journal_slots *journal_slots_new(struct journal *j);
 
 void journal_slots_free(struct journal_slots *s);
+
+/**
+ * journal_slots_adopt() - what a predecessor has made
+ * @claimed: a byte for each slot of the journal, not 0 for those that are in use
+ *
+ * Before anything is taken. Return: 0; -EINVAL: there is something to be undone for one that is nobody's.
+ */
+int journal_slots_adopt(struct journal_slots *s, const uint8_t *claimed);
 
 /**
  * journal_slots_get() - take @n slots, state SLOT_NONE

@@ -7,6 +7,8 @@
  *   xen/copy.c   GNTTABOP_copy, through pages of our own
  *   xen/pvh.c    windows in an auto-translated dom0
  *   xen/pv.c     windows in a PV dom0
+ *   xen/adopt.c  what a predecessor has left
+ *   xen/start.c  how it begins
  */
 #ifndef XEN_LAYER_H
 #define XEN_LAYER_H
@@ -37,22 +39,22 @@ struct xen;
  * @idle:    in the order in which they became idle, while nobody uses it
  * @idle_since: when that was, ticks
  * @open_id: whose it is
- * @number:  its file's name
  * @domid:   whose grants it has shown; DOMID_INVALID: several domains'
  * @closed:  that open has gone: the window is of no use to anybody afterwards
  * @pin:     its pages'
+ * @orphan:  a predecessor has left it, and nobody has named it yet
  */
 struct xen_window {
 	struct cds_list_head node;
 	struct cds_list_head idle;
 	uint64_t open_id;
-	uint64_t number;
 	size_t n;
 	size_t lost;
 	uint64_t idle_since;
 	uint32_t pin;
 	uint16_t domid;
 	bool closed;
+	bool orphan;
 	uint32_t slot[];
 };
 
@@ -62,6 +64,7 @@ struct xen_window {
  * @window_get:  before the first map(): slots, and what else is needed
  * @mapped:      all grants are mapped: fill in their pages
  * @window_put:  nothing of it is mapped any more, but for @lost grants
+ * @window_adopt: a predecessor has left it
  * @window_open: as in hypercall.h
  */
 struct xen_mode {
@@ -74,6 +77,7 @@ struct xen_mode {
 			  const struct hv_place *at, struct xen_window **out);
 	int (*mapped)(struct xen *x, struct hv_grant *g, size_t n);
 	void (*window_put)(struct xen *x, struct xen_window *w);
+	void (*window_adopt)(struct xen *x, struct xen_window *w);
 	int (*window_open)(struct xen *x, int dirfd, const char *name, const struct hv_grant *g,
 			   const struct hv_place *at);
 	void (*open_gone)(struct xen *x, uint64_t open_id);
@@ -82,6 +86,9 @@ struct xen_mode {
 
 extern const struct xen_mode xen_pv;
 extern const struct xen_mode xen_pvh;
+
+/* In xen/xen.c. */
+extern const struct hypervisor_ops xen_ops;
 
 /**
  * struct xen - the layer
@@ -128,6 +135,12 @@ int xen_start(const struct xen_mode *mode, int dirfd, struct lent *lent, struct 
  */
 struct xen_window *xen_window_alloc(struct xen *x, size_t n);
 
+/** xen_window_keep() - what is known of a window now is there for a successor; before anything is to be undone for it */
+void xen_window_keep(struct xen *x, const struct xen_window *w);
+
+/** xen_window_forget() - nothing is to be undone for it any more; before its pages are let go of */
+void xen_window_forget(struct xen *x, const struct xen_window *w);
+
 /** xen_window_free() - give back the slots of a window, and the window */
 void xen_window_free(struct xen *x, struct xen_window *w);
 
@@ -143,6 +156,29 @@ static inline struct xen_window *xen_window_of(const struct xen *x, const struct
 {
 	return g->slot ? x->of_slot[g->slot] : NULL;
 }
+
+/* --- xen/adopt.c ------------------------------------------------------------------------------ */
+
+/**
+ * xen_adopt_windows() - take over the windows in the journal of a predecessor
+ *
+ * Before anything is mapped; x->mode is ready. What is half done in batches is entered. All windows are orphans
+ * then. Return: 0; -EINVAL: the journal is damaged; -ENOMEM.
+ */
+int xen_adopt_windows(struct xen *x);
+
+/**
+ * xen_adopt_pins() - and the pins of their pages
+ * @fds: the predecessor's rings; ours from now on, also on failure
+ *
+ * After xen_adopt_windows(). Return: 0 or -errno, with @why.
+ */
+int xen_adopt_pins(struct xen *x, const int *fds, const char **why);
+
+/* As in hypercall.h. */
+int xen_adopt(struct hypervisor *hv, struct hv_grant *g, size_t n, const struct hv_place *at,
+	      bool leaving);
+int xen_adopted(struct hypervisor *hv);
 
 /* --- xen/event.c ------------------------------------------------------------------------------ */
 

@@ -26,6 +26,7 @@
 /**
  * struct pins - the rings
  * @pagemap: /proc/self/pagemap
+ * @adopted: the rings were made by another process: all that is known of them here is their descriptors
  * @ready:   rings whose table of buffers has been made
  * @used:    ids below this have been in use
  * @freed:   @n_freed ids to be used again
@@ -33,6 +34,7 @@
 struct pins {
 	pthread_mutex_t lock;
 	int pagemap;
+	bool adopted;
 	unsigned int rings;
 	unsigned int ready;
 	uint32_t used;
@@ -73,8 +75,11 @@ void pins_free(struct pins *p)
 {
 	if (!p)
 		return;
-	while (p->rings)
-		io_uring_queue_exit(&p->ring[--p->rings]);
+	while (p->rings--)
+		if (p->adopted)
+			close(p->ring[p->rings].ring_fd);
+		else
+			io_uring_queue_exit(&p->ring[p->rings]);
 	if (p->pagemap >= 0)
 		close(p->pagemap);
 	pthread_mutex_destroy(&p->lock);
@@ -85,6 +90,64 @@ void pins_fds(const struct pins *p, int fds[PINS_FDS])
 {
 	for (unsigned int i = 0; i < PINS_FDS; i++)
 		fds[i] = p->ring[i].ring_fd;
+}
+
+/* Return: 0; -EINVAL. */
+static int mark_used(uint8_t *used, const uint32_t *ids, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (ids[i] >= PINS_MAX || used[ids[i]])
+			return -EINVAL;
+		used[ids[i]] = 1;
+	}
+	return 0;
+}
+
+/* Ids that are below the highest that is wanted, and not wanted themselves, are free. */
+static int find_freed(struct pins *p, const uint32_t *ids, size_t n)
+{
+	uint8_t *used = calloc(PINS_MAX, 1);
+	int err = used ? mark_used(used, ids, n) : -ENOMEM;
+
+	for (uint32_t id = PINS_MAX; !err && id-- > 0;) {
+		if (used[id] && !p->used)
+			p->used = id + 1;
+		else if (!used[id] && p->used)
+			p->freed[p->n_freed++] = id;
+	}
+	free(used);
+	p->ready = (p->used + PER_RING - 1) / PER_RING;
+	return err;
+}
+
+int pins_adopt(const int fds[PINS_FDS], const uint32_t *ids, size_t n, struct pins **out,
+	       const char **why)
+{
+	struct pins *p = calloc(1, sizeof(*p));
+	int err;
+
+	*why = "no memory";
+	if (!p) {
+		for (unsigned int i = 0; i < PINS_FDS; i++)
+			close(fds[i]);
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&p->lock, NULL);
+	p->adopted = true;
+	for (; p->rings < PINS_FDS; p->rings++)
+		p->ring[p->rings].ring_fd = p->ring[p->rings].enter_ring_fd = fds[p->rings];
+	*why = "cannot open /proc/self/pagemap";
+	p->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	err = p->pagemap < 0 ? -errno : 0;
+	if (!err) {
+		*why = "the pins of a predecessor are damaged";
+		err = find_freed(p, ids, n);
+	}
+	if (err)
+		pins_free(p);
+	else
+		*out = p;
+	return err;
 }
 
 /* The lock is held. Return: an id of a ring that has its table, or -errno. */
@@ -100,7 +163,8 @@ static int new_id(struct pins *p, uint32_t *id)
 		return -ENOMEM;
 	if (p->used == p->ready * PER_RING) {
 		err = io_uring_register_buffers_sparse(&p->ring[p->ready], PER_RING);
-		if (err)
+		/* A predecessor has made it. */
+		if (err && err != -EBUSY)
 			return err;
 		p->ready++;
 	}

@@ -28,6 +28,16 @@ struct pins;
  */
 int pins_new(struct pins **out, const char **why);
 
+/**
+ * pins_adopt() - go on with the rings of a predecessor
+ * @fds: its rings, in the order of pins_fds(); ours from now on, also on failure
+ * @ids: pins that are still wanted, @n of them, in any order; the others end when their ids are used again
+ *
+ * Return: 0 and *@out; -EINVAL: an id cannot be, or is there twice; -errno.
+ */
+int pins_adopt(const int fds[PINS_FDS], const uint32_t *ids, size_t n, struct pins **out,
+	       const char **why);
+
 /** pins_free() - unpin everything; in so far as no other process holds the rings, too */
 void pins_free(struct pins *p);
 

@@ -107,15 +107,19 @@ static void pv_tend(struct xen *x)
 static int pv_window_get(struct xen *x, const struct hv_grant *g, size_t n,
 			 const struct hv_place *at, struct xen_window **out)
 {
-	(void)at;
 	for (size_t i = 1; i < n; i++)
 		if (g[i].domid != g[0].domid)
 			return -EXDEV;
 	*out = xen_window_alloc(x, n);
-	return *out ? 0 : -ENOMEM;
+	if (!*out)
+		return -ENOMEM;
+	(*out)->open_id = at->open_id;
+	(*out)->domid = g[0].domid;
+	xen_window_keep(x, *out);
+	return 0;
 }
 
-/* What Xen would not unmap stays in its slots: the keeper tries again when the daemon has ended. */
+/* What Xen would not unmap stays in its slots: a successor tries again, or the keeper when the daemon has ended. */
 static void pv_window_put(struct xen *x, struct xen_window *w)
 {
 	size_t kept = 0;
@@ -125,12 +129,15 @@ static void pv_window_put(struct xen *x, struct xen_window *w)
 		return;
 	}
 	for (size_t i = 0; i < w->n; i++)
-		if (xen_slot(x, w, i)->state == SLOT_NONE)
-			journal_slots_put(x->slots, 1, &w->slot[i]);
-		else
-			kept++;
+		kept += xen_slot(x, w, i)->state != SLOT_NONE;
 	__atomic_fetch_add(&x->quarantined, kept, __ATOMIC_RELAXED);
 	free(w);
+}
+
+static void pv_window_adopt(struct xen *x, struct xen_window *w)
+{
+	(void)x;
+	(void)w;
 }
 
 /* The version of a domain's grant table: 1 or 2, or -errno. */
@@ -245,6 +252,7 @@ const struct xen_mode xen_pv = {
 	.window_get = pv_window_get,
 	.mapped = pv_mapped,
 	.window_put = pv_window_put,
+	.window_adopt = pv_window_adopt,
 	.window_open = pv_window_open,
 	.open_gone = pv_open_gone,
 	.tend = pv_tend,

@@ -86,7 +86,6 @@ struct pvh {
 	size_t idle_pages;
 	uint64_t pages;
 	uint64_t ticks;
-	uint64_t number;
 	struct cds_list_head quarantine;
 };
 
@@ -97,9 +96,10 @@ static struct cds_list_head *bucket_of(struct pvh *p, uint64_t open_id)
 
 static_assert(BUCKETS == 1U << (64 - 54), "the hash picks a bucket");
 
+/* Its first slot is nobody else's as long as it lives. */
 static void window_name(const struct xen_window *w, char *name)
 {
-	snprintf(name, NAME_SIZE, "%" PRIx64, w->number);
+	snprintf(name, NAME_SIZE, "%" PRIx32, w->slot[0]);
 }
 
 /* --- frames ------------------------------------------------------------------------------------- */
@@ -192,8 +192,9 @@ static int make_file(struct pvh *p, struct xen_window *w)
 	char name[NAME_SIZE];
 	int fd;
 
-	w->number = __atomic_add_fetch(&p->number, 1, __ATOMIC_RELAXED);
 	window_name(w, name);
+	/* A daemon that was killed may have left one. */
+	unlinkat(p->dirfd, name, 0);
 	fd = openat(p->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	return fd < 0 ? -errno : fd;
 }
@@ -244,6 +245,7 @@ static void give_pages(struct xen *x, size_t n)
 static void release(struct xen *x, struct xen_window *w)
 {
 	give_pages(x, w->n);
+	xen_window_forget(x, w);
 	pins_remove(x->pins, w->pin);
 	remove_file(x->pvh, w);
 	xen_window_free(x, w);
@@ -294,7 +296,8 @@ static int make_pages(struct xen *x, struct xen_window *w)
 }
 
 /* @n pages have been taken for it, which it has then, also if that fails. */
-static int make_window(struct xen *x, size_t n, const struct hv_place *at, struct xen_window **out)
+static int make_window(struct xen *x, size_t n, uint16_t domid, const struct hv_place *at,
+		       struct xen_window **out)
 {
 	struct xen_window *w = xen_window_alloc(x, n);
 	int err = w ? make_pages(x, w) : -ENOMEM;
@@ -306,6 +309,8 @@ static int make_window(struct xen *x, size_t n, const struct hv_place *at, struc
 		return err;
 	}
 	w->open_id = at->open_id;
+	w->domid = domid;
+	xen_window_keep(x, w);
 	err = give_back(x, w);
 	__atomic_fetch_add(&x->away, held(x, w, SLOT_AWAY), __ATOMIC_RELAXED);
 	if (err) {
@@ -408,6 +413,24 @@ static bool take_from_idle(struct xen *x, size_t n)
 	return take_pages(x, n);
 }
 
+static void list_window(struct pvh *p, struct xen_window *w)
+{
+	CDS_INIT_LIST_HEAD(&w->idle);
+	pthread_mutex_lock(&p->lock);
+	cds_list_add(&w->node, bucket_of(p, w->open_id));
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Its pages are away, some of them perhaps not yet, or not any more: xen/adopt.c. */
+static void pvh_window_adopt(struct xen *x, struct xen_window *w)
+{
+	struct pvh *p = x->pvh;
+
+	__atomic_fetch_add(&p->pages, w->n, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&x->away, held(x, w, SLOT_AWAY), __ATOMIC_RELAXED);
+	list_window(p, w);
+}
+
 static int pvh_window_get(struct xen *x, const struct hv_grant *g, size_t n,
 			  const struct hv_place *at, struct xen_window **out)
 {
@@ -426,14 +449,10 @@ static int pvh_window_get(struct xen *x, const struct hv_grant *g, size_t n,
 	}
 	if (!take_pages(x, n) && !take_from_idle(x, n))
 		return -EDQUOT;
-	err = make_window(x, n, at, &w);
+	err = make_window(x, n, domid, at, &w);
 	if (err)
 		return err;
-	w->domid = domid;
-	CDS_INIT_LIST_HEAD(&w->idle);
-	pthread_mutex_lock(&p->lock);
-	cds_list_add(&w->node, bucket_of(p, at->open_id));
-	pthread_mutex_unlock(&p->lock);
+	list_window(p, w);
 	*out = w;
 	return 0;
 }
@@ -468,6 +487,7 @@ static void pvh_open_gone(struct xen *x, uint64_t open_id)
 		if (w->open_id != open_id)
 			continue;
 		w->closed = true;
+		x->journal->window[w->slot[0]].closed = true;
 		if (!cds_list_empty(&w->idle)) {
 			take_idle(p, w);
 			cds_list_move(&w->node, &old);
@@ -604,6 +624,7 @@ const struct xen_mode xen_pvh = {
 	.window_get = pvh_window_get,
 	.mapped = pvh_mapped,
 	.window_put = pvh_window_put,
+	.window_adopt = pvh_window_adopt,
 	.window_open = pvh_window_open,
 	.open_gone = pvh_open_gone,
 	.tend = pvh_tend,

@@ -18,23 +18,14 @@
 #include "xen/xen.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "state/lent.h"
 #include "xen/undo.h"
 #include "xen/layer.h"
-
-/* Pages of the journal that Xen writes to. */
-#define BATCH_PAGES (sizeof(((struct journal *)0)->batch) / 4096)
 
 static struct xen *xen_of(struct hypervisor *hv)
 {
@@ -63,8 +54,25 @@ struct xen_window *xen_window_alloc(struct xen *x, size_t n)
 	return w;
 }
 
+void xen_window_keep(struct xen *x, const struct xen_window *w)
+{
+	const struct journal_window kept = { .open_id = w->open_id,
+					     .n = (uint32_t)w->n,
+					     .pin = w->pin,
+					     .domid = w->domid,
+					     .closed = w->closed };
+
+	journal_window_note(x->journal, w->slot, &kept);
+}
+
+void xen_window_forget(struct xen *x, const struct xen_window *w)
+{
+	journal_window_forget(x->journal, w->slot[0]);
+}
+
 void xen_window_free(struct xen *x, struct xen_window *w)
 {
+	xen_window_forget(x, w);
 	journal_slots_put(x->slots, w->n, w->slot);
 	free(w);
 }
@@ -294,9 +302,11 @@ static void xen_destroy(struct hypervisor *hv)
 	free(x);
 }
 
-static const struct hypervisor_ops xen_ops = {
+const struct hypervisor_ops xen_ops = {
 	.map = xen_map,
 	.unmap = xen_unmap,
+	.adopt = xen_adopt,
+	.adopted = xen_adopted,
 	.copy = xen_copy,
 	.pages_get = xen_pages_get,
 	.pages_put = xen_pages_put,
@@ -311,197 +321,3 @@ static const struct hypervisor_ops xen_ops = {
 	.tend = xen_tend,
 	.destroy = xen_destroy,
 };
-
-/* --- start -------------------------------------------------------------------------------------- */
-
-/* Return: whether a small file begins with this text. */
-static bool file_says(const char *path, const char *text)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char buf[64];
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	if (n < 0)
-		return false;
-	buf[n] = '\0';
-	return strstr(buf, text) != NULL;
-}
-
-const char *xen_platform(void)
-{
-	if (!hv_platform_is_xen())
-		return "this machine does not run under Xen (/sys/hypervisor/type does not say so)";
-	if (access("/proc/xen/capabilities", R_OK))
-		return "/proc/xen/capabilities is not there: mount xenfs (modprobe xenfs; mount -t "
-		       "xenfs xenfs /proc/xen)";
-	if (!file_says("/proc/xen/capabilities", "control_d"))
-		return "this is not dom0: other domains' kernels let nobody make hypercalls";
-	return NULL;
-}
-
-/* Whether a running daemon has this directory, or what is mounted on it: see window_dir_open(). */
-static bool is_locked(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
-
-	if (fd >= 0)
-		close(fd);
-	return locked;
-}
-
-int xen_mount(const char *path)
-{
-	static const char common[] = "mode=0700,size=100%,nr_inodes=0";
-	char options[80];
-
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return -errno;
-	if (is_locked(path))
-		return -EBUSY;
-	while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-		;
-	/* Before Linux 6.4 there is no such option; what matters is pinned anyway. */
-	stpcpy(stpcpy(options, common), ",noswap");
-	if (mount("gntdev-windows", path, "tmpfs", MS_NOSUID, options) &&
-	    (errno != EINVAL || mount("gntdev-windows", path, "tmpfs", MS_NOSUID, common)))
-		return -errno;
-	return 0;
-}
-
-void xen_unmount(const char *path)
-{
-	umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
-	rmdir(path);
-}
-
-/* The journal, resident; and those that need it. */
-static int start_journal(struct xen *x, const char **why)
-{
-	int err;
-
-	*why = "no memory";
-	x->journal = journal_new(x->mode->translated, &x->journal_fd);
-	x->of_slot = mmap(NULL, JOURNAL_SLOTS * sizeof(struct xen_window *), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (x->of_slot == MAP_FAILED)
-		x->of_slot = NULL;
-	x->slots = x->journal ? journal_slots_new(x->journal) : NULL;
-	if (!x->journal || !x->of_slot || !x->slots)
-		return -ENOMEM;
-	err = pins_new(&x->pins, why);
-	if (err)
-		return err;
-	*why = "cannot lock memory (CAP_IPC_LOCK, or a higher limit of locked memory)";
-	err = journal_lock(x->journal);
-	if (err)
-		return err;
-	*why = "cannot pin memory by an io_uring";
-	return pins_add(x->pins, x->journal->batch, BATCH_PAGES, &x->journal_pin, NULL);
-}
-
-/* Before anything is mapped: who keeps it can undo it from here on. */
-static int give_kept(struct xen *x, struct lent *lent, const char **why)
-{
-	int rings[PINS_FDS], err;
-	char name[KEEP_NAME];
-
-	*why = "the keeper does not take what it needs";
-	pins_fds(x->pins, rings);
-	err = lent_give(lent, "journal", x->journal_fd);
-	if (!err)
-		err = lent_give(lent, "privcmd", privcmd_fd(x->pc));
-	for (unsigned int i = 0; !err && i < PINS_FDS; i++) {
-		snprintf(name, sizeof(name), "ring.%u", i);
-		err = lent_give(lent, name, rings[i]);
-	}
-	return err;
-}
-
-/* The wrong one would give back frames that are none of ours. */
-static const struct xen_mode *find_mode(void)
-{
-	if (file_says("/sys/hypervisor/guest_type", "PV\n"))
-		return &xen_pv;
-	if (file_says("/sys/hypervisor/guest_type", "PVH\n") ||
-	    file_says("/sys/hypervisor/guest_type", "HVM\n"))
-		return &xen_pvh;
-	return NULL;
-}
-
-/* A number in a file of Xen's file system, which is text there. Return: 0 if it is anything else. */
-static uint64_t hypfs_number(struct xen *x, const char *path)
-{
-	struct journal_batch *b = privcmd_batch_get(x->pc);
-	const struct xen_hypfs_direntry *e = &b->hypfs.entry;
-	char text[sizeof(b->hypfs.content) + 1] = "";
-	unsigned long n;
-	char *end;
-
-	if (!privcmd_hypfs(x->pc, b, path) && e->type == XEN_HYPFS_TYPE_STRING &&
-	    e->encoding == XEN_HYPFS_ENC_PLAIN && e->content_len < sizeof(text))
-		memcpy(text, b->hypfs.content, e->content_len);
-	privcmd_batch_put(x->pc, b);
-	n = strtoul(text, &end, 10);
-	return end == text || *end || n > UINT32_MAX ? 0 : n;
-}
-
-/*
- * Entries of 16 bytes. The parameter may be changed while Xen runs; what it was at the start holds for dom0,
- * and who changes it before we look is shown another limit than its own.
- */
-#define MAPTRACK_PER_FRAME 256
-
-static uint64_t maptrack_limit(struct xen *x)
-{
-	return hypfs_number(x, "/params/gnttab_max_maptrack_frames") * MAPTRACK_PER_FRAME;
-}
-
-int xen_start(const struct xen_mode *mode, int dirfd, struct lent *lent, struct hypervisor **out,
-	      const char **why)
-{
-	struct xen *x = calloc(1, sizeof(*x));
-	int err;
-
-	*why = "no memory";
-	if (!x)
-		return -ENOMEM;
-	x->mode = mode;
-	x->journal_fd = -1;
-	x->hv = (struct hypervisor){ &xen_ops, x->mode->name, x->mode->pages };
-	err = start_journal(x, why);
-	if (!err)
-		err = privcmd_open(x->journal, &x->pc, why);
-	if (!err)
-		err = give_kept(x, lent, why);
-	if (!err)
-		err = bounce_new(&x->bounce, why);
-	if (!err) {
-		*why = "no memory";
-		x->ports = ports_new();
-		err = x->ports ? 0 : -ENOMEM;
-	}
-	if (!err)
-		err = x->mode->init(x, dirfd, why);
-	if (err) {
-		xen_destroy(&x->hv);
-		return err;
-	}
-	x->handle_max = maptrack_limit(x);
-	*out = &x->hv;
-	return 0;
-}
-
-int xen_new(int dirfd, struct lent *lent, struct hypervisor **out, const char **why)
-{
-	const struct xen_mode *mode = find_mode();
-
-	if (mode)
-		return xen_start(mode, dirfd, lent, out, why);
-	*why = "/sys/hypervisor/guest_type says neither PV nor PVH nor HVM";
-	return -ENOTSUP;
-}

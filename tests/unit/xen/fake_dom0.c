@@ -196,6 +196,42 @@ int pins_new(struct pins **out, const char **why)
 	return 0;
 }
 
+static bool is_among(uint32_t id, const uint32_t *ids, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+/* Pins that nobody wants any more end here. */
+int pins_adopt(const int fds[PINS_FDS], const uint32_t *ids, size_t n, struct pins **out,
+	       const char **why)
+{
+	(void)fds;
+	*why = "no pins";
+	pins.next_id = 0;
+	fake->pins = fake->pinned_pages = 0;
+	for (size_t i = 0; i < n; i++)
+		pins.next_id = ids[i] >= pins.next_id ? ids[i] + 1 : pins.next_id;
+	for (struct fake_pfn *page = fake->pfn; page < fake->pfn + FAKE_PFNS; page++) {
+		if (page->state == FAKE_UNUSED)
+			continue;
+		if (is_among(page->pin - 1, ids, n)) {
+			fake->pinned_pages++;
+			continue;
+		}
+		if (page->state != FAKE_RAM)
+			fake_wrong("page 0x%zx is pinned by nobody in state %d",
+				   (size_t)(page - fake->pfn) + FAKE_PFN_0, (int)page->state);
+		*page = (struct fake_pfn){ .state = FAKE_UNUSED };
+	}
+	/* One of them is the batches'. */
+	fake->pins = (uint32_t)n - 1;
+	*out = &pins;
+	return 0;
+}
+
 /* Another process may have them, too: whether the pages are let go of is up to the last one. */
 void pins_free(struct pins *p)
 {
