@@ -59,6 +59,8 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 static int ioctl_window(struct device *dev, struct ioctl_call *call, void *wm)
 {
 	ck_assert_str_eq(dev->name, "double");
+	if (call->c.rq->again && winioctl_replied(call->c.rq, wm))
+		return 0;
 	return winioctl_mmap(call->c.rq, wm, &token, (struct winsock *)&adopted);
 }
 
@@ -282,6 +284,32 @@ START_TEST(numbers_come_back)
 }
 END_TEST
 
+/* The predecessor had sent the answer, or had not. */
+START_TEST(executed_again)
+{
+	struct client c = fork_client(_i);
+
+	ck_assert_int_eq(ask(&c), 0);
+	ck_assert_uint_eq(adopted.unique, double_unique);
+	ck_assert_uint_eq(adopted.rq.again, 0);
+	double_again = double_unique;
+	ck_assert_int_eq(ask(&c), 0);
+	ck_assert_int_eq(adopted.n, 1);
+	end_client(&c, "hello");
+	double_again = 0;
+	adopted.error = -EBUSY;
+	c = fork_client(_i);
+	ck_assert_int_eq(ask(&c), -EOPNOTSUPP);
+	adopted.error = 0;
+	double_again = double_unique;
+	ck_assert_int_eq(ask(&c), 0);
+	ck_assert_int_eq(adopted.n, 3);
+	ck_assert_uint_eq(adopted.unique, double_again);
+	ck_assert_uint_eq(adopted.rq.again, 1);
+	end_client(&c, "hello");
+}
+END_TEST
+
 /* Nobody is believed to be another: neither us, nor a process of its own, nor none at all. */
 START_TEST(not_its_process)
 {
@@ -449,6 +477,7 @@ Suite *winioctl_suite(void)
 	tcase_add_loop_test(tc, takes_the_right_one, 0, 2);
 	tcase_add_test(tc, many_clients);
 	tcase_add_test(tc, numbers_come_back);
+	tcase_add_loop_test(tc, executed_again, 0, 2);
 	tcase_add_loop_test(tc, not_its_process, 0, 2);
 	tcase_add_test(tc, not_its_descriptor);
 	tcase_add_test(tc, not_its_socket);
