@@ -5,32 +5,27 @@
  *
  * The kernel and the keeper are ours (fake_cuse.h). What the device has done lies in memory that all daemons share.
  */
-#define KILL_STEPS
-
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/rcu.h"
 #include "base/step.h"
 #include "client/who.h"
+#include "device/answer.h"
 #include "device/session.h"
 #include "state/state.h"
 #include "tests/unit/device/fake_cuse.h"
 #include "tests/unit/suite.h"
 
-/* With the steps in them. */
-/* NOLINTNEXTLINE(bugprone-suspicious-include) */
-#include "device/channel.c"
-/* NOLINTNEXTLINE(bugprone-suspicious-include) */
-#include "device/receiver.c"
-/* NOLINTNEXTLINE(bugprone-suspicious-include) */
-#include "device/answer.c"
+#ifndef KILL_STEPS
+#error "unit tests are built with steps"
+#endif
 
 #define PATIENCE_MS 30000
 #define OPENS	    16
@@ -402,19 +397,30 @@ START_TEST(killed_as_it_adopts)
 }
 END_TEST
 
-static struct slot *only_slot(struct slots **store)
+static int pipe_end(const struct slot *slot, char end)
 {
-	uint32_t cursor = 0;
+	char name[KEEP_NAME];
+	int fd;
+
+	snprintf(name, sizeof(name), "pipe.3.%u.%c", slot->pipe, end);
+	fd = lent_take((struct lent *)w, name);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* The one whose request is in its pipe. */
+static struct slot *slot_in_pipe(struct slots **store)
+{
 	struct slot *slot, *found = NULL;
+	uint32_t cursor = 0;
 
 	ck_assert_int_eq(slots_adopt(lent_take((struct lent *)w, "slots.3"), store), 0);
 	while ((slot = slots_next(*store, &cursor))) {
-		const struct channel_pipe p = {
-			.r = lent_take((struct lent *)w,
-				       slot->pipe == 1 ? "pipe.3.1.r" : "pipe.3.2.r"),
-		};
+		int fd = pipe_end(slot, 'r'), n = 0;
 
-		if (in_pipe(&p))
+		ck_assert_int_eq(ioctl(fd, FIONREAD, &n), 0);
+		close(fd);
+		if (n)
 			found = slot;
 	}
 	ck_assert_ptr_nonnull(found);
@@ -424,33 +430,27 @@ static struct slot *only_slot(struct slots **store)
 /* Killed while it reads: the slot has the first bytes, and the pipe may have them, too, or not. */
 static void half_read(uint64_t fh, size_t bytes, bool consumed)
 {
-	char buf[SLOT_PAGE], name[KEEP_NAME];
+	char buf[SLOT_PAGE];
 	struct slots *store;
 	struct slot *slot;
 	uint64_t unique;
-	int fd;
+	ssize_t n;
+	int r, wr;
 
 	die_at(STEP_recv_spliced);
 	unique = fake_ioctl(fh, BYTES, 1500, 10);
 	ck_assert(daemon_died());
-	slot = only_slot(&store);
-	snprintf(name, sizeof(name), "pipe.3.%u.r", slot->pipe);
-	fd = lent_take((struct lent *)w, name);
-	ck_assert_int_eq(read(fd, buf, bytes), (ssize_t)bytes);
-	if (consumed) {
-		memcpy(slot->request, buf, bytes);
-	} else {
-		/* As it was, but for the length. */
-		size_t more = (size_t)read(fd, buf + bytes, sizeof(buf) - bytes);
-		int out;
-
-		name[strlen(name) - 1] = 'w';
-		out = lent_take((struct lent *)w, name);
-		ck_assert_int_eq(write(out, buf, bytes + more), (ssize_t)(bytes + more));
-		memcpy(slot->request, buf, bytes);
-		close(out);
-	}
-	close(fd);
+	slot = slot_in_pipe(&store);
+	r = pipe_end(slot, 'r');
+	wr = pipe_end(slot, 'w');
+	n = read(r, buf, sizeof(buf));
+	ck_assert_int_gt(n, (ssize_t)bytes);
+	memcpy(slot->request, buf, bytes);
+	/* The rest, or all of it, goes back. */
+	bytes = consumed ? bytes : 0;
+	ck_assert_int_eq(write(wr, buf + bytes, (size_t)n - bytes), n - (ssize_t)bytes);
+	close(r);
+	close(wr);
 	slots_close(store);
 	begin_daemon();
 	ck_assert_int_eq(wait_for(unique)->result, 5);
