@@ -301,7 +301,8 @@ static void start(void)
 	gd.table = table_new();
 	gd.policy = policy_default();
 	gd.quota = quota_new();
-	if (!gd.table || !gd.policy || !gd.quota || windows_new(windows_dir, NULL, &gd.windows, &text))
+	if (!gd.table || !gd.policy || !gd.quota ||
+	    windows_new(windows_dir, NULL, &gd.windows, &text))
 		die("the device");
 	control_config_init(&cc);
 	cc.path = path;

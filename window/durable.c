@@ -33,8 +33,7 @@
  * has returned. Each user takes a second report for what it is.
  *
  * WINDOW_DELIVERED is for passes (window/scan.c). If the predecessor was killed before it could see the reply arrive, nobody will
- * ever see that; the window is judged then only after its client has gone or a pass has seen it in a process. So its end is missed
- * as long as the client lives if its event was lost, too.
+ * ever see that: the window is judged then when its client has gone or is seen, after some seconds, to be in no exchange any more.
  *
  * What else struct window has is the watcher's way of working, and begins anew.
  */
@@ -44,6 +43,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/rcu.h"
 #include "base/step.h"
 #include "client/procwalk.h"
@@ -283,6 +283,7 @@ static void settle(uint64_t id, void *obj, void *arg)
 void windows_adopted(struct windows *w)
 {
 	w->adopting = false;
+	w->adopted = clock_coarse_ms();
 	rcu_read_enter();
 	ids_for_each(w->ids, settle, w);
 	rcu_read_leave();

@@ -79,7 +79,7 @@ struct window_queue {
  * @dev:      its file system
  * @life:     in the names of all windows, see struct window_name
  * @records:  where they last; @own_records: the same if they are ours, and last no longer than we
- * @adopting: ends are noted, and wait for windows_adopted()
+ * @adopting: ends are noted, and wait for windows_adopted(); @adopted: when that was, ms
  * @ids:      the windows
  * @live:     how many (atomic)
  * @watch:    what happens in the directory
@@ -94,6 +94,7 @@ struct window_queue {
  * @scan_due: when the next pass is to be made, ms; 0: none
  * @scan_gap: when it may be made at the earliest
  * @pass:     number of the last one; they count from 1
+ * @looked_at: client that was looked at last, @looked: when, ms; @waits: a reply may be on its way to it
  * @in_doubt: windows that it left in doubt; @judged: windows that it could judge
  */
 struct windows {
@@ -106,6 +107,7 @@ struct windows {
 	struct records *records;
 	struct records *own_records;
 	bool adopting;
+	uint64_t adopted;
 	struct ids *ids;
 	uint64_t live;
 	uint64_t ends;
@@ -122,6 +124,9 @@ struct windows {
 	uint64_t scan_due;
 	uint64_t scan_gap;
 	uint32_t pass;
+	pid_t looked_at;
+	uint64_t looked;
+	bool waits;
 	uint64_t in_doubt;
 	uint64_t judged;
 };

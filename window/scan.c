@@ -19,7 +19,7 @@
  * at all
  *
  *  - before window_delivered(): a descriptor on its way in a socket belongs to no process. (If the daemon was killed while it was
- *    under way: before its client has gone, or a pass has found it);
+ *    under way: before its client has gone or is seen to wait for no answer, or a pass has found it);
  *  - if it was delivered after the pass began;
  *  - while a process could hold it that we may not look into (no CAP_SYS_PTRACE, a security module):
  *    the client it was delivered to, and any process born after the window was made. Processes
@@ -34,10 +34,8 @@
  */
 #include "window/impl.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -45,6 +43,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "client/masked.h"
 #include "client/procwalk.h"
 
 /* Passes in a row that must have missed a window if processes are born too fast to see them all. */
@@ -55,6 +54,12 @@
 #define SCAN_GAP_MS 5
 /* While all windows in doubt are still to be delivered. */
 #define SCAN_WAIT_MS 50
+/*
+ * Whoever has a reply that a predecessor sent has had the time to receive it, if it is no preload object, whose exchange shows; how
+ * long a look at that counts, ms.
+ */
+#define ARRIVAL_MS 5000
+#define LOOK_MS	   10
 /* While processes cannot be looked into. */
 #define SCAN_RETRY_MS 1000
 
@@ -196,15 +201,28 @@ static void *make_pass(void *arg)
 /* --- before and after a pass: the watcher ------------------------------------------------------- */
 
 /*
- * Whose reply a predecessor has sent nobody sees arrive any more. It has, or never will, when its client has gone; or
- * when a pass has found the window in a process.
+ * Whose reply a predecessor has sent nobody sees arrive any more. It has, or never will, when its client has gone or
+ * is in no exchange with a daemon any more; or when a pass has found the window in a process.
  */
-static bool is_delivered(struct window *win)
+static bool has_arrived(struct windows *w, const struct window *win)
 {
 	pid_t client = win->last->client;
+	uint64_t now = clock_coarse_ms();
 
-	if (!window_is(win, WINDOW_DELIVERED) && win->adopted && client && kill(client, 0) &&
-	    errno == ESRCH)
+	if (!win->adopted || !client || now - w->adopted < ARRIVAL_MS)
+		return false;
+	/* Many windows in a row are one client's. */
+	if (client != w->looked_at || now - w->looked > LOOK_MS) {
+		w->looked_at = client;
+		w->looked = now;
+		w->waits = masked_any(client);
+	}
+	return !w->waits;
+}
+
+static bool is_delivered(struct windows *w, struct window *win)
+{
+	if (!window_is(win, WINDOW_DELIVERED) && has_arrived(w, win))
 		window_set(win, WINDOW_DELIVERED);
 	return window_is(win, WINDOW_DELIVERED);
 }
@@ -219,7 +237,7 @@ static void mark_judged(uint64_t id, void *obj, void *arg)
 	if (!window_is(win, WINDOW_DOUBT))
 		return;
 	w->in_doubt++;
-	if (!window_is(win, WINDOW_LIVE) || !is_delivered(win))
+	if (!window_is(win, WINDOW_LIVE) || !is_delivered(w, win))
 		return;
 	win->judged = w->pass;
 	w->judged++;
