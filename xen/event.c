@@ -9,7 +9,8 @@
  * files of that device are taken along (pidfd_getfd(2)), and the event is sent through the one
  * that has the port; Linux says ENOTCONN for the others. (They cannot be tried before: the only thing
  * to be done with a port is to send an event.) The other ports of that file stay bound for as long,
- * too: until the map is released, which soon follows the end of its client.
+ * too: until the map is released, which soon follows the end of its client. They are lent by the keeper as "port.N.I", so that
+ * a successor has them although the client has gone.
  *
  * Where that does not work (a client that is not root, whose descriptors we do not touch; a port
  * of a process that has passed on its number only) the event is sent by a hypercall, if the port is
@@ -33,6 +34,9 @@
 
 #include <xen/sys/evtchn.h>
 
+#include "base/log.h"
+#include "state/lent.h"
+
 /* Open files of one caller that are taken along. */
 #define FILES_MAX 16
 
@@ -51,9 +55,11 @@ struct port {
 
 /**
  * struct ports - those that are referred to
+ * @change: for who adds or removes one, and tells the keeper; then @lock, for the list
  * @device: number of /dev/xen/evtchn, 0 if it is not there
  */
 struct ports {
+	pthread_mutex_t change;
 	pthread_mutex_t lock;
 	struct cds_list_head all;
 	dev_t device;
@@ -66,6 +72,7 @@ struct ports *ports_new(void)
 
 	if (!ps)
 		return NULL;
+	pthread_mutex_init(&ps->change, NULL);
 	pthread_mutex_init(&ps->lock, NULL);
 	CDS_INIT_LIST_HEAD(&ps->all);
 	if (stat("/dev/xen/evtchn", &st) == 0 && S_ISCHR(st.st_mode))
@@ -88,6 +95,7 @@ void ports_free(struct ports *ps)
 		return;
 	cds_list_for_each_entry_safe(p, next, &ps->all, node) port_free(p);
 	pthread_mutex_destroy(&ps->lock);
+	pthread_mutex_destroy(&ps->change);
 	free(ps);
 }
 
@@ -155,6 +163,52 @@ static void take_files(const struct ports *ps, struct port *p, pid_t tid)
 	close(pidfd);
 }
 
+/* --- what the keeper has of them ---------------------------------------------------------------- */
+
+static void file_name(const struct port *p, unsigned int i, char name[KEEP_NAME])
+{
+	snprintf(name, KEEP_NAME, "port.%u.%u", p->number, i);
+}
+
+/* What is not kept is missed by a successor alone, which sends the event by a hypercall then. */
+static void give_files(struct lent *lent, const struct port *p)
+{
+	char name[KEEP_NAME];
+	int err;
+
+	for (unsigned int i = 0; i < p->n; i++) {
+		file_name(p, i, name);
+		err = lent_give(lent, name, p->file[i]);
+		if (err)
+			log_debug("%s is not kept: %s", name, strerror(-err));
+	}
+}
+
+static void drop_files(struct lent *lent, const struct port *p)
+{
+	char name[KEEP_NAME];
+
+	for (unsigned int i = 0; i < p->n; i++) {
+		file_name(p, i, name);
+		lent_drop(lent, name);
+	}
+}
+
+/* At adoption: those that a predecessor had. */
+static void take_kept(struct lent *lent, struct port *p)
+{
+	char name[KEEP_NAME];
+	int fd;
+
+	for (; p->n < FILES_MAX; p->n++) {
+		file_name(p, p->n, name);
+		fd = lent_take(lent, name);
+		if (fd < 0)
+			return;
+		p->file[p->n] = fd;
+	}
+}
+
 /* --- the interface of hypercall.h --------------------------------------------------------------- */
 
 /* With the lock. */
@@ -195,6 +249,24 @@ static bool refer(struct ports *ps, uint32_t number)
 	return p != NULL;
 }
 
+/* Unless somebody else has come first. */
+static void add_port(struct xen *x, struct port *p)
+{
+	struct ports *ps = x->ports;
+
+	pthread_mutex_lock(&ps->change);
+	if (refer(ps, p->number)) {
+		port_free(p);
+	} else {
+		if (!x->adopting)
+			give_files(x->lent, p);
+		pthread_mutex_lock(&ps->lock);
+		cds_list_add(&p->node, &ps->all);
+		pthread_mutex_unlock(&ps->lock);
+	}
+	pthread_mutex_unlock(&ps->change);
+}
+
 int xen_port_get(struct hypervisor *hv, uint32_t number, pid_t tid)
 {
 	struct xen *x = (struct xen *)hv;
@@ -209,12 +281,11 @@ int xen_port_get(struct hypervisor *hv, uint32_t number, pid_t tid)
 			return -ENOMEM;
 		p->number = number;
 		p->refs = 1;
-		if (tid && x->ports->device)
+		if (x->adopting)
+			take_kept(x->lent, p);
+		else if (tid && x->ports->device)
 			take_files(x->ports, p, tid);
-		/* Somebody else may have come first: two entries of one port do no harm. */
-		pthread_mutex_lock(&x->ports->lock);
-		cds_list_add(&p->node, &x->ports->all);
-		pthread_mutex_unlock(&x->ports->lock);
+		add_port(x, p);
 	}
 	__atomic_fetch_add(&x->port_refs, 1, __ATOMIC_RELAXED);
 	return 0;
@@ -225,6 +296,7 @@ void xen_port_put(struct hypervisor *hv, uint32_t number)
 	struct xen *x = (struct xen *)hv;
 	struct port *p;
 
+	pthread_mutex_lock(&x->ports->change);
 	pthread_mutex_lock(&x->ports->lock);
 	p = find(x->ports, number);
 	if (p && --p->refs == 0)
@@ -232,6 +304,9 @@ void xen_port_put(struct hypervisor *hv, uint32_t number)
 	else
 		p = NULL;
 	pthread_mutex_unlock(&x->ports->lock);
+	if (p)
+		drop_files(x->lent, p);
+	pthread_mutex_unlock(&x->ports->change);
 	if (p)
 		port_free(p);
 	__atomic_fetch_sub(&x->port_refs, 1, __ATOMIC_RELAXED);

@@ -24,6 +24,7 @@
 #include "xen/privcmd.h"
 
 struct bounce;
+struct lent;
 struct ports;
 struct pv;
 struct pvh;
@@ -95,6 +96,8 @@ extern const struct hypervisor_ops xen_ops;
  * @hv:          first, so that a struct hypervisor leads back here
  * @of_slot:     the window whose first slot this is
  * @journal_fd:  the journal's memory
+ * @lent:        who keeps what lasts, or NULL
+ * @adopting:    until xen_adopted()
  * @journal_pin: the batches are pinned, too
  * @handle_max:  how many Xen gives this domain; 0: not known
  * @away_max:    of limit_away() (atomic)
@@ -105,6 +108,8 @@ struct xen {
 	const struct xen_mode *mode;
 	struct journal *journal;
 	int journal_fd;
+	struct lent *lent;
+	bool adopting;
 	struct journal_slots *slots;
 	struct privcmd *pc;
 	struct pins *pins;
@@ -121,8 +126,6 @@ struct xen {
 	uint64_t away_max;
 	uint64_t quarantined;
 };
-
-struct lent;
 
 /** xen_start() - xen_new(), for a mode */
 int xen_start(const struct xen_mode *mode, int dirfd, struct lent *lent, struct hypervisor **out,

@@ -239,8 +239,8 @@ static int start_parts(struct xen *x, int dirfd, const char **why)
 int xen_start(const struct xen_mode *mode, int dirfd, struct lent *lent, struct hypervisor **out,
 	      const char **why)
 {
-	const bool adopting = lent && lent_adopting(lent);
 	struct xen *x = calloc(1, sizeof(*x));
+	bool adopting;
 	int err;
 
 	*why = "no memory";
@@ -248,6 +248,8 @@ int xen_start(const struct xen_mode *mode, int dirfd, struct lent *lent, struct 
 		return -ENOMEM;
 	x->mode = mode;
 	x->journal_fd = -1;
+	x->lent = lent;
+	x->adopting = adopting = lent && lent_adopting(lent);
 	x->hv = (struct hypervisor){ &xen_ops, x->mode->name, x->mode->pages };
 	err = start_journal(x, lent, adopting, why);
 	if (!err && !adopting)

@@ -133,6 +133,55 @@ START_TEST(stays)
 }
 END_TEST
 
+/* Who takes over the rings has the pins, and does not use their ids for others. */
+START_TEST(adopted_by_another)
+{
+	uint64_t pfn[4], again[4];
+	int file_fd = file(4), fds[PINS_FDS];
+	unsigned char *at = view(file_fd, 4);
+	uint32_t id[3], id2;
+	struct pins *other;
+	const char *why;
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(pins_add(pins, at, 4, &id[i], pfn), 0);
+	pins_fds(pins, fds);
+	for (int i = 0; i < PINS_FDS; i++)
+		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+	pins_free(pins);
+	ck_assert_int_eq(pins_adopt(fds, (uint32_t[]){ id[2], id[0] }, 2, &other, &why), 0);
+	pins = other;
+	munmap(at, 4 * PAGE_BYTES);
+	madvise(at, 4 * PAGE_BYTES, MADV_PAGEOUT);
+	at = view(file_fd, 4);
+	ck_assert_int_eq(pins_add(pins, at, 4, &id2, again), 0);
+	ck_assert_uint_eq(id2, id[1]);
+	ck_assert_mem_eq(pfn, again, sizeof(pfn));
+	for (int i = 0; i < 3; i++)
+		pins_remove(pins, id[i]);
+	munmap(at, 4 * PAGE_BYTES);
+	close(file_fd);
+}
+END_TEST
+
+START_TEST(no_id_is_adopted_twice)
+{
+	int fds[PINS_FDS];
+	struct pins *other;
+	const char *why;
+
+	for (int how = 0; how < 2; how++) {
+		pins_fds(pins, fds);
+		for (int i = 0; i < PINS_FDS; i++)
+			fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+		ck_assert_int_eq(
+			pins_adopt(fds, how ? (uint32_t[]){ 1, 1 } : (uint32_t[]){ 1, UINT32_MAX },
+				   2, &other, &why),
+			-EINVAL);
+	}
+}
+END_TEST
+
 static bool is_among(uint64_t pfn, const uint64_t *old, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -423,6 +472,7 @@ Suite *pin_suite(void)
 	tcase_add_test(tc, ids);
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, removed);
+	tcase_add_test(tc, no_id_is_adopted_twice);
 	tcase_add_test(tc, descriptors);
 	tcase_add_test(tc, threads);
 	suite_add_tcase(s, tc);
@@ -433,6 +483,7 @@ Suite *pin_suite(void)
 	/* More than a user without privilege may pin. */
 	tcase_add_test(tc, many_ids);
 	tcase_add_test(tc, numbers_of_pages);
+	tcase_add_test(tc, adopted_by_another);
 	tcase_add_test(tc, stays);
 	tcase_add_loop_test(tc, not_freed_with_the_file, 0, 3);
 	tcase_add_test(tc, held_by_another_process);
