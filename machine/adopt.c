@@ -210,10 +210,19 @@ static void leave_open(uint64_t id, void *obj, void *arg)
 	free(o);
 }
 
+/* After an adoption that failed. */
+static void leave_loose(struct gntalloc *ga)
+{
+	struct page *p, *next;
+
+	cds_list_for_each_entry_safe(p, next, &ga->loose, node) if (!p->users) free(p);
+}
+
 void gntalloc_leave(struct gntalloc *ga)
 {
 	struct alloc_window *win, *next;
 
+	leave_loose(ga);
 	rcu_read_enter();
 	ids_for_each(ga->opens, leave_open, NULL);
 	rcu_read_leave();

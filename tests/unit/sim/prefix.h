@@ -9,6 +9,7 @@
 #ifndef TEST_SIM_PREFIX_H
 #define TEST_SIM_PREFIX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /**
@@ -29,5 +30,13 @@ struct prefix_part {
  */
 unsigned int prefix_each(void (*op)(void *arg), void *op_arg, const struct prefix_part *parts,
 			 size_t n, void (*fn)(void *arg), void *fn_arg);
+
+/**
+ * prefix_kill() - run an operation, kill it after its @nth store
+ *
+ * Return: false if it came to its end before that.
+ */
+bool prefix_kill(void (*op)(void *arg), void *op_arg, const struct prefix_part *parts, size_t n,
+		 unsigned int nth);
 
 #endif /* TEST_SIM_PREFIX_H */

@@ -217,7 +217,7 @@ static size_t watch(struct prefix_part *part)
 	size_t n = 0;
 
 	part[n++] = (struct prefix_part){ kept.head, sizeof(*kept.head) };
-	part[n++] = (struct prefix_part){ kept.fault, 2 * sizeof(*kept.fault) };
+	part[n++] = (struct prefix_part){ kept.fault, 16 * sizeof(*kept.fault) };
 	part[n++] = (struct prefix_part){ kept.domain, DOMAINS * sizeof(*kept.domain) };
 	part[n++] = (struct prefix_part){ kept.track, HANDLES * sizeof(*kept.track) };
 	part[n++] = (struct prefix_part){ kept.frame, PAGES * sizeof(*kept.frame) };
@@ -391,7 +391,7 @@ static void do_other(const struct order *o)
 		sim_port_send(sim, o->domid, o->port);
 		break;
 	case OP_FAULT:
-		sim_fault_add(sim, "window:nth=7", &why);
+		sim_fault_add(sim, "window:nth=7,errno=EIO", &why);
 		break;
 	default:
 		sim_grant(sim, o->domid, MAPPER, o->frame, o->op == OP_GRANT_RO, &ref);
@@ -480,7 +480,73 @@ static void try(struct order *o)
 	free(after);
 }
 
-#define ROUNDS	   4
+/* Each operation where it does what it is for. */
+static const enum op script[] = {
+	OP_ALLOC,
+	OP_GRANT,
+	OP_MAP,
+	OP_GRANT,
+	OP_REVOKE,
+	OP_GRANT,
+	OP_LATER,
+	OP_GRANT,
+	OP_LATER_WITH_FRAME, /* of the one that is not mapped */
+	OP_LATER_WITH_FRAME, /* of the one that is */
+	OP_UNMAP,
+	OP_ALLOC,
+	OP_FREE,
+	OP_GRANT_RO,
+	OP_MAP_RO,
+	OP_MAP_RO,
+	OP_FREE,
+	OP_BIND,
+	OP_SEND,
+	OP_UNBIND,
+	OP_BIND,
+	OP_SEND,
+	OP_GRANT,
+	OP_REMOVE,
+	OP_UNMAP,
+	OP_UNMAP, /* the last one ends the domain */
+	OP_ADD,
+	OP_ALLOC,
+	OP_GRANT,
+	OP_REMOVE,
+	OP_FAULT,
+};
+
+/* What is done to a grant is done to the last one, but the first one is mapped. */
+static uint32_t script_ref(enum op what)
+{
+	struct sim_granted g;
+	uint32_t ref = UINT32_MAX, found = 0;
+
+	while (sim_grant_next(sim, OTHER, &ref, &g))
+		if (!g.ending && (!found || (what != OP_MAP && what != OP_MAP_RO)))
+			found = ref;
+	return found;
+}
+
+START_TEST(every_operation)
+{
+	for (size_t i = 0; i < sizeof(script) / sizeof(script[0]); i++) {
+		struct order o = { .op = script[i], .domid = OTHER, .port = 2, .n = 3 };
+		char *before = describe(&kept), *after;
+
+		o.ref = script_ref(o.op);
+		o.frame = sim_frame_next(sim, OTHER, 1);
+		if (live_handles(&kept))
+			o.handle = handles[0];
+		try(&o);
+		after = describe(&kept);
+		assert_each(strcmp(before, after), "%zu: %s did nothing", i, op_names[o.op]);
+		free(before);
+		free(after);
+	}
+}
+END_TEST
+
+#define ROUNDS	   2
 #define OPERATIONS 40
 
 /* A successor is used for the next operation, each time. */
@@ -695,6 +761,7 @@ Suite *survive_suite(void)
 
 	tcase_add_checked_fixture(tc, survive_setup, survive_teardown);
 	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, every_operation);
 	tcase_add_loop_test(tc, every_prefix, 0, ROUNDS);
 	tcase_add_test(tc, killed_at_random);
 	tcase_add_test(tc, killed_while_adopting);
