@@ -32,7 +32,7 @@ static size_t read_all(int dirfd, const char *path, char *buf, size_t size)
 	while (n < size && (k = read(fd, buf + n, size - n)) > 0)
 		n += (size_t)k;
 	close(fd);
-	if (n == size)
+	if (n >= size)
 		return 0;
 	buf[n] = '\0';
 	return n;

@@ -85,6 +85,14 @@ static int take_socket(struct request *rq, const struct window_mmap *wm)
 	return sock;
 }
 
+/* Whether something is on its way to the client: it cannot have received it before this ioctl returns. */
+static bool has_reply(int sock)
+{
+	int unread = 0;
+
+	return ioctl(sock, SIOCOUTQ, &unread) == 0 && unread > 0;
+}
+
 int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token *t,
 		  struct winsock *ws)
 {
@@ -101,6 +109,10 @@ int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token
 	sock = take_socket(rq, wm);
 	if (sock < 0)
 		return sock;
+	if (rq->again && has_reply(sock)) {
+		close(sock);
+		return 0;
+	}
 	wm->rq.open_id = rq->fh;
 	if (rq->again)
 		wm->rq.again = 1;
@@ -111,13 +123,12 @@ int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token
 
 bool winioctl_replied(struct request *rq, const struct window_mmap *wm)
 {
-	int sock = take_socket(rq, wm), unread = 0;
+	int sock = take_socket(rq, wm);
 	bool replied;
 
 	if (sock < 0)
 		return false;
-	/* What the client has not received: it cannot have, before this ioctl has returned. */
-	replied = ioctl(sock, SIOCOUTQ, &unread) == 0 && unread > 0;
+	replied = has_reply(sock);
 	close(sock);
 	return replied;
 }

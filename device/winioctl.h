@@ -17,6 +17,8 @@
  * @t:  the token of the open it came through
  * @ws: the device's window socket, which goes on as if the client had connected
  *
+ * Executed again it does nothing if the answer is on its way already.
+ *
  * Return: 0 if the socket has or will get the answer; -EOPNOTSUPP if this way is not open to that client: it
  * is to connect; -ENOTTY if it is no preload object of this version; -ECONNABORTED.
  *
@@ -26,12 +28,11 @@ int winioctl_mmap(struct request *rq, struct window_mmap *wm, const struct token
 		  struct winsock *ws);
 
 /**
- * winioctl_replied() - whether the reply to a WINDOW_MMAP that is executed again is in the client's queue already
+ * winioctl_replied() - whether the reply to a WINDOW_MMAP that is executed again is on its way already
  * @rq: the request; rq->again
  * @wm: its argument
  *
- * Where the window's own record does not say so (window_join()): the predecessor may have been killed right behind the sending. Return:
- * whether it is there, so that 0 is the answer.
+ * For a device that has to know before winioctl_mmap() does. Return: whether it is; not so either if its socket cannot be taken.
  */
 bool winioctl_replied(struct request *rq, const struct window_mmap *wm);
 
