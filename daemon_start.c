@@ -193,6 +193,25 @@ static bool make_devices(struct daemon *d, const struct why *why)
 	return true;
 }
 
+static int granter_opened(uid_t user, uint64_t fh, void *session)
+{
+	return session_opened(session, user, fh);
+}
+
+/* What clients of the last daemon have is theirs. */
+static bool adopt_granter(struct daemon *d, unsigned int i, const struct why *why)
+{
+	int err = 0;
+
+	if (lent_adopting(d->lent))
+		err = gntalloc_adopt(d->gntalloc[i], granter_opened,
+				     d->served[d->n_served - 1].session);
+	return !err || because(why,
+			       "the pages that the last daemon's clients have granted by "
+			       "/dev/%s: %s",
+			       d->config->granter[i].name, strerror(-err));
+}
+
 static bool make_granter(struct daemon *d, unsigned int i, const struct why *why)
 {
 	const struct daemon_granter *g = &d->config->granter[i];
@@ -200,6 +219,8 @@ static bool make_granter(struct daemon *d, unsigned int i, const struct why *why
 		.name = g->name,
 		.sim = d->platform.sim,
 		.windows = d->windows,
+		.records = d->records,
+		.number = (uint16_t)i,
 		.domid = g->domid,
 		.limit = d->config->gntalloc_limit,
 	};
@@ -211,7 +232,7 @@ static bool make_granter(struct daemon *d, unsigned int i, const struct why *why
 			  why))
 		return false;
 	gntalloc_set_winsock(d->gntalloc[i], d->served[d->n_served - 1].winsock);
-	return true;
+	return adopt_granter(d, i, why);
 }
 
 static bool make_granters(struct daemon *d, const struct why *why)

@@ -170,17 +170,8 @@ static int adopt_windows(struct gntalloc *ga)
 
 /* --- the whole ------------------------------------------------------------------------------------ */
 
-int gntalloc_adopt(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t fh, void *arg),
-		   void *arg)
-{
-	int err = adopt_opens(ga, opened, arg);
-
-	if (!err)
-		err = adopt_pages(ga);
-	return err ? err : adopt_windows(ga);
-}
-
-int gntalloc_adopted(struct gntalloc *ga)
+/* Whoever uses a page has said so. */
+static void end_unused(struct gntalloc *ga)
 {
 	struct page *p, *next;
 
@@ -190,6 +181,20 @@ int gntalloc_adopted(struct gntalloc *ga)
 		if (!p->users)
 			page_end(&ga->pages, p);
 	}
+}
+
+int gntalloc_adopt(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t fh, void *arg),
+		   void *arg)
+{
+	int err = adopt_opens(ga, opened, arg);
+
+	if (!err)
+		err = adopt_pages(ga);
+	if (!err)
+		err = adopt_windows(ga);
+	if (err)
+		return err;
+	end_unused(ga);
 	return pages_drop_unknown(&ga->pages);
 }
 

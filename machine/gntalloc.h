@@ -52,19 +52,12 @@ int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out);
  * gntalloc_adopt() - take over what a predecessor had
  * @opened: told of each open, whom it counts against and its fh. Return: 0 or -errno
  *
- * After gntalloc_new(), with the records and the machine that it left and windows that are not started. One device after the
- * other, then gntalloc_adopted() of each, then the windows' and the machine's. Return: 0; -EINVAL: what was left cannot be;
- * -ENOMEM; what @opened returned.
+ * After gntalloc_new(), with the records and the machine that it left, before windows_adopted() and the machine's. Pages that nobody
+ * has any more end here, with their notifications; what the domain has that no page knows of is freed. Return: 0; -EINVAL: what
+ * was left cannot be; -ENOMEM; what @opened returned.
  */
 int gntalloc_adopt(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t fh, void *arg),
 		   void *arg);
-
-/**
- * gntalloc_adopted() - end what is no client's any more
- *
- * Pages that were to end do, and send their notifications; what the domain has besides is freed. Return: 0 or -ENOMEM.
- */
-int gntalloc_adopted(struct gntalloc *ga);
 
 /** gntalloc_device() - what a session serves */
 struct device *gntalloc_device(struct gntalloc *ga);

@@ -49,8 +49,13 @@ static int init_kept(struct sim *sim, const struct sim_config *c, const char **w
 	};
 	int err;
 
-	if (c->left)
+	if (c->left && c->left->memory >= 0)
 		return kept_adopt(c->left->state, &sim->kept, why);
+	if (c->left) {
+		*why = "the simulated machine's memory was not kept";
+		close(c->left->state);
+		return -EINVAL;
+	}
 	err = kept_new(&sizes, &sim->kept);
 	*why = "no memory for the simulated hypervisor";
 	return err;
