@@ -112,8 +112,8 @@ struct opener {
 /**
  * struct device - what a session serves
  * @name: as in DEVNAME, such as "xen/gntdev"
- * @open: a client opens it, with the access mode of open(2)'s @flags. Return: 0 and *@fh, which no other open has
- *        until @release has begun; -errno
+ * @open: a client opens it, with the access mode of open(2)'s @flags. Return: 0 and *@fh, which no other open has, nor
+ *        will have later: what is done again must not meet another; -errno
  * @ioctl: must see to exactly one answer
  * @release: the last descriptor of an open has gone; also of one that is not known (any more)
  * @ended: the answer to a request that has set *@ends is lasting: it will not be executed again. Or NULL. Any thread

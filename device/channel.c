@@ -277,26 +277,35 @@ int channel_new(struct channel *ch)
 	return err ? err : give(ch, "cuse", ch->fd);
 }
 
-/* Such as were given whole. */
+/* Return: 0; -ENOENT: it is not there, or was not given whole; -errno. */
+static int adopt_pipe(struct channel *ch, struct channel_pipe *p)
+{
+	char name[KEEP_NAME];
+
+	pipe_name(ch, ch->n, 'r', name);
+	p->r = lent_take(ch->lent, name);
+	if (p->r < 0)
+		return p->r;
+	pipe_name(ch, ch->n, 'w', name);
+	p->w = lent_take(ch->lent, name);
+	if (p->w < 0)
+		close(p->r);
+	return p->w < 0 ? p->w : 0;
+}
+
 static int adopt_pipes(struct channel *ch)
 {
-	for (ch->n = 0; ch->n < CHANNEL_PIPES; ch->n++) {
-		struct channel_pipe *p = &ch->pipe[ch->n];
-		char name[KEEP_NAME];
+	int err = 0;
 
-		pipe_name(ch, ch->n, 'r', name);
-		p->r = lent_take(ch->lent, name);
-		if (p->r < 0)
-			break;
-		pipe_name(ch, ch->n, 'w', name);
-		p->w = lent_take(ch->lent, name);
-		if (p->w < 0) {
-			close(p->r);
-			break;
-		}
+	while (!err && ch->n < CHANNEL_PIPES) {
+		err = adopt_pipe(ch, &ch->pipe[ch->n]);
+		if (!err)
+			ch->n++;
 	}
 	ch->pipe[ANSWERS].used = true;
-	return ch->n > ANSWERS ? 0 : -EINVAL;
+	if (err == -ENOENT)
+		err = 0;
+	return err || ch->n > ANSWERS ? err : -EINVAL;
 }
 
 /* The rest of what a predecessor has begun to receive. Return: 0, with an empty slot if it was nothing; -errno. */
@@ -372,7 +381,9 @@ int channel_adopt(struct channel *ch)
 		return ch->fd;
 	pthread_mutex_init(&ch->lock, NULL);
 	fd = take(ch, "slots");
-	err = fd < 0 ? -EINVAL : slots_adopt(fd, &ch->slots);
+	/* Whoever gave the one gave the other before. */
+	fd = fd == -ENOENT ? -EINVAL : fd;
+	err = fd < 0 ? fd : slots_adopt(fd, &ch->slots);
 	if (!err)
 		err = adopt_pipes(ch);
 	if (!err)

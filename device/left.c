@@ -12,7 +12,7 @@
 #include "base/clock.h"
 
 /* Whoever has not ended after so long waits for its client. */
-#define PATIENCE_MS 50
+#define PATIENCE_MS 10
 
 static size_t count(struct slots *slots)
 {

@@ -15,8 +15,11 @@
 
 #include "state/slot.h"
 
-/* So often a request is begun: if nobody has survived it by then it gets EIO. */
-#define LEFT_ATTEMPTS 2
+/*
+ * So many daemons begin a request: if none has survived it, it gets EIO. Enough for that not to happen to one whose
+ * daemons were killed by others, a few in a row.
+ */
+#define LEFT_ATTEMPTS 5
 
 /**
  * struct left - requests in hand

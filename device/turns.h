@@ -78,11 +78,7 @@ void turns_destroy(struct turns *t);
  */
 int turns_open(struct turns *t, uid_t user, uint64_t fh);
 
-/**
- * turns_close() - it has been closed: no request of it follows. Those under way still count
- *
- * Before the device may call another open so.
- */
+/** turns_close() - it has been closed: no request of it follows. Those under way still count */
 void turns_close(struct turns *t, uint64_t fh);
 
 enum turns_answer {

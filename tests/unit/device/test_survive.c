@@ -514,11 +514,11 @@ START_TEST(what_kills_each_daemon_fails)
 	other = fake_ioctl(fh, REST, 0, 0);
 	wait_until_it_rests();
 	unique = fake_ioctl(fh, CRASH, 0, 0);
-	ck_assert(daemon_died());
 	w->go_on = 1;
-	begin_daemon();
-	ck_assert(daemon_died());
-	begin_daemon();
+	for (int i = 0; i < LEFT_ATTEMPTS; i++) {
+		ck_assert(daemon_died());
+		begin_daemon();
+	}
 	ck_assert_ptr_nonnull(fake_answer(unique, PATIENCE_MS));
 	ck_assert_int_eq(fake_answer(unique, 0)->error, -EIO);
 	ck_assert_int_eq(wait_for(other)->result, 5);
