@@ -172,42 +172,66 @@ size_t record_bytes(struct records *s, uint32_t record)
 	return bytes;
 }
 
-/* The place of a byte; *@left: how many more are behind it in its cell. */
-static unsigned char *place(struct records *s, uint32_t record, size_t offset, size_t *left)
+struct record_spot record_spot(struct records *s, uint32_t record, size_t offset)
 {
 	for (; offset >= RECORD_CELL_BYTES; offset -= RECORD_CELL_BYTES) {
 		record = cell(s, record)->more;
 		if (!record)
 			abort();
 	}
-	*left = RECORD_CELL_BYTES - offset;
-	return cell(s, record)->content + offset;
+	return (struct record_spot){ record, (uint32_t)offset };
 }
 
-void record_write(struct records *s, uint32_t record, size_t offset, const void *buf, size_t len)
+/* The bytes from a spot to the end of its cell, at most @len; it goes on behind them. */
+static unsigned char *pass(struct records *s, struct record_spot *at, size_t len, size_t *n)
+{
+	unsigned char *bytes;
+
+	if (at->offset == RECORD_CELL_BYTES)
+		*at = record_spot(s, at->cell, RECORD_CELL_BYTES);
+	bytes = cell(s, at->cell)->content + at->offset;
+	*n = RECORD_CELL_BYTES - at->offset;
+	*n = *n < len ? *n : len;
+	at->offset += (uint32_t)*n;
+	return bytes;
+}
+
+void record_put(struct records *s, struct record_spot *at, const void *buf, size_t len)
 {
 	const unsigned char *from = buf;
 	size_t n;
 
-	for (; len; len -= n, from += n, offset += n) {
-		unsigned char *to = place(s, record, offset, &n);
+	for (; len; len -= n, from += n) {
+		unsigned char *to = pass(s, at, len, &n);
 
-		n = n < len ? n : len;
 		memcpy(to, from, n);
 	}
 }
 
-void record_read(struct records *s, uint32_t record, size_t offset, void *buf, size_t len)
+void record_get(struct records *s, struct record_spot *at, void *buf, size_t len)
 {
 	unsigned char *to = buf;
 	size_t n;
 
-	for (; len; len -= n, to += n, offset += n) {
-		const unsigned char *from = place(s, record, offset, &n);
+	for (; len; len -= n, to += n) {
+		const unsigned char *from = pass(s, at, len, &n);
 
-		n = n < len ? n : len;
 		memcpy(to, from, n);
 	}
+}
+
+void record_write(struct records *s, uint32_t record, size_t offset, const void *buf, size_t len)
+{
+	struct record_spot at = record_spot(s, record, offset);
+
+	record_put(s, &at, buf, len);
+}
+
+void record_read(struct records *s, uint32_t record, size_t offset, void *buf, size_t len)
+{
+	struct record_spot at = record_spot(s, record, offset);
+
+	record_get(s, &at, buf, len);
 }
 
 void record_commit(struct records *s, uint32_t record, enum record_kind kind)
@@ -225,6 +249,8 @@ void record_end(struct records *s, uint32_t record)
 
 enum record_kind record_kind(struct records *s, uint32_t record)
 {
+	if (record >= made(s))
+		return RECORD_NONE;
 	return (enum record_kind)__atomic_load_n(&cell(s, record)->kind, __ATOMIC_ACQUIRE);
 }
 

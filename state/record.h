@@ -90,6 +90,19 @@ void *record_head(struct records *s, uint32_t record);
 void record_write(struct records *s, uint32_t record, size_t offset, const void *buf, size_t len);
 void record_read(struct records *s, uint32_t record, size_t offset, void *buf, size_t len);
 
+/* Where a byte of a record is, for going through a long one. */
+struct record_spot {
+	uint32_t cell;
+	uint32_t offset;
+};
+
+/** record_spot() - the place of a byte that is in the record, else an abort */
+struct record_spot record_spot(struct records *s, uint32_t record, size_t offset);
+
+/** record_put(), record_get() - write, read, from a spot on; it is behind that then */
+void record_put(struct records *s, struct record_spot *at, const void *buf, size_t len);
+void record_get(struct records *s, struct record_spot *at, void *buf, size_t len);
+
 /** record_bytes() - content that fits: at least what was asked for */
 size_t record_bytes(struct records *s, uint32_t record);
 
@@ -99,7 +112,7 @@ void record_commit(struct records *s, uint32_t record, enum record_kind kind);
 /** record_end() - it does not last any more, and its cells are free; also of one that was never committed. @record: or 0 */
 void record_end(struct records *s, uint32_t record);
 
-/** record_kind() - RECORD_NONE if it does not last */
+/** record_kind() - RECORD_NONE if it does not last, or there is none of this number */
 enum record_kind record_kind(struct records *s, uint32_t record);
 
 /**
