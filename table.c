@@ -450,10 +450,10 @@ static struct map_box *open_unlist_all(struct gnt_open *o)
 	return dead;
 }
 
-int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *arg), void *arg,
-	       void **user)
+int open_retire(struct table *t, uint64_t id, void (*dead)(struct map *m, void *arg), void *arg,
+		void **user)
 {
-	struct gnt_open *o = ids_remove(t->opens, id);
+	struct gnt_open *o = ids_retire(t->opens, id);
 	struct map_box *list;
 
 	if (!o)
@@ -472,6 +472,21 @@ int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *a
 		dead(m, arg);
 	}
 	return 0;
+}
+
+void open_forget(struct table *t, uint64_t id)
+{
+	ids_free(t->opens, id);
+}
+
+int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *arg), void *arg,
+	       void **user)
+{
+	int err = open_retire(t, id, dead, arg, user);
+
+	if (!err)
+		open_forget(t, id);
+	return err;
 }
 
 /* --- a former table's ----------------------------------------------------------------------- */

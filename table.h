@@ -27,6 +27,7 @@
 struct table;
 struct gnt_open;
 struct quota_user;
+struct records;
 
 /* One page of a MAP_GRANT_REF, as the client gave it: the layout is that of the ioctl. */
 struct table_ref {
@@ -59,8 +60,8 @@ enum map_phase {
  *
  * `first`, `open_id`, `count` and `refs` are constant once map_add() has published the map. From
  * `readonly` on the fields belong to table.c's callers: `notify` is a word of their own making,
- * changed by compare-and-swap only; the rest is written by the thread that owns the phase MAPPING,
- * before map_settle(), and by the one that owns RELEASING.
+ * changed by compare-and-swap only; the rest is written before the map is listed, by the thread that owns the phase
+ * MAPPING, before map_settle(), and by the one that owns RELEASING.
  */
 struct map {
 	uint64_t state;	  /* private to table.c; read it through map_phase(), map_is_listed() */
@@ -74,6 +75,8 @@ struct map {
 	uint64_t told;	  /* order in which maps were made, and then said their `vaddr` */
 	uint64_t born;	  /* trace_now() of its MAP_GRANT_REF */
 	pid_t holder;	  /* who mmapped it; 0 not visible */
+	uint32_t record;  /* what outlives the daemon of it, see device/lasting.h */
+	struct records *records;    /* where that is */
 	struct quota_user *account; /* whose quota it counts against, see policy/quota.h */
 	struct table_ref refs[];
 };
@@ -161,6 +164,16 @@ void *open_user(const struct gnt_open *o);
  */
 int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *arg), void *arg,
 	       void **user);
+
+/**
+ * open_retire(), open_forget() - open_close() in two halves
+ *
+ * For who keeps opens where they outlive the table: until open_forget(), which is due if open_retire() has returned 0, no other
+ * open gets the place of this one.
+ */
+int open_retire(struct table *t, uint64_t id, void (*dead)(struct map *m, void *arg), void *arg,
+		void **user);
+void open_forget(struct table *t, uint64_t id);
 
 /**
  * table_for_each_open() - walk all opens

@@ -9,6 +9,7 @@
 
 #ifdef KILL_STEPS
 
+#include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -25,8 +26,10 @@
 struct step_orders {
 	uint32_t die_at;
 	uint32_t die_in;
-	uint64_t reached[64];
+	uint64_t reached[128];
 };
+
+static_assert(STEPS_N <= 128, "each step has its number");
 
 static struct step_orders *orders(void)
 {

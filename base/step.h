@@ -52,7 +52,30 @@
 	X(dealloc_begun, "the request knows that its pages are there, they still are") \
 	X(page_unlisted, "a page is its open's no more")                               \
 	X(page_notified, "the notification of a page was fired, it is not noted")      \
-	X(page_revoked, "its grant is ending, and its record still there")
+	X(page_revoked, "its grant is ending, and its record still there")             \
+	X(open_recorded, "an open has its record, and has not been answered")          \
+	X(open_emptied, "an open is closed, its maps are ended, its record is there")  \
+	X(open_closed, "the record of an open has ended, its release is not answered") \
+	X(map_prepared, "the record of a map is filled in, and does not last")         \
+	X(map_recorded, "it lasts, and the map is not listed")                         \
+	X(map_listed, "it is listed, its index not answered")                          \
+	X(map_ended, "the record says who has unlisted the map, which is listed")      \
+	X(map_unlisted, "it is unlisted, not answered")                                \
+	X(map_called, "the grants are mapped, and nobody has noted that")              \
+	X(map_noted, "it is noted, the map is still fresh")                            \
+	X(map_mapped, "the map is mapped, its window not sent")                        \
+	X(map_answered, "its window has been sent")                                    \
+	X(map_unusable, "the map cannot be mapped any more, its client not told")      \
+	X(notify_noted, "a notification is set, not answered")                         \
+	X(release_begun, "the window is gone, and the map being released")             \
+	X(byte_cleared, "its byte is cleared, the grants are mapped")                  \
+	X(release_called, "the grants are unmapped, and nobody has noted that")        \
+	X(map_released, "it is noted")                                                 \
+	X(mmap_undone, "an mmap is undone, its grants are still mapped")               \
+	X(event_sent, "a dead map's event has been sent")                              \
+	X(map_finished, "the map is finished with")                                    \
+	X(copy_written, "a batch of GRANT_COPY is written back, not noted")            \
+	X(copy_noted, "it is noted")
 
 enum step {
 #define STEP_ENUM(name, what) STEP_##name,

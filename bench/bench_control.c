@@ -35,6 +35,7 @@
 #include "abi/ioctl.h"
 #include "control/control.h"
 #include "device/gntdev.h"
+#include "state/record.h"
 #include "window/window.h"
 
 #define MAPS	 100000
@@ -301,7 +302,7 @@ static void start(void)
 	gd.table = table_new();
 	gd.policy = policy_default();
 	gd.quota = quota_new();
-	if (!gd.table || !gd.policy || !gd.quota ||
+	if (!gd.table || !gd.policy || !gd.quota || records_new(1 << 22, &gd.records) ||
 	    windows_new(windows_dir, NULL, &gd.windows, &text))
 		die("the device");
 	control_config_init(&cc);

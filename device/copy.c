@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/defer.h"
+#include "base/step.h"
 #include "device/dispatch.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
@@ -105,6 +106,17 @@ static int next_batch(struct copy_job *j)
 }
 
 /*
+ * Executed again, the call goes on behind this batch: what was copied into a grant may have been changed by its owner since.
+ * The batch at hand may be copied twice, with the same statuses; where the kernel copies for us there is no other.
+ */
+static void note_progress(struct copy_job *j)
+{
+	if (j->call->c.direct)
+		__atomic_store_n(j->call->c.rq->progress, j->b.first + j->b.n, __ATOMIC_RELEASE);
+	step(copy_noted);
+}
+
+/*
  * job_run() - go on with the job until it ends or waits
  * @copied: the batch at hand has been carried out
  *
@@ -125,6 +137,9 @@ static int job_run(struct copy_job *j, bool copied)
 		}
 		copied = false;
 		err = batch_write(&j->b);
+		step(copy_written);
+		if (!err)
+			note_progress(j);
 	}
 	return err;
 }
@@ -180,6 +195,8 @@ static int job_new(struct gntdev *gd, struct ioctl_call *call,
 	j->gd = gd;
 	j->call = call;
 	err = batch_start(&j->b, gd, &call->c, segments, op->count);
+	if (!err && call->c.rq->again && *call->c.rq->progress <= op->count)
+		j->b.first = (uint32_t)*call->c.rq->progress;
 	if (err)
 		free(j);
 	else

@@ -115,7 +115,7 @@ static int no_space(struct gntdev *gd, struct refusal *r, const struct gntdev_op
 	return -ENOSPC;
 }
 
-static uid_t owner_of(const struct who *w)
+uid_t enforce_owner(const struct who *w)
 {
 	if (w->ns == OWNER_OTHER)
 		return w->owner;
@@ -130,10 +130,33 @@ int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r)
 	rcu_read_enter();
 	l = *policy_limits(enforce_policy(gd));
 	rcu_read_leave();
-	go->user = quota_open(gd->quota, go->who.uid, owner_of(&go->who), &l, &limit);
+	go->user = quota_open(gd->quota, go->who.uid, enforce_owner(&go->who), &l, &limit);
 	if (go->user)
 		return 0;
 	return limit ? no_space(gd, r, go, limit, 1, POLICY_THING_opens) : -ENOMEM;
+}
+
+int enforce_restore_open(struct gntdev *gd, struct gntdev_open *go)
+{
+	go->user = quota_open(gd->quota, go->who.uid, enforce_owner(&go->who), NULL, NULL);
+	return go->user ? 0 : -ENOMEM;
+}
+
+int enforce_restore_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, uid_t uid,
+			uid_t owner)
+{
+	/* Of a closed one: the user is there as long as the map is. */
+	struct quota_user *u = go ? go->user : quota_open(gd->quota, uid, owner, NULL, NULL);
+
+	if (!u)
+		return -ENOMEM;
+	rcu_read_enter();
+	quota_charge(gd->quota, u, go ? &go->held : NULL, m->count, NULL);
+	rcu_read_leave();
+	m->account = u;
+	if (!go)
+		quota_close(gd->quota, u);
+	return 0;
 }
 
 int enforce_frames(struct gntdev *gd, const struct gntdev_open *go, uint32_t n, struct refusal *r)

@@ -52,6 +52,20 @@ int enforce_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, struct
  */
 int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r);
 
+/** enforce_owner() - who has made its user namespace, as policy/quota.h counts */
+uid_t enforce_owner(const struct who *w);
+
+/**
+ * enforce_restore_open(), enforce_restore_map() - what a predecessor had counted is counted, whatever the limits
+ * @go:	 its who is known; go->user is set. Of a map: of the open that made it, or NULL: it is closed
+ * @uid, @owner: whose the map is
+ *
+ * Not under RCU. Return: 0; -ENOMEM.
+ */
+int enforce_restore_open(struct gntdev *gd, struct gntdev_open *go);
+int enforce_restore_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, uid_t uid,
+			uid_t owner);
+
 /**
  * enforce_frames() - a mmap was refused by the limit of frames (see hypercall.h, limit_away())
  * @n: pages that it wanted

@@ -3,8 +3,11 @@
  * device/gntdev.h - the device xen/gntdev: what its parts share
  *
  *   device/ioctl.c    the ioctls, in the driver's order of checks; their table
+ *   device/open.c     open(2) and the last close
  *   device/copy.c     GRANT_COPY; device/segments.c: its segments, in batches
- *   device/grant.c    the life of a mapping: mmap, release, notifications
+ *   device/grant.c    mmap
+ *   device/mapping.c  the life of a mapping, notifications, the end of a map
+ *   device/lasting.c  what outlives the daemon of it all; device/adopt.c makes it anew
  *   device/enforce.c  what the policy says to all that
  *
  * The room device/ promises to clients what the driver does (docs/gntdev-abi.md): its answers, in its order of
@@ -32,6 +35,7 @@
 struct defer;
 struct ioctl_call;
 struct ioctl_table;
+struct mapping;
 struct marks;
 struct records;
 struct windows;
@@ -56,6 +60,7 @@ struct windows;
  * @told_rule:   where clients were told of a rule or limit, by hash of both
  * @records:     of opens and maps, for a successor: device/lasting.h
  * @marks:       what requests that were in hand have done before; NULL: nothing was adopted
+ * @unsure:      adopted mappings of which it is not known whether their clients have got them, under @unsure_lock
  */
 struct gntdev {
 	struct device dev;
@@ -76,6 +81,8 @@ struct gntdev {
 	uint64_t told_rule[256];
 	struct records *records;
 	struct marks *marks;
+	struct mapping *unsure;
+	pthread_mutex_t unsure_lock;
 };
 
 /**
@@ -84,6 +91,7 @@ struct gntdev {
  * @token: for the window socket
  * @who:   who has opened it, and when: trace_now()
  * @user:  whom it counts against; @held: what counts against it
+ * @record:       what outlives the daemon of it
  * @asked:        a preload object has asked for its token
  * @uses_windows: and has spoken for this open: asked for a window
  * @last_count:   pages of the last map that was mmapped
@@ -95,6 +103,7 @@ struct gntdev_open {
 	uint64_t opened;
 	struct quota_user *user;
 	struct quota_held held;
+	uint32_t record;
 	bool asked;
 	bool uses_windows;
 	uint32_t last_count;
@@ -113,20 +122,32 @@ void gntdev_init(struct gntdev *gd);
 void gntdev_close_all(struct gntdev *gd);
 
 /**
- * gntdev_adopt() - go on where a predecessor has ended
- * @gd:	     all set, with its records and an empty table; its windows adopted and not started, its hypervisor new
- * @in_hand: `unique` of the requests that the predecessor had received and not answered: they are to be executed again, with
- *	     `again`, after this
- * @n:	     how many
+ * struct gntdev_adoption - what gntdev_adopt() asks of the session
+ * @in_hand: whether the predecessor had received this request and not answered it: it is executed again, after this
+ * @opened:  this open is there, and counts against @user. Return: 0 or -errno
  * @why:     out, on failure: which thing is wrong
+ */
+struct gntdev_adoption {
+	bool (*in_hand)(void *arg, uint64_t unique);
+	int (*opened)(void *arg, uid_t user, uint64_t fh);
+	void *arg;
+	const char *why;
+};
+
+/**
+ * gntdev_adopt() - go on where a predecessor has ended
+ * @gd: all set, with its records and an empty table; its windows adopted and not started, its hypervisor new
  *
  * Afterwards opens and maps are as they were; what was half done is finished, or as if it had not begun; what is charged and
  * counted is charged and counted; the hypervisor has unmapped what nobody had noted. On a thread that is registered with RCU, not
- * under RCU, before any other uses @gd.
+ * under RCU, before anybody else uses @gd.
  *
- * Return: 0; -EINVAL: a record cannot be; -errno. Then @gd is of no use, and what the clients have is as it was.
+ * Return: 0; -EINVAL: a record cannot be; -errno. Then the daemon has to end; what the clients have is as it was.
  */
-int gntdev_adopt(struct gntdev *gd, const uint64_t *in_hand, size_t n, const char **why);
+int gntdev_adopt(struct gntdev *gd, struct gntdev_adoption *a);
+
+/** gntdev_user() - whom an open of this client counts against */
+uid_t gntdev_user(const struct who *w);
 
 /* Its ioctls. */
 extern const struct ioctl_table gntdev_ioctls;
@@ -144,14 +165,14 @@ extern const struct ioctl_table gntdev_ioctls;
 void gntdev_mmap(struct mmap_call *mc, void *arg);
 
 /**
- * gntdev_mmap_again() - a WINDOW_MMAP is about to be executed again: what has become of the first time?
+ * gntdev_mmap_sent() - the answer to the mmap of a WINDOW_MMAP that is executed again waits in the client's socket
  * @unique: the request's
- * @sent:   the answer to the client's mmap waits in its socket
  *
- * With @sent its mapping holds, and the caller has nothing more to do. Else it is undone, as if there had been none, and the
- * request is to be executed.
+ * So its mapping holds, if there is one. Any thread registered with RCU.
  */
-void gntdev_mmap_again(struct gntdev *gd, uint64_t unique, bool sent);
+void gntdev_mmap_sent(struct gntdev *gd, uint64_t unique);
+
+/* --- device/mapping.c --- */
 
 /**
  * grant_notify_set() - set or replace a map's unmap notification
@@ -165,6 +186,14 @@ void gntdev_mmap_again(struct gntdev *gd, uint64_t unique, bool sent);
  */
 int grant_notify_set(struct gntdev *gd, struct map *m, uint32_t byte, uint32_t action,
 		     uint32_t port);
+
+/**
+ * grant_notify_restore() - hold a map's notification to what can be, and take a reference on its port
+ * @tid: as for port_get()
+ *
+ * At adoption, not under RCU. If the port has gone, the event is not sent. Return: false if there can be no such notification.
+ */
+bool grant_notify_restore(struct gntdev *gd, struct map *m, pid_t tid);
 
 /**
  * grant_finish() - the last thing in the life of a map that was reported MAP_DEAD

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * device/grant.c - the life of a mapping: from mmap to the last munmap
+ * device/grant.c - mmap: how a mapping comes to be; device/mapping.c is what becomes of it
  *
  *     mmap request --> claim the map --> hypervisor maps --> window --> client
  *     last user of the window gone --> clear byte --> hypervisor unmaps --> [event]
@@ -8,7 +8,7 @@
  * The map's state word (table.h) says who may act. map_claim() gives the map to one mmap, for ever:
  * the driver allows one attempt. From there to map_settle() that mmap owns m->readonly and its mapping;
  * while the map is MAPPED nobody changes them; map_release_begin() then gives them to the one
- * releaser. Whoever is told that the map is dead sends its event and frees it.
+ * releaser.
  *
  * While the grants of a map are mapped there is exactly one struct mapping, which is also the
  * window's object: the window directory reports the end of the window with it.
@@ -24,209 +24,20 @@
 #include <sys/mman.h>
 
 #include "base/defer.h"
-#include "device/enforce.h"
-#include "report/failure.h"
-#include "device/gntdev.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "base/step.h"
+#include "device/enforce.h"
+#include "device/gntdev.h"
+#include "device/lasting.h"
+#include "device/mapping.h"
+#include "device/marks.h"
+#include "report/failure.h"
 #include "report/trace.h"
 #include "window/window.h"
 
-/*
- * A map's notification in its one word: bits 0-1 action, 2-33 port, 34-62 byte; 63: the map has
- * ended and takes none any more.
- */
-#define NOTIFY_PORT_SHIFT 2
-#define NOTIFY_BYTE_SHIFT 34
-#define NOTIFY_BYTE_BITS  29
-#define NOTIFY_ENDED	  (1ULL << 63)
-
-static_assert(((uint64_t)GNTDEV_LIMIT_MAX << ABI_PAGE_SHIFT) <= 1ULL << NOTIFY_BYTE_BITS,
-	      "any byte of the largest map fits the notification word");
-static_assert(NOTIFY_BYTE_SHIFT + NOTIFY_BYTE_BITS == 63, "the word is full");
-
 /* How often a map is tried again after 1, 2, ... ms: a fifth of a second in all. */
 #define SHORT_TRIES 20
-
-static uint64_t notify_pack(uint32_t byte, uint32_t action, uint32_t port)
-{
-	return (uint64_t)byte << NOTIFY_BYTE_SHIFT | (uint64_t)port << NOTIFY_PORT_SHIFT | action;
-}
-
-static uint32_t notify_action(uint64_t word)
-{
-	return word & (UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT);
-}
-
-static uint32_t notify_port(uint64_t word)
-{
-	return (uint32_t)(word >> NOTIFY_PORT_SHIFT);
-}
-
-static uint32_t notify_byte(uint64_t word)
-{
-	return (uint32_t)((word & ~NOTIFY_ENDED) >> NOTIFY_BYTE_SHIFT);
-}
-
-static void drop_port(struct gntdev *gd, uint64_t word)
-{
-	if (notify_action(word) & UNMAP_NOTIFY_SEND_EVENT)
-		gd->hv->ops->port_put(gd->hv, notify_port(word));
-}
-
-int grant_notify_set(struct gntdev *gd, struct map *m, uint32_t byte, uint32_t action,
-		     uint32_t port)
-{
-	uint64_t new = notify_pack(byte, action, action & UNMAP_NOTIFY_SEND_EVENT ? port : 0);
-	uint64_t old = __atomic_load_n(&m->notify, __ATOMIC_RELAXED);
-	int err = 0;
-
-	if (action & UNMAP_NOTIFY_CLEAR_BYTE && __atomic_load_n(&m->readonly, __ATOMIC_RELAXED))
-		err = -EINVAL;
-	while (!err) {
-		if (old & NOTIFY_ENDED)
-			err = -ENOENT;
-		else if (__atomic_compare_exchange_n(&m->notify, &old, new, false, __ATOMIC_ACQ_REL,
-						     __ATOMIC_RELAXED))
-			break;
-	}
-	/* The reference of the notification replaced, or of the one refused. */
-	drop_port(gd, err ? new : old);
-	return err;
-}
-
-void grant_finish(struct gntdev *gd, struct map *m)
-{
-	uint64_t word = __atomic_exchange_n(&m->notify, NOTIFY_ENDED, __ATOMIC_ACQ_REL);
-	int err;
-
-	if (notify_action(word) & UNMAP_NOTIFY_SEND_EVENT) {
-		err = gd->hv->ops->port_send(gd->hv, notify_port(word));
-		if (err)
-			log_warn("unmap notification on event channel %u was not sent: %s",
-				 notify_port(word), strerror(-err));
-		drop_port(gd, word);
-	}
-	enforce_release(gd, m);
-	map_free(m);
-}
-
-/**
- * struct mapping - the grants of a map, from its mmap to their release
- * @user:  what the window directory knows
- * @retry: waiting to try again the grants whose status is GNTST_eagain
- * @mc:    the client's call, until it is answered
- * @tries: so far, for a page that is paged out; @waits: for what others give back
- * @ends:  windows_ended() before the last try
- * @ev:    that call; its client is whom all that follows is done for
- */
-struct mapping {
-	struct window_user user;
-	struct defer_item retry;
-	struct gntdev *gd;
-	struct map *map;
-	struct mmap_call *mc;
-	unsigned int tries;
-	unsigned int waits;
-	uint64_t ends;
-	struct trace_event ev;
-	struct hv_grant g[];
-};
-
-static struct hv_place place_of(const struct map *m)
-{
-	return (struct hv_place){ .open_id = m->open_id,
-				  .first = m->first,
-				  .readonly = m->readonly };
-}
-
-static void clear_byte(struct gntdev *gd, const struct mapping *mp)
-{
-	uint64_t word = __atomic_load_n(&mp->map->notify, __ATOMIC_ACQUIRE);
-	uint32_t byte = notify_byte(word);
-
-	/*
-	 * Set before a read-only mmap, the action is accepted and lost: there is nothing that could
-	 * be written through (docs/gntdev-abi.md, section 8, where the driver crashes).
-	 */
-	if (notify_action(word) & UNMAP_NOTIFY_CLEAR_BYTE && !mp->map->readonly)
-		gd->hv->ops->clear_byte(gd->hv, &mp->g[byte >> ABI_PAGE_SHIFT],
-					byte & (ABI_PAGE_SIZE - 1));
-}
-
-static void tell_lost(const struct mapping *mp, const struct hv_grant *g)
-{
-	struct failure f = failure_of(WHY_NOT_UNMAPPED, TRACE_HV_UNMAP, mp->ev.tid, 0);
-
-	f.uid = mp->ev.uid;
-	f.domid = g->domid;
-	f.ref = g->ref;
-	f.status = g->status;
-	failure_report(&f,
-		       "grant %u of domain %u (handle %u) cannot be unmapped: %s: it stays mapped "
-		       "until the daemon ends",
-		       g->ref, g->domid, g->handle, hv_status_name(g->status));
-}
-
-/* Give back whatever of a mapping is mapped. What Xen refuses to unmap is lost, and said. */
-static void unmap_grants(struct gntdev *gd, struct mapping *mp)
-{
-	int failed;
-
-	/* Those never mapped are none of unmap's, nor of the report below. */
-	for (uint32_t i = 0; i < mp->map->count; i++)
-		if (mp->g[i].status != GNTST_okay)
-			mp->g[i].status = HV_PENDING;
-	failed = gd->hv->ops->unmap(gd->hv, mp->g, mp->map->count);
-	if (failed < 0)
-		log_err("unmapping %u grants failed: %s: they stay mapped until the daemon ends",
-			mp->map->count, strerror(-failed));
-	for (uint32_t i = 0; failed > 0 && i < mp->map->count; i++) {
-		if (mp->g[i].status == HV_PENDING || mp->g[i].status == GNTST_okay)
-			continue;
-		tell_lost(mp, &mp->g[i]);
-		failed--;
-	}
-}
-
-/* All users have gone, or none could be served: release what settled as MAPPED. */
-static void release(struct mapping *mp, bool notify)
-{
-	struct gntdev *gd = mp->gd;
-	struct map *m = mp->map;
-
-	if (!map_release_begin(m))
-		return;
-	if (notify)
-		clear_byte(gd, mp);
-	unmap_grants(gd, mp);
-	free(mp);
-	if (map_release_end(m) == MAP_DEAD)
-		grant_finish(gd, m);
-}
-
-static struct trace_event begin_event(enum trace_op op, const struct map *m)
-{
-	struct trace_event ev = trace_begin(op);
-
-	ev.open_id = m->open_id;
-	ev.index = m->first << ABI_PAGE_SHIFT;
-	ev.count = m->count;
-	ev.domid = (uint16_t)m->refs[0].domid;
-	ev.ref = m->refs[0].ref;
-	return ev;
-}
-
-static void window_gone(struct window_user *user)
-{
-	struct mapping *mp = (struct mapping *)user;
-	struct trace_event ev;
-
-	trace_client(mp->ev.tid, mp->ev.uid);
-	ev = begin_event(TRACE_MUNMAP, mp->map);
-	release(mp, true);
-	trace_end(&ev);
-}
 
 /* Every mmap ends here, or in mmap_call_grant(). @ev: what is traced of it. */
 static void refuse_mmap(struct mmap_call *mc, struct trace_event *ev, int err)
@@ -234,6 +45,14 @@ static void refuse_mmap(struct mmap_call *mc, struct trace_event *ev, int err)
 	mmap_call_refuse(mc, -err);
 	ev->result = err;
 	trace_end(ev);
+}
+
+/* It cannot be mapped any more; the map may be gone then. */
+static void unusable(struct gntdev *gd, struct map *m, const struct mmap_call *mc)
+{
+	lasting_map_unusable(m, mc->unique);
+	if (map_settle(m, false) == MAP_DEAD)
+		grant_finish(gd, m);
 }
 
 /* The one attempt has failed: nothing stays mapped (docs/gntdev-abi.md, section 4, as PV). */
@@ -244,10 +63,9 @@ static void fail(struct mapping *mp, int err)
 	struct mmap_call *mc = mp->mc;
 	struct trace_event ev = mp->ev;
 
-	unmap_grants(gd, mp);
+	mapping_unmap(mp);
 	free(mp);
-	if (map_settle(m, false) == MAP_DEAD)
-		grant_finish(gd, m);
+	unusable(gd, m, mc);
 	refuse_mmap(mc, &ev, err);
 }
 
@@ -273,21 +91,25 @@ static void succeed(struct mapping *mp)
 	struct gntdev *gd = mp->gd;
 	struct map *m = mp->map;
 	struct mmap_call *mc = mp->mc;
-	struct hv_place at = place_of(m);
+	struct hv_place at = mapping_place(m);
 	struct trace_event ev = mp->ev;
 	int fd;
 
+	step(map_called);
 	/* First: from window_make() on, the window's end may be reported at any moment. */
 	map_settle(m, true);
 	fd = window_make(gd->windows, gd->hv, WINDOW_OF_GNTDEV, mp->g, m->count, &at, &mp->user,
 			 &m->window);
 	if (fd >= 0) {
+		lasting_map_mapped(m, mp->g, mc->unique);
 		mmap_call_grant(mc, fd, m->window, mp->g, m->count, gd->hv->pages);
+		step(map_answered);
 		trace_end(&ev);
 		return;
 	}
 	tell_no_window(mc, m->count, fd);
-	release(mp, false);
+	lasting_map_unusable(m, mc->unique);
+	mapping_release(mp, false);
 	refuse_mmap(mc, &ev, fd);
 }
 
@@ -397,7 +219,7 @@ static int not_called(const struct mapping *mp, int err)
 
 static void map_grants(struct mapping *mp)
 {
-	struct hv_place at = place_of(mp->map);
+	struct hv_place at = mapping_place(mp->map);
 	const struct hv_grant *bad;
 	int err;
 
@@ -430,26 +252,17 @@ static void map_again(struct defer_item *item, bool stopping)
 	map_grants(mp);
 }
 
-static struct mapping *mapping_new(struct gntdev *gd, struct map *m, struct mmap_call *mc,
+static struct mapping *mapping_for(struct gntdev *gd, struct map *m, struct mmap_call *mc,
 				   uint64_t start)
 {
-	struct mapping *mp = calloc(1, sizeof(*mp) + m->count * sizeof(mp->g[0]));
+	struct mapping *mp = mapping_new(gd, m);
 
 	if (!mp)
 		return NULL;
-	mp->user.gone = window_gone;
 	mp->retry.fn = map_again;
-	mp->gd = gd;
-	mp->map = m;
 	mp->mc = mc;
-	mp->ev = begin_event(TRACE_MMAP, m);
+	mp->ev = mapping_event(TRACE_MMAP, m);
 	mp->ev.start = start;
-	for (uint32_t i = 0; i < m->count; i++) {
-		/* The driver keeps 16 bits of the domid when it maps, no more. */
-		mp->g[i].domid = (uint16_t)m->refs[i].domid;
-		mp->g[i].ref = m->refs[i].ref;
-		mp->g[i].status = HV_PENDING;
-	}
 	return mp;
 }
 
@@ -468,6 +281,7 @@ static int check_open(struct gntdev *gd, const struct window_request *rq, struct
 	if (!go || !token_check(&go->token, rq))
 		return -ENODEV;
 	__atomic_store_n(&go->uses_windows, true, __ATOMIC_RELAXED);
+	lasting_open_flag(gd->records, go->record, LASTING_WINDOWS);
 	*out = o;
 	*why = WHY_ACCESS;
 	return token_access(&go->token, rq);
@@ -538,6 +352,36 @@ static void not_claimed(struct gntdev *gd, struct mmap_call *mc, struct trace_ev
 	refuse_mmap(mc, ev, err);
 }
 
+/* The client asks again, as it has got no answer: what it has not got is undone. */
+static void undo_unanswered(struct gntdev *gd, const struct mmap_call *mc)
+{
+	enum failure_reason why;
+	struct gnt_open *o;
+	struct map *m = NULL;
+	uint32_t record = 0;
+
+	rcu_read_enter();
+	if (!check_open(gd, &mc->rq, &o, &why))
+		m = map_find(o, mc->rq.offset >> ABI_PAGE_SHIFT, 0);
+	if (m)
+		record = m->record;
+	rcu_read_leave();
+	if (record)
+		mapping_settle(gd, record, false);
+}
+
+void gntdev_mmap_sent(struct gntdev *gd, uint64_t unique)
+{
+	uint32_t record = marks_find(gd->marks, unique);
+	const struct lasting_map *head;
+
+	if (!record || record_kind(gd->records, record) != RECORD_MAP)
+		return;
+	head = record_head(gd->records, record);
+	if (head->claim == unique)
+		mapping_settle(gd, record, true);
+}
+
 void gntdev_mmap(struct mmap_call *mc, void *arg)
 {
 	struct gntdev *gd = arg;
@@ -553,6 +397,8 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	ev.open_id = mc->rq.open_id;
 	ev.index = mc->rq.offset;
 	ev.count = (uint32_t)(mc->rq.length >> ABI_PAGE_SHIFT);
+	if (mc->again)
+		undo_unanswered(gd, mc);
 	rcu_read_enter();
 	err = claim(gd, mc, &m, &why, &r);
 	rcu_read_leave();
@@ -560,13 +406,12 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 		not_claimed(gd, mc, &ev, err, why, &r);
 		return;
 	}
-	mp = mapping_new(gd, m, mc, ev.start);
+	mp = mapping_for(gd, m, mc, ev.start);
 	if (mp) {
 		map_grants(mp);
 		return;
 	}
 	tell_no_window(mc, m->count, -ENOMEM);
-	if (map_settle(m, false) == MAP_DEAD)
-		grant_finish(gd, m);
+	unusable(gd, m, mc);
 	refuse_mmap(mc, &ev, -ENOMEM);
 }

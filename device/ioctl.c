@@ -15,8 +15,12 @@
 #include "device/dispatch.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
+#include "device/lasting.h"
+#include "device/marks.h"
+#include "device/open.h"
 #include "base/log.h"
 #include "base/rcu.h"
+#include "base/step.h"
 #include "report/trace.h"
 #include "window/window.h"
 #include "device/winioctl.h"
@@ -64,26 +68,60 @@ static void map_drop(struct ioctl_call *call)
 	map_free(call->object);
 }
 
-/* Publish the map, if it may be; from here on others may find it, and unmap and free it. */
-static int list_map(struct gntdev *gd, uint64_t fh, struct map *m, uint64_t *first,
+/*
+ * Publish the map, which is counted; from here on others may find it, and unmap and free it. Under RCU.
+ *
+ * It lasts before anybody can find it: see device/lasting.c.
+ */
+static int publish(struct gntdev *gd, struct gnt_open *o, struct map *m, uint64_t unique,
+		   uint64_t *first)
+{
+	const struct gntdev_open *go = open_user(o);
+	int err;
+
+	m->open_id = open_id(o);
+	err = lasting_map_new(gd->records, m, unique, go->who.uid, enforce_owner(&go->who));
+	if (!err)
+		err = map_place(o, m);
+	if (err)
+		return err;
+	*first = m->first;
+	lasting_map_placed(m);
+	return map_list(o, m);
+}
+
+static int list_map(struct gntdev *gd, const struct request *rq, struct map *m, uint64_t *first,
 		    struct refusal *r)
 {
 	struct gnt_open *o;
 	int err;
 
 	rcu_read_enter();
-	o = open_get(gd->table, fh);
+	o = get_open(gd, rq);
 	err = o ? enforce_map(gd, open_user(o), m, r) : -EBADF;
 	if (!err) {
-		m->open_id = fh; /* for enforce_release(), if it is not added */
-		err = map_add(o, m);
-		if (err)
+		err = publish(gd, o, m, rq->unique, first);
+		if (err) {
+			lasting_map_drop(m);
 			enforce_release(gd, m);
-		else
-			*first = m->first;
+		}
 	}
 	rcu_read_leave();
+	step(map_listed);
 	return err;
+}
+
+/* Unlist a map, unless another request does. Under RCU. */
+static enum map_end unlist(const struct request *rq, struct gnt_open *o, struct map *m)
+{
+	enum map_end end;
+
+	if (!lasting_map_end(m, rq->unique))
+		return MAP_LOST;
+	*rq->ends = lasting_what(m->record, rq->unique);
+	end = map_unlist(o, m);
+	step(map_unlisted);
+	return end;
 }
 
 /*
@@ -103,10 +141,31 @@ static void map_undo(struct device *dev, struct ioctl_call *call, void *arg)
 	if (o)
 		found = map_find(o, op->index >> ABI_PAGE_SHIFT, op->count);
 	if (found && __atomic_load_n(&found->told, __ATOMIC_RELAXED) == call->note)
-		end = map_unlist(o, found);
+		end = unlist(call->c.rq, o, found);
 	rcu_read_leave();
 	if (end == MAP_DEAD)
 		grant_finish(gd, found);
+}
+
+/* What this request made when it was executed before. Return: whether it did. */
+static bool made_before(struct gntdev *gd, struct ioctl_call *call,
+			struct ioctl_gntdev_map_grant_ref *op)
+{
+	const struct request *rq = call->c.rq;
+	uint32_t record = rq->again ? marks_find(gd->marks, rq->unique) : 0;
+	struct lasting_shown shown;
+	const struct lasting_map *head;
+
+	if (!record || record_kind(gd->records, record) != RECORD_MAP)
+		return false;
+	head = record_head(gd->records, record);
+	if (head->maker != rq->unique || __atomic_load_n(&head->ender, __ATOMIC_RELAXED))
+		return false;
+	record_read(gd->records, record, sizeof(*head), &shown, sizeof(shown));
+	call->note = shown.told;
+	op->index = (uint64_t)head->first << ABI_PAGE_SHIFT;
+	call->c.ev.index = op->index;
+	return true;
 }
 
 static int ioctl_map(struct device *dev, struct ioctl_call *call, void *arg)
@@ -118,9 +177,11 @@ static int ioctl_map(struct device *dev, struct ioctl_call *call, void *arg)
 	struct refusal r;
 	int err;
 
+	if (made_before(gd, call, op))
+		return 0;
 	call->note = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
 	m->told = call->note;
-	err = list_map(gd, call->c.rq->fh, m, &first, &r);
+	err = list_map(gd, call->c.rq, m, &first, &r);
 	if (err == -EPERM || err == -ENOSPC)
 		enforce_failed(gd, &call->c, &r);
 	else if (err)
@@ -133,48 +194,19 @@ static int ioctl_map(struct device *dev, struct ioctl_call *call, void *arg)
 	return 0;
 }
 
-/*
- * told_about_preload() - whether this thread has been told, and remember that it has
- *
- * By hash: two threads that share a place may be told more than once. Those that are not visible (0) are
- * many.
- */
-static bool told_about_preload(struct gntdev *gd, pid_t tid)
+/* Whether this request unmapped something when it was executed before. */
+static bool unmapped_before(struct gntdev *gd, const struct request *rq)
 {
-	int32_t *at = &gd->window_miss[((uint32_t)tid * 2654435761U) >> 24];
+	uint32_t record = rq->again ? marks_find(gd->marks, rq->unique) : 0;
+	const struct lasting_map *head;
 
-	return tid && __atomic_exchange_n(at, tid, __ATOMIC_RELAXED) == tid;
-}
-
-/*
- * gave_up() - whether this open's maps that were never mmapped say that mmap has failed
- * @why: out, if so
- *
- * They do if none of them ever came to have a window: libxengnttab unmaps, and others end, when the kernel has
- * answered their mmap with ENODEV. The daemon sees no other sign of that. A token that was asked for tells that the
- * preload object is there.
- */
-static bool gave_up(const struct gntdev_open *go, enum failure_reason *why)
-{
-	*why = __atomic_load_n(&go->asked, __ATOMIC_RELAXED) ? WHY_PRELOAD_FAILED : WHY_NO_PRELOAD;
-	return !__atomic_load_n(&go->uses_windows, __ATOMIC_RELAXED);
-}
-
-static void tell_about_preload(struct gntdev *gd, enum failure_reason why, pid_t tid, uid_t uid)
-{
-	struct failure f = failure_of(why, TRACE_MMAP, tid, ENODEV);
-
-	f.uid = uid;
-	if (told_about_preload(gd, tid))
-		failure_silent(&f);
-	else if (why == WHY_NO_PRELOAD)
-		failure_report(&f, "it mapped grants and gave up without mmap. The kernel has no "
-				   "mmap for CUSE devices (ENODEV): start the client as "
-				   "\"gntdev-run PROGRAM ARGS\"");
-	else
-		failure_report(&f,
-			       "it mapped grants, its preload object asked how to get a window, "
-			       "and then for none");
+	if (!record || record_kind(gd->records, record) != RECORD_MAP)
+		return false;
+	head = record_head(gd->records, record);
+	if (__atomic_load_n(&head->ender, __ATOMIC_RELAXED) != rq->unique)
+		return false;
+	*rq->ends = lasting_what(record, rq->unique);
+	return true;
 }
 
 /* Section 6. The low 12 bits of the index are ignored, count 0 matches any. */
@@ -191,19 +223,21 @@ static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
 
 	c->ev.index = op->index;
 	c->ev.count = op->count;
+	if (unmapped_before(gd, c->rq))
+		return 0;
 	rcu_read_enter();
 	o = get_open(gd, c->rq);
 	if (o)
 		m = map_find(o, op->index >> ABI_PAGE_SHIFT, op->count);
-	without = m && map_phase(m) == MAP_FRESH && gave_up(open_user(o), &why);
+	without = m && map_phase(m) == MAP_FRESH && open_gave_up(open_user(o), &why);
 	if (m) {
 		c->ev.domid = (uint16_t)m->refs[0].domid;
 		c->ev.ref = m->refs[0].ref;
 	}
-	end = m ? map_unlist(o, m) : MAP_LOST;
+	end = m ? unlist(c->rq, o, m) : MAP_LOST;
 	rcu_read_leave();
 	if (end != MAP_LOST && without)
-		tell_about_preload(gd, why, c->rq->tid, c->rq->uid);
+		open_tell_preload(gd, why, c->rq->tid, c->rq->uid);
 	if (end == MAP_DEAD)
 		grant_finish(gd, m);
 	if (end == MAP_LOST)
@@ -383,6 +417,7 @@ static int get_token(struct gntdev *gd, uint64_t fh, struct token *token)
 		go = open_user(o);
 		*token = go->token;
 		__atomic_store_n(&go->asked, true, __ATOMIC_RELAXED);
+		lasting_open_flag(gd->records, go->record, LASTING_ASKED);
 	}
 	rcu_read_leave();
 	return o ? 0 : -EBADF;
@@ -403,6 +438,10 @@ static int ioctl_window(struct device *dev, struct ioctl_call *call, void *arg)
 	struct token token;
 	int err = get_token(gd, call->c.rq->fh, &token);
 
+	if (!err && call->c.rq->again && winioctl_replied(call->c.rq, arg)) {
+		gntdev_mmap_sent(gd, call->c.rq->unique);
+		return 0;
+	}
 	return err ? err : winioctl_mmap(call->c.rq, arg, &token, gd->winsock);
 }
 
@@ -437,140 +476,17 @@ static void gntdev_ioctl(struct device *dev, struct request *rq)
 	ioctl_dispatch(&gntdev_ioctls, dev, rq);
 }
 
-/* One that nobody knows of. */
-static void drop_open(struct gntdev *gd, struct gntdev_open *go)
+static void gntdev_ended(struct device *dev, uint64_t what)
 {
-	if (go->user)
-		quota_close(gd->quota, go->user);
-	free(go);
-}
-
-static void tell_refused_open(struct gntdev *gd, const struct gntdev_open *go,
-			      const struct refusal *r)
-{
-	struct failure f = failure_of(r->why, TRACE_OPEN, r->pid, ENOSPC);
-
-	f.uid = go->who.uid;
-	f.rule = r->rule;
-	if (enforce_told(gd, r))
-		failure_silent(&f);
-	else
-		failure_report(&f, "open of %s: %s (ENOSPC)", gd->dev.name, r->text);
-}
-
-static int gntdev_open(struct device *dev, const struct opener *by, int flags, uint64_t *fh)
-{
-	struct gntdev *gd = to_gntdev(dev);
-	struct gntdev_open *go;
-	struct trace_event ev;
-	struct refusal r;
-	int err;
-
-	trace_client(by->tid, by->uid);
-	ev = trace_begin(TRACE_OPEN);
-	go = calloc(1, sizeof(*go));
-	if (!go)
-		return -ENOMEM;
-	who_read(&go->who, by);
-	if (by->user && go->who.ns == OWNER_OTHER)
-		*by->user = go->who.owner;
-	go->opened = trace_now();
-	err = enforce_open(gd, go, &r);
-	if (err == -ENOSPC)
-		tell_refused_open(gd, go, &r);
-	if (!err)
-		err = token_new(&go->token, flags);
-	if (!err) {
-		*fh = open_new(gd->table, go);
-		err = *fh ? 0 : -ENOMEM;
-	}
-	if (err)
-		drop_open(gd, go);
-	else
-		log_debug("client %d opened %s as %016" PRIx64, (int)by->tid, dev->name, *fh);
-	ev.open_id = err ? 0 : *fh;
-	ev.result = err;
-	trace_end(&ev);
-	return err;
-}
-
-/**
- * struct closing - an open whose maps end
- * @fresh: how many were never mmapped
- */
-struct closing {
-	struct gntdev *gd;
-	unsigned int fresh;
-};
-
-static void finish_dead(struct map *m, void *arg)
-{
-	struct closing *c = arg;
-
-	c->fresh += map_phase(m) == MAP_FRESH;
-	grant_finish(c->gd, m);
-}
-
-static void gntdev_release(struct device *dev, uint64_t fh)
-{
-	struct gntdev *gd = to_gntdev(dev);
-	struct closing closing = { .gd = gd };
-	enum failure_reason why;
-	struct trace_event ev;
-	struct gntdev_open *go;
-	void *user;
-
-	/* Whoever closes it: the kernel does not say. */
-	trace_client(0, (uid_t)-1);
-	ev = trace_begin(TRACE_RELEASE);
-	ev.open_id = fh;
-	if (open_close(gd->table, fh, finish_dead, &closing, &user))
-		return;
-	go = user;
-	gd->hv->ops->open_gone(gd->hv, fh);
-	ev.tid = go->who.pid;
-	ev.uid = go->who.uid;
-	trace_end(&ev);
-	log_debug("open %016" PRIx64 " of %s released", fh, dev->name);
-	if (closing.fresh && gave_up(go, &why) && !__atomic_load_n(&gd->ending, __ATOMIC_RELAXED))
-		tell_about_preload(gd, why, go->who.pid, go->who.uid);
-	quota_close(gd->quota, go->user);
-	/* Readers reach it through the open, under RCU; open_close() has not waited for them. */
-	rcu_free_later(&go->rcu);
+	lasting_answered(to_gntdev(dev)->records, what);
 }
 
 void gntdev_init(struct gntdev *gd)
 {
 	pthread_mutex_init(&gd->news_lock, NULL);
+	pthread_mutex_init(&gd->unsure_lock, NULL);
 	gd->dev.open = gntdev_open;
 	gd->dev.ioctl = gntdev_ioctl;
 	gd->dev.release = gntdev_release;
-}
-
-/* The ids of a handful of opens at a time, so that no memory is needed to close them. */
-struct id_batch {
-	uint64_t id[64];
-	size_t n;
-};
-
-static void collect_id(struct gnt_open *o, void *arg)
-{
-	struct id_batch *b = arg;
-
-	if (b->n < sizeof(b->id) / sizeof(b->id[0]))
-		b->id[b->n++] = open_id(o);
-}
-
-void gntdev_close_all(struct gntdev *gd)
-{
-	struct id_batch b;
-
-	do {
-		b.n = 0;
-		rcu_read_enter();
-		table_for_each_open(gd->table, collect_id, &b);
-		rcu_read_leave();
-		for (size_t i = 0; i < b.n; i++)
-			gntdev_release(&gd->dev, b.id[i]);
-	} while (b.n);
+	gd->dev.ended = gntdev_ended;
 }

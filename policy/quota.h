@@ -62,9 +62,9 @@ void quota_close(struct quota *q, struct quota_user *u);
 /**
  * quota_charge() - take what a map needs
  * @u:     from quota_open(), which may have been closed meanwhile
- * @open:  of the same open
+ * @open:  of the same open; NULL: that is closed
  * @pages: the map's
- * @l:     what may be held; a limit that was lowered below what is held refuses everything new
+ * @l:     what may be held; a limit that was lowered below what is held refuses everything new. NULL: without limits
  *
  * Under RCU, since before @u was read from an open that is not closed. Return: NULL, or the name of the
  * limit that is in the way, or QUOTA_CLOSED; nothing has been taken then.

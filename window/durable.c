@@ -44,6 +44,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "abi/winproto.h"
 #include "base/rcu.h"
 #include "base/step.h"
 #include "client/procwalk.h"
@@ -238,6 +239,17 @@ bool windows_left(struct windows *w, enum window_kind kind, uint64_t *cursor,
 	return true;
 }
 
+/*
+ * Whether the client is known to have got all of the reply, or to find it in its socket. What is still held is held by it, as
+ * the daemon that had it too has gone: then it has got the first message, and mostly there is no other.
+ */
+static bool was_sent(const struct window *win)
+{
+	return window_is(win, WINDOW_SENT) ||
+	       (window_is(win, WINDOW_SENDING) && !window_is(win, WINDOW_ENDED) &&
+		!window_is(win, WINDOW_DOUBT) && win->name.count <= WINDOW_PIECES_PER_MESSAGE);
+}
+
 int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *sent)
 {
 	struct window *win = ids_get(w->ids, id);
@@ -246,7 +258,7 @@ int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *
 		return -ENOENT;
 	win->user = user;
 	if (sent)
-		*sent = window_is(win, WINDOW_SENT);
+		*sent = was_sent(win);
 	return 0;
 }
 

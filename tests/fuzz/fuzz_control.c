@@ -26,6 +26,7 @@
 #include "report/failure.h"
 #include "device/gntdev.h"
 #include "sim/sim.h"
+#include "state/record.h"
 #include "tests/unit/place.h"
 #include "window/window.h"
 
@@ -234,6 +235,7 @@ static void set_up(void)
 	gd.table = table_new();
 	gd.policy = policy_default();
 	gd.quota = quota_new();
+	demand(!records_new(1 << 16, &gd.records));
 	gd.limit = GNTDEV_LIMIT_DEFAULT;
 	fill_device();
 }

@@ -23,7 +23,7 @@
 struct step_orders {
 	uint32_t die_at;
 	uint32_t die_in;
-	uint64_t reached[64];
+	uint64_t reached[128];
 };
 
 #define KILLS_MAX  100000

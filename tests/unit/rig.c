@@ -18,6 +18,7 @@
 #include "base/defer.h"
 #include "base/rcu.h"
 #include "report/hvwatch.h"
+#include "state/record.h"
 #include "tests/unit/place.h"
 #include "window/window.h"
 
@@ -134,6 +135,7 @@ void rig_setup(void)
 	rig.gd.limit = GNTDEV_LIMIT_DEFAULT;
 	rig.gd.policy = policy_default();
 	rig.gd.quota = quota_new();
+	ck_assert_int_eq(records_new(1 << 20, &rig.gd.records), 0);
 	rig.gd.winsock = the_winsock;
 	ck_assert_int_eq(windows_start(rig.gd.windows), 0);
 	rig.fh = rig_open();
@@ -147,6 +149,16 @@ static void check_quota(void)
 	quota_totals(rig.gd.quota, &held);
 	ck_assert_uint_eq(held.maps, 0);
 	ck_assert_uint_eq(held.pages, 0);
+}
+
+/* Nor does anything of it last. */
+static void check_records(void)
+{
+	uint64_t used, made;
+
+	records_count(rig.gd.records, &used, &made);
+	ck_assert_uint_eq(used, 0);
+	records_close(rig.gd.records);
 }
 
 void rig_teardown(void)
@@ -166,6 +178,7 @@ void rig_teardown(void)
 	policy_free(rig.gd.policy);
 	quota_destroy(rig.gd.quota);
 	table_destroy(rig.gd.table);
+	check_records();
 	rcu_thread_leave();
 }
 

@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_lives.c - the device is killed at each step, and nobody notices
+ *
+ * A life is a process: it adopts records and the simulated machine from the life before, carries out the request that was in hand
+ * once more, and goes on with a script of requests, until it is killed at a step (base/step.h) or the script is over. What
+ * outlives it is what outlives a daemon, and the world: what the client knows, which windows it holds, what the kernel has in hand.
+ *
+ * Of each request is noted how it was answered and what is held then. A run with kills has to note the same as one without.
+ *
+ * The window directory is a double: windows are entries of the world.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/ioctl.h"
+#include "base/defer.h"
+#include "base/rcu.h"
+#include "base/step.h"
+#include "device/gntdev.h"
+#include "device/lasting.h"
+#include "policy/policy.h"
+#include "sim/sim.h"
+#include "state/record.h"
+#include "tests/unit/place.h"
+#include "window/window.h"
+
+#define GRANTER	   7
+#define PORT	   5
+#define OTHER_PORT 6
+#define PAGES	   6
+#define WINDOWS	   32
+#define OPS	   64
+#define SEGMENTS   150
+/* Where in a page the notification's byte is; what is there before. */
+#define BYTE 17
+#define FULL 0x55
+
+/* What a window is to the window directory's records, and to the client. */
+struct win {
+	uint32_t count;
+	bool made;
+	bool noted; /* its record says that it was sent */
+	bool over;  /* its end has been reported, or it was forgotten */
+	bool held;  /* the client has it, or will find it in its socket */
+};
+
+/* What was noted of a request. */
+struct note {
+	int result;
+	uint64_t index;
+	uint64_t opens, maps, pages, handles, ports;
+	uint64_t records;
+	unsigned char byte[PAGES];
+};
+
+struct world {
+	uint32_t ref[PAGES];
+	uint32_t frame[PAGES];
+	struct win win[WINDOWS];
+	uint32_t windows;
+	/* The client. */
+	uint64_t fh[8];
+	uint64_t index[8];
+	uint64_t window[8];
+	/* The kernel's, and the slot's: the request in hand. */
+	bool in_hand;
+	bool answered;
+	uint64_t unique;
+	uint64_t progress;
+	uint64_t ends;
+	int result;
+	uint64_t out;
+	/* The script. */
+	int at;
+	int lives;
+	bool over;
+	struct note note[OPS];
+	uint64_t events[2];
+};
+
+static struct world *w;
+/* What die in the next life, and what has been reached: as base/step.c has it. */
+static struct orders {
+	uint32_t die_at;
+	uint32_t die_in;
+	uint64_t reached[128];
+} * orders;
+
+static int records_kept;
+static struct sim_kept sim_left;
+/* The window directory, in which there is nothing but the machine's memory. */
+static char dir[64];
+static int directory;
+
+/* Of a life. */
+static struct gntdev gd;
+static struct sim *sim;
+static struct window_user *user_of[WINDOWS];
+static bool again;
+
+/* --- the window directory ------------------------------------------------------------------------ */
+
+int window_make(struct windows *ws, struct hypervisor *hv, enum window_kind kind,
+		const struct hv_grant *g, size_t n, const struct hv_place *at,
+		struct window_user *user, uint64_t *id)
+{
+	(void)ws, (void)hv, (void)kind, (void)g, (void)at;
+	if (++w->windows >= WINDOWS)
+		abort();
+	*id = w->windows;
+	w->win[*id] = (struct win){ .count = (uint32_t)n, .made = true };
+	user_of[*id] = user;
+	return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+int window_join(struct windows *ws, uint64_t id, struct window_user *user, bool *sent)
+{
+	(void)ws;
+	if (!id || id > w->windows || w->win[id].over)
+		return -ENOENT;
+	user_of[id] = user;
+	*sent = w->win[id].noted || w->win[id].held;
+	return 0;
+}
+
+bool window_forget(struct windows *ws, uint64_t id)
+{
+	bool was = w->win[id].over;
+
+	(void)ws;
+	w->win[id].over = true;
+	return !was;
+}
+
+void window_sent(struct windows *ws, uint64_t id)
+{
+	(void)ws;
+	w->win[id].noted = true;
+}
+
+uint64_t windows_ended(const struct windows *ws)
+{
+	(void)ws;
+	return 0;
+}
+
+bool windows_end_since(const struct windows *ws, uint64_t ended)
+{
+	(void)ws, (void)ended;
+	return false;
+}
+
+int window_find(struct windows *ws, pid_t tid, uint64_t vaddr, enum window_kind kind,
+		struct window_name *name)
+{
+	(void)ws, (void)tid, (void)vaddr, (void)kind, (void)name;
+	return -EINVAL;
+}
+
+int window_find_exact(struct windows *ws, pid_t tid, uint64_t vaddr, uint32_t count,
+		      enum window_kind kind, struct window_name *name)
+{
+	(void)count;
+	return window_find(ws, tid, vaddr, kind, name);
+}
+
+/* The watcher: reports windows that nobody holds. */
+static void report_ends(void)
+{
+	for (uint64_t id = 1; id <= w->windows; id++) {
+		if (!w->win[id].made || w->win[id].held || w->win[id].over)
+			continue;
+		if (user_of[id])
+			user_of[id]->gone(user_of[id]);
+		w->win[id].over = true;
+	}
+}
+
+/* --- the window socket --------------------------------------------------------------------------- */
+
+static struct mmap_call call;
+
+void mmap_call_grant(struct mmap_call *mc, int fd, uint64_t window, const struct hv_grant *g,
+		     size_t n, enum hv_pages kind)
+{
+	(void)mc, (void)g, (void)n, (void)kind;
+	close(fd);
+	step(window_sending);
+	w->win[window].held = true;
+	w->result = 0;
+	step(window_replied);
+	window_sent(NULL, window);
+	step(window_sent);
+}
+
+void mmap_call_refuse(struct mmap_call *mc, int error)
+{
+	(void)mc;
+	w->result = -error;
+}
+
+int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
+		  uint64_t unique)
+{
+	(void)ws, (void)fd, (void)pid, (void)uid, (void)rq, (void)unique;
+	return -EBUSY;
+}
+
+const char *winsock_path(const struct winsock *ws)
+{
+	(void)ws;
+	return "/nowhere";
+}
+
+/* --- requests ------------------------------------------------------------------------------------ */
+
+static void on_done(struct request *rq, int result, const void *out, size_t len)
+{
+	(void)rq, (void)out, (void)len;
+	w->result = result;
+}
+
+static bool on_waiting(struct request *rq)
+{
+	(void)rq;
+	return true;
+}
+
+static const struct request_ops ops = { .done = on_done, .waiting = on_waiting };
+
+static void ioctl_of(uint64_t fh, uint32_t cmd, void *arg)
+{
+	struct request rq = {
+		.ops = &ops,
+		.fh = fh,
+		.arg = (uintptr_t)arg,
+		.unique = w->unique,
+		.progress = &w->progress,
+		.ends = &w->ends,
+		.cmd = cmd,
+		.tid = gettid(),
+		.again = again,
+	};
+
+	gd.dev.ioctl(&gd.dev, &rq);
+}
+
+static void do_open(int which)
+{
+	const struct opener by = { .tid = gettid(),
+				   .uid = geteuid(),
+				   .gid = getegid(),
+				   .unique = w->unique,
+				   .again = again };
+
+	w->result = gd.dev.open(&gd.dev, &by, O_RDWR, &w->fh[which]);
+}
+
+static void do_close(int which)
+{
+	gd.dev.release(&gd.dev, w->fh[which]);
+	w->result = 0;
+}
+
+/* @page: the first of @count */
+static void do_map(int fh, int which, int page, uint32_t count)
+{
+	size_t size = sizeof(struct ioctl_gntdev_map_grant_ref) +
+		      PAGES * sizeof(struct ioctl_gntdev_grant_ref);
+	struct ioctl_gntdev_map_grant_ref *op = calloc(1, size);
+
+	op->count = count;
+	for (uint32_t i = 0; i < count; i++)
+		op->refs[i] =
+			(struct ioctl_gntdev_grant_ref){ GRANTER,
+							 page < 0 ? 999 : w->ref[page + (int)i] };
+	ioctl_of(w->fh[fh], IOCTL_GNTDEV_MAP_GRANT_REF, op);
+	w->index[which] = w->out = op->index;
+	free(op);
+}
+
+static void do_unmap(int fh, int which, uint32_t count)
+{
+	struct ioctl_gntdev_unmap_grant_ref op = { .index = w->index[which], .count = count };
+
+	ioctl_of(w->fh[fh], IOCTL_GNTDEV_UNMAP_GRANT_REF, &op);
+}
+
+static void do_notify(int fh, int which, uint32_t action, uint32_t port)
+{
+	struct ioctl_gntdev_unmap_notify op = { .index = w->index[which] + BYTE,
+						.action = action,
+						.event_channel_port = port };
+
+	ioctl_of(w->fh[fh], IOCTL_GNTDEV_SET_UNMAP_NOTIFY, &op);
+}
+
+/* By WINDOW_MMAP, or through a connection: then nobody but the client knows that it is in hand. */
+static void do_mmap(int fh, int which, uint32_t count, bool connection)
+{
+	struct window_token token = { .magic = WINDOW_MAGIC, .version = WINDOW_VERSION };
+	bool sent = w->windows && w->win[w->windows].held && w->window[which] == w->windows;
+
+	/* As the ioctl does it, and the preload object. */
+	if (again && sent) {
+		if (!connection)
+			gntdev_mmap_sent(&gd, w->unique);
+		w->result = 0;
+		return;
+	}
+	ioctl_of(w->fh[fh], WINDOW_TOKEN, &token);
+	w->window[which] = w->windows + 1;
+	call = (struct mmap_call){
+		.pid = getpid(),
+		.unique = connection ? 0 : w->unique,
+		.again = again,
+		.rq = { .magic = WINDOW_MAGIC,
+			.version = WINDOW_VERSION,
+			.prot = PROT_READ | PROT_WRITE,
+			.flags = MAP_SHARED,
+			.open_id = token.open_id,
+			.offset = w->index[which],
+			.length = count << ABI_PAGE_SHIFT },
+	};
+	memcpy(call.rq.secret, token.secret, sizeof(call.rq.secret));
+	gntdev_mmap(&call, &gd);
+	w->out = 0;
+}
+
+/* The client unmaps; who reports it may be killed. */
+static void do_munmap(int which)
+{
+	w->win[w->window[which]].held = false;
+	report_ends();
+	w->result = 0;
+}
+
+static unsigned char *page_of(int page)
+{
+	return sim_frame_memory(sim, w->frame[page]);
+}
+
+/* Three batches into one page. What the granter has written there since the first is its own. */
+static void do_copy(int fh, int page)
+{
+	struct ioctl_gntdev_grant_copy_segment seg[SEGMENTS];
+	struct ioctl_gntdev_grant_copy op = { .count = SEGMENTS, .segments = seg };
+	char from[SEGMENTS];
+
+	memset(seg, 0, sizeof(seg));
+	memset(from, 'c', sizeof(from));
+	for (uint32_t i = 0; i < SEGMENTS; i++) {
+		seg[i].source.virt = &from[i];
+		seg[i].dest.foreign.ref = w->ref[page];
+		seg[i].dest.foreign.domid = GRANTER;
+		seg[i].dest.foreign.offset = (uint16_t)i;
+		seg[i].len = 1;
+		seg[i].flags = GNTCOPY_dest_gref;
+	}
+	if (again && w->progress)
+		page_of(page)[0] = 'g';
+	ioctl_of(w->fh[fh], IOCTL_GNTDEV_GRANT_COPY, &op);
+	w->out = (uint64_t)(page_of(page)[1] + page_of(page)[SEGMENTS - 1]);
+	if (w->progress > SEGMENTS || (page_of(page)[0] != 'c' && !w->progress))
+		abort();
+}
+
+/* --- the script ---------------------------------------------------------------------------------- */
+
+#define BOTH (UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT)
+
+/* Return: false at its end. */
+static bool carry_out(int at)
+{
+	switch (at) {
+	case 0:
+		return do_open(0), true;
+	/* Mapped, unmapped, and only then let go. */
+	case 1:
+		return do_map(0, 0, 0, 2), true;
+	case 2:
+		return do_mmap(0, 0, 2, false), true;
+	case 3:
+		return do_notify(0, 0, BOTH, PORT), true;
+	case 4:
+		return do_unmap(0, 0, 2), true;
+	case 5:
+		return do_munmap(0), true;
+	/* Let go, and then unmapped; through a connection. */
+	case 6:
+		return do_map(0, 1, 2, 1), true;
+	case 7:
+		return do_map(0, 2, 3, 1), true;
+	case 8:
+		return do_notify(0, 1, BOTH, OTHER_PORT), true;
+	case 9:
+		return do_mmap(0, 1, 1, true), true;
+	case 10:
+		return do_notify(0, 1, UNMAP_NOTIFY_CLEAR_BYTE, 0), true;
+	case 11:
+		return do_munmap(1), true;
+	case 12:
+		return do_unmap(0, 1, 1), true;
+	/* Never mapped. */
+	case 13:
+		return do_notify(0, 2, UNMAP_NOTIFY_SEND_EVENT, PORT), true;
+	case 14:
+		return do_unmap(0, 2, 1), true;
+	case 15:
+		return do_unmap(0, 2, 1), true;
+	/* That cannot be mapped. */
+	case 16:
+		return do_map(0, 3, -1, 1), true;
+	case 17:
+		return do_mmap(0, 3, 1, false), true;
+	case 18:
+		return do_unmap(0, 3, 1), true;
+	case 19:
+		return do_copy(0, 5), true;
+	/* Closed, and only then let go. */
+	case 20:
+		return do_open(1), true;
+	case 21:
+		return do_map(1, 4, 3, 1), true;
+	case 22:
+		return do_map(1, 5, 4, 1), true;
+	case 23:
+		return do_mmap(1, 4, 1, false), true;
+	case 24:
+		return do_notify(1, 4, BOTH, PORT), true;
+	case 25:
+		return do_notify(1, 5, UNMAP_NOTIFY_SEND_EVENT, OTHER_PORT), true;
+	case 26:
+		return do_close(1), true;
+	case 27:
+		return do_munmap(4), true;
+	case 28:
+		return do_close(0), true;
+	default:
+		return false;
+	}
+}
+
+static void take_note(struct note *n)
+{
+	struct quota_held held;
+	struct hv_counts counts;
+	uint64_t made;
+
+	rcu_wait_for_calls();
+	quota_totals(gd.quota, &held);
+	gd.hv->ops->counts(gd.hv, &counts);
+	*n = (struct note){ .result = w->result,
+			    .index = w->out,
+			    .opens = held.opens,
+			    .maps = held.maps,
+			    .pages = held.pages,
+			    .handles = counts.handles,
+			    .ports = counts.ports };
+	records_count(gd.records, &n->records, &made);
+	for (int i = 0; i < PAGES - 1; i++)
+		n->byte[i] = page_of(i)[BYTE];
+}
+
+/* As a session does it: a request has one number, is in hand until it is answered, and ends what it ends then. */
+static void request(void)
+{
+	if (!w->in_hand) {
+		w->unique += 2;
+		w->progress = w->ends = w->out = 0;
+		w->answered = false;
+	}
+	again = w->in_hand;
+	w->in_hand = true;
+	if (!w->answered)
+		w->over = !carry_out(w->at);
+	w->answered = true;
+	step(answer_done);
+	if (w->ends)
+		gd.dev.ended(&gd.dev, w->ends);
+	report_ends();
+	take_note(&w->note[w->at]);
+	w->at++;
+	w->in_hand = false;
+}
+
+/* --- lives --------------------------------------------------------------------------------------- */
+
+static bool in_hand(void *arg, uint64_t unique)
+{
+	(void)arg;
+	return w->in_hand && !w->answered && unique == w->unique;
+}
+
+static int opened(void *arg, uid_t user, uint64_t fh)
+{
+	(void)arg;
+	return user == geteuid() && fh ? 0 : -EINVAL;
+}
+
+/* As many times as the machine has sent it: the numbers that the granter sees. */
+static void count_events(void)
+{
+	sim_port_sent(sim, 0, PORT, &w->events[0]);
+	sim_port_sent(sim, 0, OTHER_PORT, &w->events[1]);
+}
+
+static int duplicate(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static void live(void)
+{
+	const struct sim_kept left = { duplicate(sim_left.state), duplicate(sim_left.memory) };
+	const struct sim_config sc = { .dirfd = directory, .left = &left };
+	struct gntdev_adoption a = { .in_hand = in_hand, .opened = opened };
+	const char *why;
+
+	rcu_thread_enter();
+	if (sim_new(&sc, &sim, &why) || records_adopt(duplicate(records_kept), &gd.records)) {
+		fprintf(stderr, "%s\n", why);
+		_exit(2);
+	}
+	gntdev_init(&gd);
+	gd.dev.name = "xen/gntdev";
+	gd.hv = sim_hypervisor(sim);
+	gd.table = table_new();
+	gd.defer = defer_new();
+	gd.policy = policy_default();
+	gd.quota = quota_new();
+	gd.limit = GNTDEV_LIMIT_DEFAULT;
+	w->lives++;
+	if (gntdev_adopt(&gd, &a)) {
+		fprintf(stderr, "not adopted: %s\n", a.why);
+		_exit(3);
+	}
+	report_ends();
+	while (!w->over || w->in_hand)
+		request();
+	count_events();
+	_exit(0);
+}
+
+/* Return: what became of a life: its exit status, or -SIGNAL. */
+static int one_life(void)
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		live();
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* A machine that is switched on, and records of nothing. */
+static void begin_world(void)
+{
+	struct sim_config sc = { .memory_pages = 64 };
+	struct sim_kept kept;
+	struct records *s;
+	const char *why;
+
+	memset(w, 0, sizeof(*w));
+	snprintf(dir, sizeof(dir), "%s/gntdev-lives-%d-%x", test_place(), (int)getpid(),
+		 test_moment());
+	ck_assert_int_eq(mkdir(dir, 0700), 0);
+	sc.dirfd = directory = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(sim_new(&sc, &sim, &why), 0);
+	ck_assert_int_eq(sim_domain_add(sim, GRANTER), 0);
+	for (int i = 0; i < PAGES; i++) {
+		ck_assert_int_eq(sim_frames_alloc(sim, GRANTER, 1, &w->frame[i]), 0);
+		ck_assert_int_eq(sim_grant(sim, GRANTER, 0, w->frame[i], false, &w->ref[i]), 0);
+		page_of(i)[BYTE] = FULL;
+	}
+	ck_assert_int_eq(sim_port_bind(sim, 0, PORT, GRANTER, NULL, NULL), 0);
+	ck_assert_int_eq(sim_port_bind(sim, 0, OTHER_PORT, GRANTER, NULL, NULL), 0);
+	kept = sim_kept(sim);
+	sim_left = (struct sim_kept){ duplicate(kept.state), duplicate(kept.memory) };
+	sim_leave(sim);
+	ck_assert_int_eq(records_new(1 << 16, &s), 0);
+	records_kept = duplicate(records_fd(s));
+	records_close(s);
+}
+
+static void end_world(void)
+{
+	close(sim_left.state);
+	close(sim_left.memory);
+	close(records_kept);
+	unlinkat(directory, "machine", 0);
+	rmdir(dir);
+	close(directory);
+}
+
+static void *shared(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	return p;
+}
+
+static struct world reference;
+static int orders_fd;
+
+static void begin_orders(void)
+{
+	char path[32];
+
+	orders_fd = memfd_create("steps", 0);
+	ck_assert_int_eq(ftruncate(orders_fd, sizeof(*orders)), 0);
+	orders = mmap(NULL, sizeof(*orders), PROT_READ | PROT_WRITE, MAP_SHARED, orders_fd, 0);
+	ck_assert_ptr_ne(orders, MAP_FAILED);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", orders_fd);
+	ck_assert_int_eq(setenv("GNTDEV_STEPS", path, 1), 0);
+}
+
+static void setup(void)
+{
+	w = shared(sizeof(*w));
+	begin_orders();
+	begin_world();
+	ck_assert_int_eq(one_life(), 0);
+	reference = *w;
+	end_world();
+}
+
+static void teardown(void)
+{
+	munmap(w, sizeof(*w));
+	munmap(orders, sizeof(*orders));
+	close(orders_fd);
+}
+
+/* --- comparing ----------------------------------------------------------------------------------- */
+
+static void same_note(int at, const char *when)
+{
+	const struct note *n = &w->note[at], *r = &reference.note[at];
+
+	ck_assert_msg(n->result == r->result, "%s: request %d: %d, not %d", when, at, n->result,
+		      r->result);
+	ck_assert_msg(n->index == r->index, "%s: request %d: index %llx, not %llx", when, at,
+		      (unsigned long long)n->index, (unsigned long long)r->index);
+	ck_assert_msg(n->opens == r->opens && n->maps == r->maps && n->pages == r->pages,
+		      "%s: request %d: opens %d maps %d pages %d, not %d %d %d", when, at,
+		      (int)n->opens, (int)n->maps, (int)n->pages, (int)r->opens, (int)r->maps,
+		      (int)r->pages);
+	ck_assert_msg(n->handles == r->handles && n->ports == r->ports,
+		      "%s: request %d: handles %d ports %d, not %d %d", when, at, (int)n->handles,
+		      (int)n->ports, (int)r->handles, (int)r->ports);
+	ck_assert_msg(n->records == r->records, "%s: request %d: %d cells of records, not %d", when,
+		      at, (int)n->records, (int)r->records);
+	ck_assert_msg(!memcmp(n->byte, r->byte, sizeof(n->byte)), "%s: request %d: bytes", when,
+		      at);
+}
+
+static void same_as_reference(const char *when)
+{
+	ck_assert_int_eq(w->at, reference.at);
+	for (int i = 0; i < w->at; i++)
+		same_note(i, when);
+	for (int i = 0; i < 2; i++)
+		ck_assert_msg(w->events[i] >= reference.events[i] &&
+				      w->events[i] < reference.events[i] + (uint64_t)w->lives,
+			      "%s: %d events, not %d", when, (int)w->events[i],
+			      (int)reference.events[i]);
+}
+
+static const char *const step_name[] = {
+#define NAME(name, what) #name,
+	STEPS_ALL(NAME)
+#undef NAME
+};
+
+/* Return: whether the step was reached so often. @twice: the next life is killed there, too, if it gets there at once */
+static bool run_killed(int at, uint32_t in, bool twice)
+{
+	char when[80];
+	int end;
+
+	snprintf(when, sizeof(when), "%s, time %u%s", step_name[at], in,
+		 twice ? ", and again" : "");
+	begin_world();
+	memset(orders, 0, sizeof(*orders));
+	orders->die_in = in;
+	orders->die_at = (uint32_t)at + 1;
+	while ((end = one_life()) == -SIGKILL && w->lives < 4) {
+		orders->die_in = 1;
+		orders->die_at = twice && w->lives < 3 ? (uint32_t)at + 1 : 0;
+	}
+	ck_assert_msg(end == 0, "%s: life %d ended with %d", when, w->lives, end);
+	same_as_reference(when);
+	end_world();
+	return w->lives > 1;
+}
+
+START_TEST(without_kills_all_is_as_it_should_be)
+{
+	const struct note *last = &reference.note[28];
+
+	ck_assert_int_eq(reference.at, 30);
+	ck_assert_int_eq(last->opens + last->maps + last->handles + last->ports + last->records, 0);
+	for (int i = 0; i < 29; i++)
+		ck_assert_int_eq(reference.note[i].result, i == 15   ? -ENOENT
+							   : i == 17 ? -EINVAL
+								     : 0);
+	ck_assert_uint_eq(reference.events[0], 3);
+	ck_assert_uint_eq(reference.events[1], 1);
+	/* Cleared when the window has gone, and only where that was asked for. */
+	ck_assert_int_eq(reference.note[4].byte[0], FULL);
+	ck_assert_int_eq(reference.note[5].byte[0], 0);
+	ck_assert_int_eq(reference.note[5].byte[1], FULL);
+	ck_assert_int_eq(reference.note[10].byte[2], FULL);
+	ck_assert_int_eq(reference.note[11].byte[2], 0);
+	ck_assert_int_eq(reference.note[26].byte[3], FULL);
+	ck_assert_int_eq(reference.note[27].byte[3], 0);
+	ck_assert_int_eq(reference.note[2].handles, 2);
+}
+END_TEST
+
+START_TEST(killed_at_a_step_nobody_notices)
+{
+	for (uint32_t in = 1; run_killed(_i, in, false); in++)
+		ck_assert_uint_lt(in, 100);
+}
+END_TEST
+
+START_TEST(killed_there_twice_nobody_notices)
+{
+	for (uint32_t in = 1; run_killed(_i, in, true); in++)
+		ck_assert_uint_lt(in, 100);
+}
+END_TEST
+
+/* So that the list of steps says something: all of the device's are reached. */
+START_TEST(the_script_reaches_the_steps)
+{
+	begin_world();
+	memset(orders, 0, sizeof(*orders));
+	ck_assert_int_eq(one_life(), 0);
+	for (int i = STEP_open_recorded; i <= STEP_copy_noted; i++)
+		ck_assert_msg(i == STEP_mmap_undone || orders->reached[i], "%s", step_name[i]);
+	end_world();
+}
+END_TEST
+
+Suite *lives_suite(void);
+Suite *lives_suite(void)
+{
+	Suite *s = suite_create("lives");
+	TCase *tc = tcase_create("lives");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, without_kills_all_is_as_it_should_be);
+	tcase_add_test(tc, the_script_reaches_the_steps);
+	tcase_add_loop_test(tc, killed_at_a_step_nobody_notices, 0, STEPS_N);
+	tcase_add_loop_test(tc, killed_there_twice_nobody_notices, 0, STEPS_N);
+	suite_add_tcase(s, tc);
+	return s;
+}
