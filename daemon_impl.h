@@ -67,9 +67,9 @@ bool daemon_path(const struct daemon *d, const char *name, const char *suffix, c
 /**
  * daemon_keep_begin() - find the keeper, or start it: before there is any thread
  *
- * If somebody has left something, the state is adopted, and d->records; else they are new. Return: false, and @why.
+ * If somebody has left something, the state is adopted, and d->records; else they are new. Return: 0; -errno, and @why.
  */
-bool daemon_keep_begin(struct daemon *d, const struct why *why);
+int daemon_keep_begin(struct daemon *d, const struct why *why);
 
 /** daemon_keep_take_windows(), _listener() - what was left for windows_new(), and for winsock_new() of the next session; -1: nothing */
 void daemon_keep_take_windows(const struct daemon *d, struct windows_keep *keep);
@@ -79,12 +79,18 @@ int daemon_keep_take_listener(const struct daemon *d);
 bool daemon_keep_windows(const struct daemon *d, const struct why *why);
 bool daemon_keep_listener(const struct daemon *d, const struct why *why);
 
+/** daemon_keep_adopt() - all parts are there, and no thread: what clients have becomes ours. Return: false, and @why */
+bool daemon_keep_adopt(struct daemon *d, const struct why *why);
+
 /**
  * daemon_keep_serve() - all is there, and no client has been served: from here on a successor can adopt it
  *
  * Return: false, and @why.
  */
 bool daemon_keep_serve(struct daemon *d, const struct why *why);
+
+/** daemon_keep_served() - clients are served: count it, if they are a predecessor's */
+void daemon_keep_served(struct daemon *d);
 
 /** daemon_keep_end() - nothing is to outlive us: the keeper ends, unless Xen has left something to be undone */
 void daemon_keep_end(struct daemon *d);

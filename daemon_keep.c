@@ -18,6 +18,7 @@
 #include "base/why.h"
 #include "daemon_impl.h"
 #include "daemon_unit.h"
+#include "device/session.h"
 #include "state/lent.h"
 #include "state/record.h"
 #include "state/state.h"
@@ -28,7 +29,7 @@
 #define OOM_SCORE (-900)
 
 /* Cells for all that the policy's highest limits allow, and as much again; they cost an address each. */
-#define RECORD_CELLS (1U << 23)
+#define RECORD_CELLS (1U << 24)
 
 static bool no_keeper(int err, const struct why *why)
 {
@@ -72,42 +73,55 @@ static void write_options(const struct daemon *d, struct options *o)
 	add(o, "--sim-memory=%llu\n", (unsigned long long)(p->sim_pages / 256));
 }
 
-static bool adopt_state(struct daemon *d, const struct options *o, const struct why *why)
+static int adopt_state(struct daemon *d, const struct options *o, const struct why *why)
 {
 	int fd = lent_take(d->lent, KEEP_STATE), err;
 
-	if (fd < 0)
-		return no_keeper(fd, why);
-	if (state_adopt(fd, o->text, 1 + d->config->n_granters, &d->state, why))
-		return false;
+	if (fd < 0) {
+		no_keeper(fd, why);
+		return fd;
+	}
+	err = state_adopt(fd, o->text, 1 + d->config->n_granters, &d->state, why);
+	if (err)
+		return err;
 	fd = lent_take(d->lent, "records");
 	err = fd < 0 ? fd : records_adopt(fd, &d->records);
-	return !err ||
-	       because(why, "the records that the last daemon has left: %s", strerror(-err));
+	if (err)
+		because(why, "the records that the last daemon has left: %s", strerror(-err));
+	d->made_run_dir = state_header(d->state)->made_dir;
+	return err;
 }
 
-static bool make_state(struct daemon *d, const struct options *o, const struct why *why)
+static int make_state(struct daemon *d, const struct options *o, const struct why *why)
 {
 	int err = state_new(o->text, 1 + d->config->n_granters, &d->state);
 
 	if (!err)
 		err = records_new(RECORD_CELLS, &d->records);
-	if (err)
-		return because(why, "memory that lasts: %s", strerror(-err));
+	if (err) {
+		because(why, "memory that lasts: %s", strerror(-err));
+		return err;
+	}
+	state_header(d->state)->made_dir = d->made_run_dir;
 	err = lent_give(d->lent, "records", records_fd(d->records));
-	return !err || no_keeper(err, why);
+	if (err)
+		no_keeper(err, why);
+	return err;
 }
 
-bool daemon_keep_begin(struct daemon *d, const struct why *why)
+int daemon_keep_begin(struct daemon *d, const struct why *why)
 {
 	struct lent_config lc = { .path = d->keeper_path,
 				  .verbose = d->config->verbose,
 				  .end = d->config->end };
 	struct options o;
+	int err;
 
-	if (!daemon_path(d, d->config->name, ".keeper", d->keeper_path, why) ||
-	    lent_open(&lc, &d->lent, why))
-		return false;
+	if (!daemon_path(d, d->config->name, ".keeper", d->keeper_path, why))
+		return -ENAMETOOLONG;
+	err = lent_open(&lc, &d->lent, why);
+	if (err)
+		return err;
 	oom_score_set(OOM_SCORE);
 	write_options(d, &o);
 	return lent_adopting(d->lent) ? adopt_state(d, &o, why) : make_state(d, &o, why);
@@ -174,19 +188,78 @@ bool daemon_keep_listener(const struct daemon *d, const struct why *why)
 	return !err || no_keeper(err, why);
 }
 
+/* --- opens and maps --------------------------------------------------------------------------------- */
+
+static int opened(void *arg, uid_t user, uint64_t fh)
+{
+	return session_opened(arg, user, fh);
+}
+
+static bool in_hand(void *arg, uint64_t unique)
+{
+	const uint64_t *all;
+	size_t n = session_in_hand(arg, &all);
+
+	for (size_t i = 0; i < n; i++)
+		if (all[i] == unique)
+			return true;
+	return false;
+}
+
+bool daemon_keep_adopt(struct daemon *d, const struct why *why)
+{
+	struct gntdev_adoption a = {
+		.in_hand = in_hand,
+		.opened = opened,
+		.arg = d->served[0].session,
+	};
+	int err;
+
+	if (!lent_adopting(d->lent))
+		return true;
+	err = gntdev_adopt(&d->gntdev, &a);
+	if (err)
+		return because(why, "what the last daemon's clients have: %s (%s)", a.why,
+			       strerror(-err));
+	windows_adopted(d->windows);
+	return true;
+}
+
 /* --- at work ---------------------------------------------------------------------------------------- */
 
 bool daemon_keep_serve(struct daemon *d, const struct why *why)
 {
 	int err = unit_lease(d->lent);
 
+	if (!err && !lent_adopting(d->lent))
+		err = lent_give(d->lent, KEEP_STATE, state_fd(d->state));
 	if (!err)
 		err = lent_serve(d->lent, d->config->command, d->config->successor);
 	return !err || no_keeper(err, why);
 }
 
+void daemon_keep_served(struct daemon *d)
+{
+	uint64_t ended;
+	bool left;
+
+	if (!lent_adopting(d->lent))
+		return;
+	ended = lent_ended_ns(d->lent, &left);
+	state_served(d->state, ended);
+	if (d->config->end)
+		log_info("ending for good what the last daemon has left");
+	else
+		log_info("clients of the last daemon, which %s, go on: %.1f ms after it ended",
+			 left ? "left them to this one" : "died",
+			 (double)state_header(d->state)->outage_ns / 1e6);
+}
+
 void daemon_keep_end(struct daemon *d)
 {
+	/* One that was killed has left its socket. */
+	if (d->lent && !lent_alive(d->lent))
+		unlink(d->keeper_path);
 	if (d->lent && lent_end(d->lent) == -EBUSY)
 		log_err("the keeper has not ended yet: it is undoing what is left. Do not kill it");
 	lent_close(d->lent);

@@ -92,8 +92,7 @@ static bool start_windows(struct daemon *d, const struct why *why)
 
 	if (!daemon_path(d, d->config->name, ".windows", path, why))
 		return false;
-	/* What was left is reached by its descriptor. */
-	if (!lent_adopting(d->lent) && !platform_mount(&d->platform, path, why))
+	if (!platform_mount(&d->platform, path, lent_adopting(d->lent), why))
 		return false;
 	daemon_keep_take_windows(d, &keep);
 	err = windows_new(path, &keep, &d->windows, &text);
@@ -284,6 +283,8 @@ static bool start_threads(struct daemon *d, const struct why *why)
 		if (!err)
 			err = session_start(d->served[i].session);
 	}
+	if (!err)
+		daemon_keep_served(d);
 	return err ? because(why, "cannot start a thread: %s", strerror(-err)) : true;
 }
 
@@ -347,15 +348,30 @@ static bool settle_config(struct daemon *d, const struct daemon_config *c, const
 	return true;
 }
 
+/* Whether an error of the keeper's is there again at the next start. */
+static bool stays_so(int err)
+{
+	return err && err != -ENOMEM && err != -EAGAIN && err != -EMFILE && err != -ENFILE &&
+	       err != -ETIMEDOUT && err != -ENOTCONN;
+}
+
 /*
- * What is wrong there stays wrong until somebody mends it. Names are ours already if somebody has left them. The keeper is
- * started before there is any thread.
+ * What is wrong there stays wrong until somebody mends it, as a rule. Names are ours already if somebody has left them. The keeper
+ * is started before there is any thread.
  */
 static bool start_configured(struct daemon *d, bool *lasting, const struct why *why)
 {
-	*lasting = !start_policy(d, why) || !make_run_dir(d, why) || !daemon_keep_begin(d, why) ||
-		   (!lent_adopting(d->lent) && !check_names(d->config, why));
-	return !*lasting;
+	int err;
+
+	*lasting = true;
+	if (!start_policy(d, why) || !make_run_dir(d, why))
+		return false;
+	err = daemon_keep_begin(d, why);
+	*lasting = !err || stays_so(err);
+	if (err || (!lent_adopting(d->lent) && !check_names(d->config, why)))
+		return false;
+	*lasting = false;
+	return true;
 }
 
 bool daemon_check(const struct daemon_config *c, char *text, size_t size)
@@ -393,9 +409,10 @@ struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *
 	raise_descriptor_limit();
 	if (start_configured(d, lasting, &why) && start_windows(d, &why) &&
 	    start_hypervisor(d, &why) && start_gntdev(d, &why) && make_devices(d, &why) &&
-	    make_granters(d, &why) && daemon_keep_serve(d, &why) && start_threads(d, &why) &&
-	    start_control(d, &why)) {
-		say_ready(d);
+	    make_granters(d, &why) && daemon_keep_adopt(d, &why) && daemon_keep_serve(d, &why) &&
+	    start_threads(d, &why) && start_control(d, &why)) {
+		if (!c->end)
+			say_ready(d);
 		return d;
 	}
 	/* What was left stays as it is, for another one: this process ends, and nothing is taken apart. */

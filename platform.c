@@ -34,9 +34,9 @@ bool platform_choose(struct platform *p, const struct platform_config *c, bool g
 	return true;
 }
 
-bool platform_mount(struct platform *p, const char *path, const struct why *why)
+bool platform_mount(struct platform *p, const char *path, bool left, const struct why *why)
 {
-	int err = p->xen ? xen_mount(path) : 0;
+	int err = p->xen && !left ? xen_mount(path) : 0;
 
 	if (err)
 		return because(why, "cannot mount a tmpfs for windows at %s: %s%s", path,

@@ -62,8 +62,11 @@ struct platform {
 bool platform_choose(struct platform *p, const struct platform_config *c, bool granters,
 		     const struct why *why);
 
-/** platform_mount() - see that windows can be made in the directory @path, which is about to be made */
-bool platform_mount(struct platform *p, const char *path, const struct why *why);
+/**
+ * platform_mount() - see that windows can be made in the directory @path, which is about to be made
+ * @left: a predecessor did, and has left it
+ */
+bool platform_mount(struct platform *p, const char *path, bool left, const struct why *why);
 
 /**
  * platform_start() - start the hypervisor layer

@@ -26,7 +26,8 @@ void raw_undo(const struct hold *h)
 	size_t held = j ? journal_held(j) : 0, left;
 
 	if (fd >= 0 && !j)
-		log_err("keeper: the journal of what is mapped is damaged, or privcmd is missing: nothing is undone");
+		log_err("keeper: the journal of what is mapped is damaged, or privcmd is missing: "
+			"nothing is undone");
 	if (!held)
 		return;
 	log_warn("keeper: undoing what the daemon had mapped (%zu pages)", held);

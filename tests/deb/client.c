@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.c [hold | ungranted] - an ordinary client: grants a page as simulated domain 1, maps it
+ * client.c [hold | busy | ungranted] - an ordinary client: grants a page as simulated domain 1, maps it
  *
  * Succeeds when what is written by the one side is read by the other, both ways. With "hold" says
- * "mapped", holds the mapping until its input ends, and then looks at it again. With "ungranted" only asks for
+ * "mapped", holds the mapping until its input ends, and then looks at it again. With "busy" it maps another page in the
+ * meantime, again and again, and no call may fail. With "ungranted" only asks for
  * grant UNGRANTED, which nobody has made, and succeeds when it does not get that.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +69,39 @@ static void hold(void)
 		;
 }
 
+/* One whole life of a page. Return: 0, or what has failed. */
+static const char *cycle(xengntshr_handle *shr, xengnttab_handle *tab)
+{
+	uint32_t ref;
+	char *theirs = xengntshr_share_pages(shr, granter, 1, &ref, 1), *ours;
+
+	if (!theirs)
+		return "share, busy";
+	ours = xengnttab_map_grant_ref(tab, granter, ref, 3);
+	if (!ours)
+		return "map, busy";
+	if (!is_shared(theirs, ours))
+		return "read what the other side wrote, busy";
+	if (xengnttab_unmap(tab, ours, 1))
+		return "unmap, busy";
+	return xengntshr_unshare(shr, theirs, 1) ? "unshare, busy" : NULL;
+}
+
+/* Return: 0, or what has failed. */
+static const char *be_busy(xengntshr_handle *shr, xengnttab_handle *tab)
+{
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	const char *failed = NULL;
+	unsigned long n;
+
+	puts("mapped");
+	fflush(stdout);
+	for (n = 0; !failed && poll(&p, 1, 0) == 0; n++)
+		failed = cycle(shr, tab);
+	fprintf(stderr, "%lu cycles\n", n);
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
 	xengntshr_handle *shr = xengntshr_open(NULL, 0);
@@ -89,6 +124,12 @@ int main(int argc, char **argv)
 		return fail("read what the other side wrote");
 	if (argc > 1 && !strcmp(argv[1], "hold"))
 		hold();
+	if (argc > 1 && !strcmp(argv[1], "busy")) {
+		const char *failed = be_busy(shr, tab);
+
+		if (failed)
+			return fail(failed);
+	}
 	if (!is_shared(theirs, ours))
 		return fail("read what the other side wrote later");
 	if (map_many())

@@ -8,7 +8,6 @@
 exec >/dev/console 2>&1
 node=/dev/xen/gntdev
 service=cuse-gntdev.service
-socket=cuse-gntdev.socket
 options=/etc/default/cuse-gntdev
 # Stands for the driver's module, see run.sh.
 driver=nls_utf8
@@ -80,12 +79,12 @@ end()
 
 # --- a client that has something mapped meanwhile -------------------------------------------------
 
-# hold: start it. release: let it look at what it has mapped once more, and end. Return: as it ended.
+# hold [MODE]: start it. release: let it look at what it has mapped once more, and end. Return: as it ended.
 hold()
 {
 	rm -f /test/held /test/client.out
 	mkfifo /test/held
-	"${member[@]}" gntdev-run /test/client hold </test/held >/test/client.out 2>&1 &
+	"${member[@]}" gntdev-run /test/client "${1-hold}" </test/held >/test/client.out 2>&1 &
 	client=$!
 	exec 7>/test/held
 	wait_for 20 grep -q mapped /test/client.out || { cat /test/client.out; return 1; }
@@ -125,7 +124,7 @@ leaves_nothing()
 {
 	local left
 
-	left=$(ls -d $node /dev/xen/gntalloc /run/cuse-gntdev/*.{windows,ctl,metrics} 2>/dev/null; pidof cuse_gntdev)
+	left=$(ls -d $node /dev/xen/gntalloc /run/cuse-gntdev/* 2>/dev/null; pidof cuse_gntdev cuse_gntdev-keeper)
 	[ -z "$left" ] || { echo "left: $left"; return 1; }
 }
 
@@ -140,6 +139,41 @@ restarts_after()
 	old=$(main_pid)
 	kill "-$1" "$old"
 	wait_for 40 has_successor_of "$old" && wait_for 20 systemctl is-active $service
+}
+
+# under_load COMMAND...: no call of a busy client fails meanwhile, nor later
+under_load()
+{
+	hold busy && sleep 1 && "$@" && sleep 1 && release
+}
+
+is_restarted()
+{
+	local old
+
+	old=$(main_pid)
+	systemctl restart $service && has_successor_of "$old"
+}
+
+survived() { gntdevctl --json stats | grep "\"survived\": *$1\b"; }
+
+# It dies as often as it is started: the unit fails, and the keeper ends all that there is.
+is_given_up()
+{
+	local i old
+
+	mkdir -p /run/systemd/system/$service.d
+	printf '[Unit]\nStartLimitBurst=2\nStartLimitIntervalSec=600\n' > /run/systemd/system/$service.d/limit.conf
+	systemctl daemon-reload
+	for i in 1 2 3; do
+		old=$(main_pid)
+		[ "$old" = 0 ] || kill -KILL "$old"
+		wait_for 20 eval "has_successor_of $old || has_failed"
+	done
+	wait_for 20 has_failed && wait_for 20 leaves_nothing && journal_has 'keeper: the service is over' || return 1
+	rm /run/systemd/system/$service.d/limit.conf
+	systemctl daemon-reload
+	systemctl reset-failed $service
 }
 
 stays_up()
@@ -219,7 +253,7 @@ tells_a_rule() { wait_for 10 has_entry MESSAGE_ID=85442b012a954492aa4ec57beda160
 
 service_tests()
 {
-	check "the units are valid" systemd-analyze verify --man=no $service $socket
+	check "the units are valid" systemd-analyze verify --man=no $service
 	restart_quickly
 	need "the service starts" systemctl enable --now $service
 	check "the node belongs to the group" settled $node
@@ -241,13 +275,17 @@ service_tests()
 	check "another one allows again" reload_allows
 	check "the control thread comes after the workers" has_thread_of_nice 5
 	check "the watchdog is content for three of its times" stays_up $((6 * pace))
-	check "it survives being killed" restarts_after KILL
+	check "a restart is nothing to a client" under_load is_restarted
+	check "the daemon knows that it goes on" survived '[0-9]'
+	check "its death is nothing to a client" under_load restarts_after KILL
 	check "a client works after that" gntdev-run /test/client
-	check "it is restarted when it hangs" restarts_after STOP
+	check "that it hangs is nothing to a client either" under_load restarts_after STOP
 	check "the watchdog did that" result_was watchdog
 	check "a client works after that too" gntdev-run /test/client
 	check "it stops while a client holds a mapping" stops_under_a_client
 	check "it leaves nothing behind" leaves_nothing
+	check "it starts to be given up" starts
+	check "if it dies again and again all ends" is_given_up
 	check "it starts again" starts
 	check "a client works again" gntdev-run /test/client
 	check "it stops" systemctl stop $service
@@ -283,13 +321,12 @@ version() { dpkg-query -W -f '${Version}' cuse-gntdev; }
 installs()
 {
 	dpkg -i "$@" >/test/dpkg.out 2>&1 || { cat /test/dpkg.out; return 1; }
-	! grep -iE 'warning|error|fail' /test/dpkg.out
+	! grep -v 'dpkg: warning: downgrading' /test/dpkg.out | grep -iE 'warning|error|fail'
 }
 
 is_disabled_and_still()
 {
-	[ "$(systemctl is-enabled $service; systemctl is-enabled $socket)" = disabled$'\n'disabled ] || return 1
-	! systemctl is-active $service $socket && leaves_nothing
+	[ "$(systemctl is-enabled $service)" = disabled ] && ! systemctl is-active $service && leaves_nothing
 }
 
 driver_loads()
@@ -300,25 +337,47 @@ driver_loads()
 does_not_simulate_by_itself()
 {
 	! systemctl start $service || return 1
-	systemctl stop $service $socket
+	systemctl stop $service
 	journalctl -u $service | tee /dev/stderr | grep "does not run under Xen"
 }
 
-# upgrades: with a client that goes on; the daemon is not replaced
-upgrades_under_a_client()
+# replaces FILE: the package's daemon takes the place of the one that runs
+replaces()
 {
 	local old
 
 	old=$(main_pid)
-	hold || return 1
-	installs /test/new.deb || return 1
-	[ "$(main_pid)" = "$old" ] && readlink "/proc/$old/exe" | grep ' (deleted)$' && release
+	installs "$1" && has_successor_of "$old" && runs_what_is_installed
 }
+
+leaves_alone()
+{
+	local old
+
+	old=$(main_pid)
+	echo RESTART_ON_UPGRADE=no >> $options
+	installs "$1" || return 1
+	[ "$(main_pid)" = "$old" ] && readlink "/proc/$old/exe" | grep ' (deleted)$'
+}
+
+# A package that would adopt another version of what the daemon keeps, and no other.
+refuses_what_cannot_take_over()
+{
+	local before
+
+	before=$(main_pid)
+	rm -rf /test/other && dpkg-deb -R /test/new.deb /test/other &&
+		sed -i 's/" 1 "/" 7 "/; s/:-1}/:-7}/; s/adopts only: 1/adopts only: 7/' /test/other/DEBIAN/preinst &&
+		dpkg-deb -b /test/other /test/other.deb >/dev/null || return 1
+	! dpkg -i /test/other.deb >/test/dpkg.out 2>&1 || return 1
+	was_told 'adopts only: 7' && [ "$(main_pid)" = "$before" ] && systemctl is-active $service
+}
+
+runs_what_is_installed() { [ "$(readlink "/proc/$(main_pid)/exe")" = /usr/sbin/cuse_gntdev ]; }
 
 restarts_as_new()
 {
-	systemctl restart $service && [ "$(readlink "/proc/$(main_pid)/exe")" = /usr/sbin/cuse_gntdev ] &&
-		[ "$(cuse_gntdev --version)" = "cuse_gntdev $(version)" ]
+	is_restarted && runs_what_is_installed && [ "$(cuse_gntdev --version)" = "cuse_gntdev $(version)" ]
 }
 
 was_told() { grep "$1" /test/dpkg.out; }
@@ -327,7 +386,7 @@ removes_it() { dpkg "$1" cuse-gntdev && systemctl daemon-reload; }
 
 is_gone()
 {
-	leaves_nothing && ! systemctl is-active $service $socket && ! [ -e /run/cuse-gntdev ] &&
+	leaves_nothing && ! systemctl is-active $service && ! [ -e /run/cuse-gntdev ] &&
 		! [ -e /usr/sbin/cuse_gntdev ]
 }
 
@@ -344,12 +403,15 @@ package_installs()
 package_upgrades()
 {
 	check "it starts to be upgraded" starts
-	check "an upgrade leaves daemon and client alone" upgrades_under_a_client
-	check "it tells so" was_told 'still that of version'
+	check "an upgrade replaces the daemon under a client" under_load replaces /test/new.deb
 	check "a changed configuration stays" grep -e --sim $options
-	check "it stays enabled" systemctl is-enabled $service $socket
+	check "it stays enabled" systemctl is-enabled $service
+	check "what could not take over is refused, and nothing is touched" under_load refuses_what_cannot_take_over
+	check "a downgrade replaces it, too" under_load replaces /test/previous.deb
+	check "a setting leaves the daemon alone" under_load leaves_alone /test/new.deb
+	check "it tells so" was_told 'RESTART_ON_UPGRADE=no'
 	check "a new client works with the daemon that is old" "${member[@]}" gntdev-run /test/client
-	check "after a restart all is new" restarts_as_new
+	check "after a restart all is new, under a client" under_load restarts_as_new
 	check "a client works with that" "${member[@]}" gntdev-run /test/client
 }
 

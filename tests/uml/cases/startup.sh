@@ -63,12 +63,36 @@ check "the second ends well" stop_daemon
 check "the first has not noticed" client "$BUILD/tests/uml/cycles" 1
 DAEMON=$first
 check "the first ends well" stop_daemon
-"$BUILD/cuse_gntdev" --sim 2>>daemon.log &
+"$BUILD/cuse_gntdev" --sim --sim-port=5:1 2>>daemon.log &
 killed=$!
-wait_for 10 test -S /run/cuse-gntdev/xen-gntdev.sock
+wait_for 10 test -S /run/cuse-gntdev/xen-gntdev.ctl
 kill -KILL $killed
 wait $killed 2>/dev/null
-check "a killed daemon leaves its socket" test -S /run/cuse-gntdev/xen-gntdev.sock
+check "a killed daemon leaves its node and its socket" test -c /dev/xen/gntdev -a -S /run/cuse-gntdev/xen-gntdev.sock
+check_output "a daemon with other options does not take over" 'other options: --sim-port=5:1, and this one with nothing' daemon
+check_output "the doctor sees the keeper" 'the keeper holds what a daemon has left, for [1-9]' \
+	"$BUILD/gntdevctl" doctor
 start_daemon --sim-port=5:1
-check "which is no obstacle: the next one works" client "$BUILD/tests/uml/cycles" 1
+check "one with the same takes over" wait_for 5 grep -q 'clients of the last daemon, which died, go on' daemon.log
+check "and works" client "$BUILD/tests/uml/cycles" 1
 check "and ends well" stop_daemon
+check "and leaves nothing" test ! -e /run/cuse-gntdev
+start_daemon
+keeper=$(pidof cuse_gntdev-keeper)
+for signal in TERM INT HUP QUIT USR1 PIPE; do kill -$signal "$keeper"; done
+check "the keeper is not ended by what ends daemons" kill -0 "$keeper"
+check "nor when memory is short" grep -qx -- -1000 "/proc/$keeper/oom_score_adj"
+check "nor with the daemon's session" test "$(ps -o sid= -p "$keeper" | tr -d ' ')" = "$keeper"
+kill -KILL "$keeper"
+check "without it the daemon ends" wait_for 5 daemon_has_ended "$DAEMON"
+check "and says why" wait_for 5 grep -q 'keeper process has gone' daemon.log
+check "and leaves nothing" test ! -e /run/cuse-gntdev
+unset "daemon_node[$DAEMON]"
+start_daemon --successor=0
+killed=$DAEMON
+kill -KILL $killed
+wait $killed 2>/dev/null
+check "without a successor all ends" wait_for 20 test ! -e /dev/xen/gntdev -a ! -e /run/cuse-gntdev
+check_output "there is nothing to be ended then" 'no daemon has left anything here' \
+	"$BUILD/cuse_gntdev" --sim --end
+check "what can be adopted is told" test "$("$BUILD/cuse_gntdev" --adopts)" = 1
