@@ -28,6 +28,7 @@
 #include "device/enforce.h"
 #include "device/gntdev.h"
 #include "device/node.h"
+#include "device/marks.h"
 #include "device/session.h"
 #include "hypercall.h"
 #include "machine/gntalloc.h"
@@ -244,6 +245,7 @@ static void free_parts(struct daemon *d)
 	policy_loader_free(d->loader);
 	policy_free(d->gntdev.policy);
 	quota_destroy(d->gntdev.quota);
+	marks_free(d->gntdev.marks);
 	if (d->table)
 		table_destroy(d->table);
 }
