@@ -14,9 +14,8 @@
  *
  * A daemon may be killed or replaced meanwhile, which the client sees as the end of the connection. Then it lets go of what it has
  * received, and begins again at 1, which waits until there is another daemon, with `again` in its request: the mmap of the map
- * may have been carried out, for nobody. If the daemon has still to see that nobody has that window it answers EAGAIN: a
- * moment later it will have. Daemons that cannot be replaced know no `again` and answer EINVAL, and clients that do not ask
- * again get ENODEV from their mmap: nothing else has changed between these, so the version is the same.
+ * may have been carried out, for nobody, and is undone. Daemons that cannot be replaced know no `again` and answer EINVAL, and
+ * clients that do not ask again get ENODEV from their mmap: nothing else has changed between these, so the version is the same.
  *
  * WINDOW_MMAP does the same in one step where the daemon can reach the client's descriptors.
  *

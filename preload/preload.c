@@ -78,11 +78,8 @@
 
 /* How often a daemon may end while it has this request; one that ends because of it must not do so for ever. */
 #define ENDED_TRIES 10
-/* How often it may say that it cannot say yet: a second in all. */
-#define LATER_TRIES 50
 /* How often its socket may be missing although it answers. */
 #define CONNECT_TRIES 5
-#define PAUSE_MS_MAX  20
 
 static_assert(sizeof(((struct sockaddr_un *)0)->sun_path) ==
 		      sizeof(((struct window_token *)0)->socket),
@@ -130,10 +127,10 @@ static long connect_daemon(const struct window_token *token)
 	return ret == -EACCES || ret == -ENOENT || ret == -ECONNREFUSED ? ret : -ENODEV;
 }
 
-/* Before the @n-th time again. */
+/* Before the @n-th time again, each time longer. */
 static void wait_before(unsigned int n)
 {
-	const struct timespec t = { .tv_nsec = (n < PAUSE_MS_MAX ? n : PAUSE_MS_MAX) * 1000000L };
+	const struct timespec t = { .tv_nsec = n * 1000000L };
 
 	RAW(clock_nanosleep, (long)CLOCK_MONOTONIC, 0L, &t, 0L);
 }
@@ -295,7 +292,7 @@ static long ask(struct mapping *m, struct window_token *token)
 static long exchange(struct mapping *m, enum device device)
 {
 	struct window_token token = { .magic = 0 };
-	unsigned int ended = 0, later = 0;
+	unsigned int ended = 0;
 	long ret;
 
 	ret = check_device(m, device, &token);
@@ -304,17 +301,15 @@ static long exchange(struct mapping *m, enum device device)
 	ret = window_prepare(m);
 	if (ret)
 		return fail_here(m, ret);
-	while ((ret = ask(m, &token)) == WINDOW_ENDED || ret == WINDOW_LATER) {
-		if (ret == WINDOW_ENDED && ++ended == ENDED_TRIES)
+	while ((ret = ask(m, &token)) == WINDOW_ENDED) {
+		if (++ended == ENDED_TRIES)
 			return -ENODEV;
-		if (ret == WINDOW_LATER && ++later == LATER_TRIES)
-			return -EAGAIN;
 		ret = window_forget(m);
 		if (ret)
 			return ret;
 		m->again = true;
 		token.magic = 0;
-		wait_before(ended + later);
+		wait_before(ended);
 	}
 	return ret;
 }

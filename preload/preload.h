@@ -93,11 +93,8 @@ enum device device_of(int fd, dev_t *number);
 
 #define MAX_ERRNO 4095
 
-/* What is no errno. */
-enum {
-	WINDOW_ENDED = -MAX_ERRNO - 1, /* the daemon has ended before all had come */
-	WINDOW_LATER = -MAX_ERRNO - 2, /* it cannot say yet (EAGAIN) */
-};
+/* What is no errno: the daemon has ended before all had come. */
+#define WINDOW_ENDED (-MAX_ERRNO - 1)
 
 /*
  * One mmap(2) of a device: what was asked for, and how far it has come.
@@ -136,7 +133,7 @@ long window_prepare(struct mapping *m);
  * window_receive() - receive the daemon's answer, and map what comes
  * @sock: where it comes
  *
- * Return: 0; -errno; WINDOW_ENDED, WINDOW_LATER: window_forget() is due.
+ * Return: 0; -errno; WINDOW_ENDED: window_forget() is due before it is asked again.
  */
 long window_receive(struct mapping *m, long sock);
 

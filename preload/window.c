@@ -162,7 +162,7 @@ static long take_verdict(struct mapping *m, const struct window_reply *reply, in
 		if (reply->error < 0 || reply->error > MAX_ERRNO || reply->pieces || reply->here ||
 		    reply->kind || reply->domid || window >= 0)
 			return -ENODEV;
-		return reply->error == EAGAIN ? WINDOW_LATER : -reply->error;
+		return -reply->error;
 	}
 	if (window < 0 || !reply->pieces || reply->pieces > m->length / PAGE_BYTES)
 		return -ENODEV;

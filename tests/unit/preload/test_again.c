@@ -126,22 +126,6 @@ START_TEST(frames_follow_a_file)
 }
 END_TEST
 
-/* It has still to see that nobody has the first one. */
-START_TEST(later_is_no_answer)
-{
-	will_end(_i, 7, REFUSES(EAGAIN));
-	assert_served(8, one_piece_pages, MAP_SHARED, NULL);
-}
-END_TEST
-
-START_TEST(later_is_not_never)
-{
-	will_end(_i, 1000, REFUSES(EAGAIN));
-	assert_refused(EAGAIN, NULL, 3 * PAGE, RW, MAP_SHARED);
-	ck_assert_int_eq(daemon_.asked, 50);
-}
-END_TEST
-
 /* There is nobody who could come. */
 START_TEST(the_device_ends)
 {
@@ -199,8 +183,6 @@ Suite *again_suite(void)
 	tcase_add_loop_test(tc, half_an_answer_is_no_use, 0, 2);
 	tcase_add_loop_test(tc, half_an_answer_of_frames_is_none, 0, 2);
 	tcase_add_loop_test(tc, frames_follow_a_file, 0, 2);
-	tcase_add_loop_test(tc, later_is_no_answer, 0, 2);
-	tcase_add_loop_test(tc, later_is_not_never, 0, 2);
 	tcase_add_loop_test(tc, the_device_ends, 0, 2);
 	tcase_add_loop_test(tc, the_socket_comes_back, 0, 2);
 	suite_add_tcase(s, tc);
