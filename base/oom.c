@@ -26,7 +26,8 @@ void oom_score_set(int score)
 	/* Only ever to or from the lowest: the daemon's own score is not ours to choose. */
 	if (read(fd, now, sizeof(now) - 1) > 0 && (atoi(now) == LOWEST) != (score == LOWEST) &&
 	    pwrite(fd, text, (size_t)n, 0) < 0)
-		log_debug("oom_score_adj cannot be set to %s: %s (OOMScoreAdjust=-1000 in the unit, or "
+		log_debug("oom_score_adj cannot be set to %s: %s (OOMScoreAdjust=-1000 in the "
+			  "unit, or "
 			  "CAP_SYS_RESOURCE)",
 			  text, strerror(errno));
 	close(fd);
