@@ -36,7 +36,7 @@
 	X(sim_grant_begun, "a reference is taken, its entry is not written")           \
 	X(sim_granted, "its entry is written, the reference is not settled")           \
 	X(sim_grant_ending, "a grant is to end")                                       \
-	X(sim_grant_given_up, "its frame is nobody's, the reference still in use")     \
+	X(sim_grant_ended, "its entry and its frame are free, its reference is not")   \
 	X(sim_frames_chosen, "frames are marked for a domain")                         \
 	X(sim_frames_handed, "they are the domain's, and still marked")                \
 	X(sim_frame_given_up, "a frame has been given up and is not free")             \

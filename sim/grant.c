@@ -19,11 +19,11 @@
  *
  *   granted: @granted; CHANGING; the entry's frame; its flags, which make it; USED
  *   revoked: CHANGING; the flags are cleared, which ends it; FREE
- *   later:   ENDING or ENDING_WITH_FRAME, which ends it, once nothing maps it; the flags are cleared; the frame is given up;
- *            FREE; the frame is free
+ *   later:   ENDING or ENDING_WITH_FRAME, which ends it, once nothing maps it; the flags are cleared; the frame is
+ *            freed; FREE
  *
- * CHANGING is therefore USED if the entry has flags, and FREE if it has none; ENDING without a pin goes on where it
- * stopped; and no frame that was given up can be somebody else's before the reference says no more that it is to be.
+ * CHANGING is therefore USED if the entry has flags, and FREE if it has none; and ENDING without a pin goes on where it
+ * stopped: the frame cannot have been given to the domain again, as that takes its lock.
  */
 #include "sim/grant.h"
 
@@ -268,16 +268,13 @@ static int clear_entry(union kept_entry *e)
 /* It is ending, and not mapped: clear its entry, and what there is. */
 static void end_grant(struct domains *ds, struct domain *d, uint32_t ref)
 {
-	struct kept_grant *kg = grant_of(d, ref);
-	bool release = false;
+	const struct kept_grant *kg = grant_of(d, ref);
 
 	KEEP(entry_of(d, ref)->v1.flags, 0);
 	if (kg->state == GRANT_ENDING_WITH_FRAME)
-		machine_give_up(ds->machine, d->domid, kg->granted, &release);
-	step(sim_grant_given_up);
+		machine_free(ds->machine, d->domid, kg->granted);
+	step(sim_grant_ended);
 	free_ref(d, ref);
-	if (release)
-		machine_release(ds->machine, kg->granted);
 }
 
 /* What the hypervisor knows counts, should the entry have been scribbled on. */

@@ -289,7 +289,7 @@ bool machine_write(struct machine *m, uint64_t frame, uint32_t offset, const voi
 }
 
 /* Nobody owns or uses the frame any more. */
-void machine_release(struct machine *m, uint32_t frame)
+static void release(struct machine *m, uint32_t frame)
 {
 	static const uint8_t zeroes[4096];
 
@@ -312,11 +312,10 @@ void machine_off(struct machine *m)
 	pthread_mutex_unlock(&m->lock);
 }
 
-int machine_give_up(struct machine *m, uint16_t domid, uint32_t frame, bool *release)
+int machine_free(struct machine *m, uint16_t domid, uint32_t frame)
 {
 	uint64_t old;
 
-	*release = false;
 	if (frame >= m->pages)
 		return -EINVAL;
 	old = __atomic_load_n(&m->frame[frame], __ATOMIC_RELAXED);
@@ -325,19 +324,10 @@ int machine_give_up(struct machine *m, uint16_t domid, uint32_t frame, bool *rel
 			return -EINVAL;
 	} while (!__atomic_compare_exchange_n(&m->frame[frame], &old, old | FRAME_GIVEN_UP, false,
 					      __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-	*release = !(old & FRAME_REFS);
 	step(sim_frame_given_up);
+	if (!(old & FRAME_REFS))
+		release(m, frame);
 	return 0;
-}
-
-int machine_free(struct machine *m, uint16_t domid, uint32_t frame)
-{
-	bool release;
-	int err = machine_give_up(m, domid, frame, &release);
-
-	if (release)
-		machine_release(m, frame);
-	return err;
 }
 
 void machine_free_all(struct machine *m, uint16_t domid)
@@ -390,7 +380,7 @@ void machine_put(struct machine *m, uint32_t frame)
 	uint64_t word = __atomic_sub_fetch(&m->frame[frame], 1, __ATOMIC_ACQ_REL);
 
 	if ((word & FRAME_GIVEN_UP) && !(word & FRAME_REFS))
-		machine_release(m, frame);
+		release(m, frame);
 }
 
 int machine_window(struct machine *m, int dirfd, const char *name, bool readonly)
@@ -481,5 +471,5 @@ void machine_recount(struct machine *m)
 	}
 	for (uint64_t f = 1; f < m->top; f++)
 		if ((m->frame[f] & FRAME_GIVEN_UP) && !(m->frame[f] & FRAME_REFS))
-			machine_release(m, (uint32_t)f);
+			release(m, (uint32_t)f);
 }

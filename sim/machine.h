@@ -85,15 +85,6 @@ int machine_alloc(struct machine *m, uint16_t domid, size_t n, uint32_t *frames)
 /** machine_free() - the owner gives up a frame. Return: 0; -EINVAL if it is not its owner. */
 int machine_free(struct machine *m, uint16_t domid, uint32_t frame);
 
-/**
- * machine_give_up(), machine_release() - machine_free() in two steps: it is not the owner's any more; it is free
- * @release: out: machine_release() is to follow
- *
- * What is done in between has been done by the time somebody else can get the frame.
- */
-int machine_give_up(struct machine *m, uint16_t domid, uint32_t frame, bool *release);
-void machine_release(struct machine *m, uint32_t frame);
-
 /** machine_free_all() - a domain gives up all its frames */
 void machine_free_all(struct machine *m, uint16_t domid);
 
