@@ -52,7 +52,7 @@
 	X(dealloc_begun, "the request knows that its pages are there, they still are") \
 	X(page_unlisted, "a page is its open's no more")                               \
 	X(page_notified, "the notification of a page was fired, it is not noted")      \
-	X(page_revoked, "its grant is ending, and its record still there")             \
+	X(page_ended, "its record has ended, its grant has not")                       \
 	X(open_recorded, "an open has its record, and has not been answered")          \
 	X(open_emptied, "an open is closed, its maps are ended, its record is there")  \
 	X(open_closed, "the record of an open has ended, its release is not answered") \

@@ -57,11 +57,10 @@ static_assert(sizeof(struct alloc_open_lasting) == RECORD_CELL_BYTES, "an open i
 static_assert(offsetof(struct alloc_open_lasting, user) == 48, "as its predecessors have it");
 
 /*
- * What is known of a page: LISTED while its open has it. Without it, and in no window, it is ending: its notification is to
- * be fired. That done it is ENDED: its grant is to end, and the record with it.
+ * A page is its open's as long as it is LISTED. If it is not, and in no window, it is ending: its notification is to be fired, then
+ * its record ends, then its grant.
  */
 #define ALLOC_LISTED 1U
-#define ALLOC_ENDED  2U
 
 /* Of a notification: UNMAP_NOTIFY_*, the byte, the port. */
 #define ALLOC_NOTIFY(action, byte, port) \
@@ -76,7 +75,7 @@ static_assert(offsetof(struct alloc_open_lasting, user) == 48, "as its predecess
  * @index:  as the client knows it, bytes
  * @notify: ALLOC_NOTIFY() (atomic)
  * @frame, @ref: of the domain
- * @state:  ALLOC_LISTED, 0, ALLOC_ENDED (atomic)
+ * @state:  ALLOC_LISTED, or 0 (atomic)
  * @domid:  the domain
  * @number: of the device
  */

@@ -44,20 +44,25 @@ static void notify(struct pages *ps, const struct page *p)
 	drop_event(ps, what);
 }
 
-static void store_state(struct page *p, uint32_t state)
+/* It is no open's any more. */
+static void store_unlisted(struct page *p)
 {
-	__atomic_store_n(&p->last->state, state, __ATOMIC_RELEASE);
+	__atomic_store_n(&p->last->state, 0, __ATOMIC_RELEASE);
 }
 
-/* An event is sent once more if the daemon is killed before it is noted that it was. */
+/*
+ * An event is sent once more if the daemon is killed before the record has ended; a grant without a record ends by
+ * pages_drop_unknown().
+ */
 void page_end(struct pages *ps, struct page *p)
 {
+	const uint32_t ref = p->last->ref;
+
 	notify(ps, p);
 	step(page_notified);
-	store_state(p, ALLOC_ENDED);
-	sim_revoke_later(ps->sim, ps->domid, p->last->ref, true);
-	step(page_revoked);
 	record_end(ps->records, p->record);
+	step(page_ended);
+	sim_revoke_later(ps->sim, ps->domid, ref, true);
 	ps->count--;
 	free(p);
 }
@@ -72,7 +77,7 @@ void page_put(struct pages *ps, struct page *p)
 static void page_unlist(struct pages *ps, struct page *p)
 {
 	cds_list_del(&p->node);
-	store_state(p, 0);
+	store_unlisted(p);
 	step(page_unlisted);
 	page_put(ps, p);
 }
@@ -276,10 +281,6 @@ int page_adopt(struct pages *ps, uint32_t record, struct page_list *list, struct
 	struct page *p;
 
 	*out = NULL;
-	if (last->state & ALLOC_ENDED) {
-		record_end(ps->records, record);
-		return 0;
-	}
 	if (last->domid != ps->domid || last->state > ALLOC_LISTED || last->index % ABI_PAGE_SIZE ||
 	    ALLOC_NOTIFY_BYTE(last->notify) >= ABI_PAGE_SIZE || !is_granted(ps, last))
 		return -EINVAL;
@@ -289,7 +290,7 @@ int page_adopt(struct pages *ps, uint32_t record, struct page_list *list, struct
 	ps->count++;
 	take_port(ps, p);
 	if (!list)
-		store_state(p, 0);
+		store_unlisted(p);
 	else if (last->state & ALLOC_LISTED)
 		list_sorted(list, p);
 	*out = p;

@@ -102,7 +102,7 @@ int page_notify(struct pages *ps, struct page *p, const struct ioctl_gntalloc_un
 /**
  * page_adopt() - a page that a predecessor has left
  * @list: of its open, NULL: that has gone. It is in it if it was, in its place
- * @out: out; NULL: it was ended, and its record is now
+ * @out: out; NULL on failure
  *
  * Its users are the list, and windows that still have to join. Return: 0; -EINVAL: it cannot be; -ENOMEM.
  */

@@ -64,16 +64,12 @@ void kept_wipe(struct kept *k, void *at, size_t bytes)
 		memset(at, 0, bytes);
 }
 
-/* Whole pages that everything needs, or that are written without a lock. */
-static int make_arrays(struct kept *k, const struct kept_sizes *sizes)
+/* What there always is. */
+static int make_arrays(struct kept *k)
 {
 	int err = kept_make(k->fault, FAULT_MAX * sizeof(*k->fault));
 
-	if (!err)
-		err = kept_make(k->domain, DOMAINS * sizeof(*k->domain));
-	if (!err)
-		err = kept_make(k->track, sizes->track_max * sizeof(*k->track));
-	return err;
+	return err ? err : kept_make(k->domain, DOMAINS * sizeof(*k->domain));
 }
 
 int kept_new(const struct kept_sizes *sizes, struct kept *out)
@@ -89,7 +85,7 @@ int kept_new(const struct kept_sizes *sizes, struct kept *out)
 	madvise(k.mem.base, k.mem.max, MADV_DONTDUMP);
 	err = kept_make(k.head, sizeof(*k.head));
 	if (!err)
-		err = make_arrays(&k, sizes);
+		err = make_arrays(&k);
 	if (err) {
 		region_close(&k.mem);
 		return err;
@@ -110,7 +106,7 @@ static const char *head_error(const struct kept_head *h)
 	if (h->bytes != sizeof(*h) || s->pages < 2 || s->pages > UINT32_MAX || !s->track_max ||
 	    s->track_max > SIM_MAPTRACK_MAX || !s->table_max ||
 	    s->table_max > SIM_GRANT_FRAMES_MAX || s->self > SIM_DOMID_MAX ||
-	    h->frames_made > s->pages || h->handed > 1)
+	    h->frames_made > s->pages || h->tracks_made > s->track_max || h->handed > 1)
 		return "the head of what is kept of the simulated hypervisor is damaged";
 	return NULL;
 }

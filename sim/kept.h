@@ -43,6 +43,7 @@ static_assert(sizeof(struct kept_sizes) == 24, "the layout lasts");
  * struct kept_head - the first page
  * @bytes:       of this struct
  * @frames_made: frame words that have been made; no frame beyond was ever used
+ * @tracks_made: the same for handles
  * @handed:      frames that are being handed over are their owner's already, see sim/machine.c
  */
 struct kept_head {
@@ -50,8 +51,8 @@ struct kept_head {
 	uint64_t bytes;
 	struct kept_sizes sizes;
 	uint64_t frames_made;
+	uint64_t tracks_made;
 	uint64_t handed;
-	uint64_t zero;
 };
 static_assert(sizeof(struct kept_head) == 64, "the layout lasts");
 

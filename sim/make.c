@@ -83,7 +83,7 @@ static int init_parts(struct sim *sim, const struct sim_config *c, const char **
 		return err;
 	}
 	*why = "no memory for the simulated hypervisor";
-	err = maptrack_init(&sim->maptrack, sim->kept.track, sim->kept.head->sizes.track_max);
+	err = maptrack_init(&sim->maptrack, &sim->kept);
 	faults_init(&sim->faults, sim->kept.fault);
 	domains_init(&sim->domains, &sim->kept, &sim->machine);
 	sim->self = sim->kept.head->sizes.self;

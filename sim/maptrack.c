@@ -31,6 +31,9 @@
 #define GEN_MASK	((1U << GEN_BITS) - 1)
 #define SLOT_MASK	((1U << MAPTRACK_SLOT_BITS) - 1)
 
+/* Words made at a time: 8 pages. */
+#define TRACKS_STEP 4096U
+
 static_assert(TRACK_DOM_SHIFT == MAPTRACK_REF_BITS && TRACK_DOM_SHIFT + 16 == TRACK_GEN_SHIFT &&
 		      TRACK_GEN_SHIFT + GEN_BITS <= 62,
 	      "fields of a track word do not overlap");
@@ -52,11 +55,14 @@ static uint64_t track_word(uint32_t generation, uint16_t domid, uint32_t ref)
 	       (uint64_t)domid << TRACK_DOM_SHIFT | ref;
 }
 
-int maptrack_init(struct maptrack *mt, uint64_t *track, uint32_t max)
+int maptrack_init(struct maptrack *mt, struct kept *kept)
 {
-	*mt = (struct maptrack){ .track = track, .max = max };
+	*mt = (struct maptrack){ .kept = kept,
+				 .track = kept->track,
+				 .max = kept->head->sizes.track_max };
+	pthread_mutex_init(&mt->grow, NULL);
 	/* Zero pages until they are used. */
-	mt->next = mmap(NULL, max * sizeof(*mt->next), PROT_READ | PROT_WRITE,
+	mt->next = mmap(NULL, mt->max * sizeof(*mt->next), PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (mt->next != MAP_FAILED)
 		return 0;
@@ -68,7 +74,7 @@ void maptrack_fini(struct maptrack *mt)
 {
 	if (mt->next)
 		munmap(mt->next, mt->max * sizeof(*mt->next));
-	mt->next = NULL;
+	pthread_mutex_destroy(&mt->grow);
 	maptrack_adopted(mt);
 }
 
@@ -102,13 +108,35 @@ static uint32_t pop(struct maptrack *mt)
 	return (uint32_t)old - 1;
 }
 
+static uint64_t made(const struct maptrack *mt)
+{
+	return __atomic_load_n(&mt->kept->head->tracks_made, __ATOMIC_ACQUIRE);
+}
+
+/* Have memory for the words up to @slot's. */
+static int make_words(struct maptrack *mt, uint32_t slot)
+{
+	uint64_t from, to;
+	int err = 0;
+
+	pthread_mutex_lock(&mt->grow);
+	from = made(mt);
+	to = from + TRACKS_STEP < mt->max ? from + TRACKS_STEP : mt->max;
+	if (slot >= from)
+		err = kept_make(mt->track + from, (to - from) * sizeof(*mt->track));
+	if (slot >= from && !err)
+		KEEP(mt->kept->head->tracks_made, to);
+	pthread_mutex_unlock(&mt->grow);
+	return err;
+}
+
 /* Return: a slot that was never used, or MAPTRACK_NONE. */
 static uint32_t extend(struct maptrack *mt)
 {
 	uint32_t slot = __atomic_load_n(&mt->used, __ATOMIC_RELAXED);
 
 	do {
-		if (slot == mt->max)
+		if (slot == mt->max || (slot >= made(mt) && make_words(mt, slot)))
 			return MAPTRACK_NONE;
 	} while (!__atomic_compare_exchange_n(&mt->used, &slot, slot + 1, false, __ATOMIC_RELAXED,
 					      __ATOMIC_RELAXED));
@@ -197,7 +225,7 @@ int maptrack_walk(struct maptrack *mt, int (*fn)(const struct maptrack_map *map,
 	struct maptrack_map map;
 	int err = 0;
 
-	for (uint32_t slot = 0; slot < mt->max && !err; slot++) {
+	for (uint32_t slot = 0; slot < made(mt) && !err; slot++) {
 		err = map_of(mt->track[slot], slot, &map);
 		if (!err && (mt->track[slot] & TRACK_LIVE))
 			err = fn(&map, arg);
@@ -209,12 +237,12 @@ int maptrack_walk(struct maptrack *mt, int (*fn)(const struct maptrack_map *map,
 
 int maptrack_adopt(struct maptrack *mt)
 {
-	mt->named = calloc(mt->max, sizeof(*mt->named));
-	if (!mt->named)
-		return -ENOMEM;
-	mt->used = mt->max;
+	mt->used = (uint32_t)made(mt);
 	while (mt->used && !mt->track[mt->used - 1])
 		mt->used--;
+	mt->named = calloc(mt->used + 1UL, sizeof(*mt->named));
+	if (!mt->named)
+		return -ENOMEM;
 	for (uint32_t slot = mt->used; slot-- > 0;)
 		if (mt->track[slot] & TRACK_LIVE)
 			mt->live++;
@@ -231,7 +259,7 @@ bool maptrack_name(struct maptrack *mt, const struct maptrack_map *map)
 
 	if (map->readonly)
 		track |= TRACK_READONLY;
-	if (slot >= mt->max || map->handle >> MAPTRACK_SLOT_BITS > GEN_MASK ||
+	if (slot >= mt->used || map->handle >> MAPTRACK_SLOT_BITS > GEN_MASK ||
 	    mt->track[slot] != track || mt->named[slot])
 		return false;
 	mt->named[slot] = 1;

@@ -8,8 +8,11 @@
 #ifndef SIM_MAPTRACK_H
 #define SIM_MAPTRACK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "sim/kept.h"
 
 /* No handle has this value. */
 #define MAPTRACK_NONE UINT32_MAX
@@ -20,15 +23,18 @@
 
 /**
  * struct maptrack - all handles
+ * @kept:  how many words of @track have been made
  * @track: per slot, what it maps; see sim/maptrack.c. Of all this it alone lasts
  * @named: per slot, somebody knows of the handle; NULL but during adoption
  * @next:  per free slot, the next free one
  * @head:  free list: tag << 32 | slot + 1
  * @used:  slots that were ever used; beyond it none is on the free list
  * @max:   slots in all
+ * @grow:  for making more words
  * @live:  published and not yet put
  */
 struct maptrack {
+	struct kept *kept;
 	uint64_t *track;
 	uint32_t *next;
 	uint8_t *named;
@@ -36,15 +42,11 @@ struct maptrack {
 	uint64_t live;
 	uint32_t used;
 	uint32_t max;
+	pthread_mutex_t grow;
 };
 
-/**
- * maptrack_init() - @track: @max words, all zero; they stay the caller's
- * @max: slots, 1 to 2^MAPTRACK_SLOT_BITS
- *
- * Return: 0 or -ENOMEM.
- */
-int maptrack_init(struct maptrack *mt, uint64_t *track, uint32_t max);
+/** maptrack_init() - @kept: what lasts; it outlives the handles. Return: 0 or -ENOMEM, and maptrack_fini() in either case */
+int maptrack_init(struct maptrack *mt, struct kept *kept);
 void maptrack_fini(struct maptrack *mt);
 
 /* What a live handle maps. */

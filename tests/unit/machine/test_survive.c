@@ -473,6 +473,8 @@ START_TEST(windows_go_on)
 	check_held(N, 0, "deallocated", 0);
 	succeed();
 	check_held(N, 0, "deallocated", 1);
+	/* It is the window's alone. */
+	ck_assert_int_eq(run(DEALLOC), -EINVAL);
 	ck_assert_int_eq(run(RELEASE), 77);
 	succeed();
 	check_held(N, 0, "closed", 0);
