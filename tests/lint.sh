@@ -32,7 +32,7 @@ for file in "${files[@]}"; do
 	*) head -n 1 "$file" | grep -Eq '^#!.*sh$|shellcheck shell' && scripts+=("$file") ;;
 	esac
 done
-mapfile -t flags < <(printf '%s\n' -std=gnu11 -D_GNU_SOURCE -iquote . -DSUITE=any_suite '-DSUITE_NAME="any"'
+mapfile -t flags < <(printf '%s\n' -std=gnu11 -D_GNU_SOURCE -DKILL_STEPS -iquote . -DSUITE=any_suite '-DSUITE_NAME="any"'
 	pkg-config --cflags fuse3 liburcu-memb xengnttab liburing libsystemd | tr ' ' '\n' | sed '/^$/d; s/^-I\(\/usr\)/-isystem\1/')
 warnings=(-Wall -Wextra -Wshadow -Werror)
 
