@@ -28,7 +28,7 @@
 #include "state/lent.h"
 
 /* The longest request, each page of it in a buffer of its own, and more. */
-#define PIPE_BYTES (64 * SLOT_PAGE)
+#define PIPE_BYTES 262144
 
 /* For long answers. */
 #define ANSWERS 0

@@ -47,8 +47,9 @@ int left_new(struct left *l, struct slots *slots)
 	struct slot *slot;
 	uint32_t cursor = 0;
 
-	*l = (struct left){ .slot = calloc(n + 1, sizeof(struct slot *)),
-			    .unique = calloc(n + 1, sizeof(uint64_t)) };
+	*l = (struct left){ .n = 0 };
+	l->slot = calloc(n + 1, sizeof(*l->slot));
+	l->unique = calloc(n + 1, sizeof(*l->unique));
 	pthread_mutex_init(&l->lock, NULL);
 	if (!l->slot || !l->unique)
 		return -ENOMEM;

@@ -33,7 +33,7 @@ struct slots;
 #define SLOT_REQUEST_BYTES 2016U
 #define SLOT_ANSWER_BYTES  2016U
 /* Bytes of an area, at a multiple of SLOT_PAGE: 34 pages. The kernel sends and takes 32 of data, and some header. */
-#define SLOT_AREA_BYTES (34U * SLOT_PAGE)
+#define SLOT_AREA_BYTES 139264U
 
 enum slot_state { SLOT_IDLE = 0, SLOT_RECEIVING = 1, SLOT_TAKEN = 2, SLOT_DONE = 3, SLOT_STATES };
 
@@ -62,6 +62,7 @@ struct slot {
 	unsigned char answer[SLOT_ANSWER_BYTES];
 };
 static_assert(sizeof(struct slot) == SLOT_PAGE, "the answer lies in one page");
+static_assert(SLOT_AREA_BYTES % SLOT_PAGE == 0, "an area is as many slots");
 static_assert(offsetof(struct slot, progress) == 32 && offsetof(struct slot, request) == SLOT_HEAD,
 	      "the same for every program of this version");
 
