@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /**
- * struct step_orders - as tests/uml/survive.c has it, too
+ * struct step_orders - as tests/uml/kills.c has it, too
  * @die_at: enum step, and one more; 0: nowhere
  * @die_in: how many times that step is still to be reached
  * @reached: how often each was

@@ -273,7 +273,7 @@ static long fail_here(const struct mapping *m, long err)
  * The connection is closed last: its end tells the daemon that the window is in the hands of the
  * mapping alone, or of nobody. Return: as window_receive().
  */
-static long ask(struct mapping *m, struct window_token *token)
+static long ask_once(struct mapping *m, struct window_token *token)
 {
 	long sock, ret;
 
@@ -301,7 +301,7 @@ static long exchange(struct mapping *m, enum device device)
 	ret = window_prepare(m);
 	if (ret)
 		return fail_here(m, ret);
-	while ((ret = ask(m, &token)) == WINDOW_ENDED) {
+	while ((ret = ask_once(m, &token)) == WINDOW_ENDED) {
 		if (++ended == ENDED_TRIES)
 			return -ENODEV;
 		ret = window_forget(m);

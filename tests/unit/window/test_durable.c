@@ -13,10 +13,6 @@
 #include "state/record.h"
 #include "window/lasting.h"
 
-#ifndef KILL_STEPS
-#error "unit tests are built with steps"
-#endif
-
 #define USERS	  24000
 #define CELLS	  (1U << 16)
 #define ASK_MAKE  'm' /* a window */
