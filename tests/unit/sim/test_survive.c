@@ -733,6 +733,77 @@ START_TEST(killed_while_adopting)
 }
 END_TEST
 
+/* --- what cannot be ----------------------------------------------------------------------------------- */
+
+/* Return: what adopting the image gives. */
+static int try_image(void)
+{
+	const struct sim_kept mine = { dup(image.left.state), dup(image.left.memory) };
+	struct sim *s;
+	const char *why = NULL;
+	int err = sim_new(&(struct sim_config){ .dirfd = image.dirfd, .left = &mine }, &s, &why);
+
+	if (!err)
+		sim_leave(s);
+	else
+		ck_assert_ptr_nonnull(why);
+	return err;
+}
+
+/* Each is refused, and the memory is as it was. */
+START_TEST(damaged)
+{
+	struct hv_grant g = op(GRANTER, grant(frame[0], false));
+	char *before, *after;
+	struct kept k;
+
+	ck_assert_int_eq(map1(&g, &writable), GNTST_okay);
+	ck_assert_int_eq(sim_port_bind(sim, GRANTER, 2, MAPPER, NULL, NULL), 0);
+	take_image(&k);
+	before = describe(&k);
+#define WRONG(what, value)                                                 \
+	do {                                                               \
+		__typeof__(what) was = (what);                             \
+		(what) = (value);                                          \
+		ck_assert_msg(try_image() == -EINVAL, #what " = " #value); \
+		(what) = was;                                              \
+	} while (0)
+	WRONG(k.head->magic, 1);
+	WRONG(k.head->bytes, 63);
+	WRONG(k.head->handed, 2);
+	WRONG(k.head->frames_made, PAGES + 1UL);
+	WRONG(k.head->sizes.pages, 1ULL << 40);
+	WRONG(k.head->sizes.self, DOMID_FIRST_RESERVED);
+	WRONG(k.domain[MAPPER].state, SIM_DOMAIN_ABSENT);
+	WRONG(k.domain[GRANTER].state, 3);
+	WRONG(k.domain[GRANTER].table_frames, 0);
+	WRONG(k.domain[GRANTER].table_frames, TABLE_MAX + 1);
+	WRONG(k.domain[GRANTER].state, SIM_DOMAIN_ABSENT);
+	WRONG(k.frame[0], 1ULL << 63);
+	WRONG(k.frame[frame[1]], k.frame[frame[1]] & ~(1ULL << 63));
+	WRONG(k.frame[frame[1]], k.frame[frame[1]] | 1ULL << 48);
+	WRONG(k.frame[frame[0]], 0);
+	WRONG(k.track[0], k.track[0] | 0xffffff);
+	WRONG(k.track[0], k.track[0] | 0x7fffULL << 24);
+	WRONG(k.track[0], k.track[0] & ~TRACK_LIVE);
+	WRONG(k.track[1], 1);
+	WRONG(kept_tables(&k, GRANTER)->grant[g.ref].state, 5);
+	WRONG(kept_tables(&k, GRANTER)->grant[g.ref].granted, PAGES);
+	WRONG(kept_tables(&k, GRANTER)->grant[g.ref].frame, PAGES - 1);
+	WRONG(kept_ports(&k, GRANTER)[2].word, 1);
+	WRONG(kept_ports(&k, GRANTER)[0].word, 1ULL << 63);
+	WRONG(k.fault[0].order, 1);
+#undef WRONG
+	after = describe(&k);
+	ck_assert_str_eq(before, after);
+	ck_assert_int_eq(try_image(), 0);
+	free(before);
+	free(after);
+	kept_close(&k);
+	unmap1(&g);
+}
+END_TEST
+
 static void survive_setup(void)
 {
 	struct sim_kept left;
@@ -763,6 +834,7 @@ Suite *survive_suite(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, every_operation);
 	tcase_add_loop_test(tc, every_prefix, 0, ROUNDS);
+	tcase_add_test(tc, damaged);
 	tcase_add_test(tc, killed_at_random);
 	tcase_add_test(tc, killed_while_adopting);
 	suite_add_tcase(s, tc);
