@@ -4,7 +4,7 @@
  *
  * A connection goes through these states, each with an end that does not depend on the client:
  *
- *   ASKING     until its request has come, at most WINSOCK_TIMEOUT_MS
+ *   ASKING     until its request has come, at most WINSOCK_TIMEOUT_MS; if slots are wanted as LEAVING
  *   CALLED     the device has the call: no time limit, the device answers each
  *   ANSWERING  messages are being sent, as fast as the client takes them
  *   LEAVING    all was sent; until the client has taken it or gone, but if slots are wanted
@@ -256,7 +256,7 @@ bool winconn_evict(struct conn *c, uint64_t now)
 {
 	int64_t age = (int64_t)(now - c->since);
 
-	if (is_silent(c, age, GRACE_MS))
+	if (is_silent(c, age, HASTE_MS))
 		winconn_free(c);
 	else if (c->state == CONN_ANSWERING && age >= GRACE_MS)
 		conn_fail(c);

@@ -31,9 +31,14 @@ void winplace_sweep_later(struct winsock *ws)
 		winplace_sweep_in(ws, SWEEP_MS * 1000000L);
 }
 
+bool winplace_is_free(const struct winsock *ws)
+{
+	return ws->free && ws->connected < CONNECTED;
+}
+
 void winplace_resume(struct winsock *ws)
 {
-	if (!ws->paused || ws->stopping)
+	if (!ws->paused || ws->stopping || !winplace_is_free(ws))
 		return;
 	ws->paused = false;
 	winplace_arm(ws, EPOLL_CTL_MOD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
@@ -54,11 +59,12 @@ void winplace_init(struct winsock *ws)
 	}
 }
 
-struct conn *winplace_take(struct winsock *ws)
+struct conn *winplace_take(struct winsock *ws, bool connected)
 {
 	struct conn *c = ws->free;
 
 	ws->used++;
+	ws->connected += connected;
 	ws->free = c->next;
 	if (!ws->free)
 		ws->free_end = &ws->free;
@@ -74,6 +80,7 @@ void winplace_give(struct conn *c)
 	*ws->free_end = c;
 	ws->free_end = &c->next;
 	ws->used--;
+	ws->connected -= !c->adopted;
 	winplace_resume(ws);
 	pthread_mutex_unlock(&ws->lock);
 }
@@ -97,27 +104,32 @@ void winplace_end_call(struct winsock *ws)
 	pthread_mutex_unlock(&ws->lock);
 }
 
-/* With the lock. */
+/* With the lock. There are few threads, so they are asked one by one. */
 static bool may_call(const struct winsock *ws, const struct conn *c)
 {
-	return ws->calls_of[c->call.uid % USERS] < CALLS_OF_USER;
+	unsigned int of_user = 0;
+
+	for (unsigned int i = 0; i < ws->started; i++)
+		of_user += ws->server[i].calling && ws->server[i].user == c->user;
+	return of_user < CALLS_OF_USER;
 }
 
 /* With the lock. */
-static void count_call(struct winsock *ws, const struct conn *c)
+static void begin_turn(struct server *sv, const struct conn *c)
 {
-	ws->calls_of[c->call.uid % USERS]++;
-	ws->calling++;
+	sv->calling = true;
+	sv->user = c->user;
 }
 
-bool winplace_begin_turn(struct winsock *ws, struct conn *c)
+bool winplace_begin_turn(struct server *sv, struct conn *c)
 {
+	struct winsock *ws = sv->ws;
 	bool may;
 
 	pthread_mutex_lock(&ws->lock);
 	may = may_call(ws, c);
 	if (may) {
-		count_call(ws, c);
+		begin_turn(sv, c);
 	} else {
 		c->next = NULL;
 		*ws->waiting_end = c;
@@ -127,13 +139,13 @@ bool winplace_begin_turn(struct winsock *ws, struct conn *c)
 	return may;
 }
 
-struct conn *winplace_next_turn(struct winsock *ws, uid_t uid)
+struct conn *winplace_next_turn(struct server *sv)
 {
+	struct winsock *ws = sv->ws;
 	struct conn **p = &ws->waiting, *c;
 
 	pthread_mutex_lock(&ws->lock);
-	ws->calls_of[uid % USERS]--;
-	ws->calling--;
+	sv->calling = false;
 	while (*p && !may_call(ws, *p))
 		p = &(*p)->next;
 	c = *p;
@@ -141,7 +153,7 @@ struct conn *winplace_next_turn(struct winsock *ws, uid_t uid)
 		*p = c->next;
 		if (!*p)
 			ws->waiting_end = p;
-		count_call(ws, c);
+		begin_turn(sv, c);
 	}
 	pthread_mutex_unlock(&ws->lock);
 	return c;

@@ -14,9 +14,11 @@
 #include "window/reply.h"
 #include "window/socket.h"
 
-#define CONNS	 512
-#define GRACE_MS 100
-#define HASTE_MS 20
+/* Places in all, and those that clients can have who connect: the rest is left to winsock_adopt(). */
+#define CONNS	  640
+#define CONNECTED 512
+#define GRACE_MS  100
+#define HASTE_MS  20
 
 /*
  * Threads: so many from the start, and more while all have a call in the device's hands, which can take its time.
@@ -25,9 +27,6 @@
 #define THREADS	      2
 #define THREADS_MAX   16
 #define CALLS_OF_USER (THREADS_MAX - 4)
-
-/* Users, told apart by a small hash. */
-#define USERS 256
 
 /* What epoll reports beside connections, in the place of a slot. */
 enum {
@@ -50,6 +49,7 @@ enum conn_state {
  * @next:      on the list of free slots, or of calls that wait (the server's lock)
  * @gen:       generation of the slot
  * @since:     when it connected, or was answered; ms
+ * @user:      whom it counts against: who made its client's user namespace, if that is not the daemon's
  * @window:    id of the window, once there is one
  * @reply:     what is sent of it
  * @adopted:   its socket came from the client (winsock_adopt())
@@ -63,6 +63,7 @@ struct conn {
 	uint32_t gen;
 	int fd;
 	uint64_t since;
+	uid_t user;
 	struct mmap_call call;
 	uint64_t window;
 	struct winreply reply;
@@ -74,22 +75,25 @@ struct conn {
  * struct server - one of its threads
  * @turn: odd while it works for a connection (atomic), changed each time; not in the device's hands
  * @seen: what winsock_relieve() saw last
+ * @calling: it is in the device's hands, with a call of @user (the server's lock)
  */
 struct server {
 	struct winsock *ws;
 	pthread_t thread;
 	unsigned int turn;
 	unsigned int seen;
+	bool calling;
+	uid_t user;
 };
 
 /**
  * struct winsock - a server
  * @lock:     protects what follows
- * @free, @free_end: slots, the longest free first; @used: how many are not
+ * @free, @free_end: slots, the longest free first; @used: how many are not; @connected: of these, whose clients
+ *            have connected
  * @paused:   not listening for want of a slot or descriptor
  * @stopping: take no more connections and calls
  * @calls:    calls that @mmap has, or is to have; @idle is signalled when there are none
- * @calling:  threads that are in @mmap, of the server's own; @calls_of: the same of each user
  * @waiting, @waiting_end: connections whose users have so many calls under way that they wait
  * @adopted:  how many winsock_adopt() has served
  * @sweeping: the timer is running (atomic)
@@ -114,11 +118,10 @@ struct winsock {
 	struct conn *free;
 	struct conn **free_end;
 	unsigned int used;
+	unsigned int connected;
 	bool paused;
 	bool stopping;
 	unsigned int calls;
-	unsigned int calling;
-	unsigned int calls_of[USERS];
 	struct conn *waiting;
 	struct conn **waiting_end;
 	unsigned int adopted;
@@ -138,13 +141,16 @@ void winplace_sweep_later(struct winsock *ws);
 /** winplace_init() - make all places, free. The rest of @ws is zero */
 void winplace_init(struct winsock *ws);
 
-/** winplace_take() - take a free place: there is one. With the server's lock */
-struct conn *winplace_take(struct winsock *ws);
+/** winplace_is_free() - Return: whether a client who connects can have a place. With the server's lock */
+bool winplace_is_free(const struct winsock *ws);
+
+/** winplace_take() - take a free place: there is one. @connected: by who connects. With the server's lock */
+struct conn *winplace_take(struct winsock *ws, bool connected);
 
 /** winplace_give() - give a place back. With its lock, not the server's */
 void winplace_give(struct conn *c);
 
-/** winplace_resume() - accept connections again, if that was stopped for want of a place. With the server's lock */
+/** winplace_resume() - accept connections again, if that was stopped and there is a place. With the server's lock */
 void winplace_resume(struct winsock *ws);
 
 /** winplace_begin_call() - Return: whether the device may be called now; then winplace_end_call() is due */
@@ -156,9 +162,9 @@ void winplace_end_call(struct winsock *ws);
  *
  * Return: whether it is its turn; if not, some winplace_next_turn() will give it.
  */
-bool winplace_begin_turn(struct winsock *ws, struct conn *c);
+bool winplace_begin_turn(struct server *sv, struct conn *c);
 
-/** winplace_next_turn() - a call of user @uid was made. Return: whose turn it is now, or NULL */
-struct conn *winplace_next_turn(struct winsock *ws, uid_t uid);
+/** winplace_next_turn() - the call of a thread was made. Return: whose turn it is now, on the same thread, or NULL */
+struct conn *winplace_next_turn(struct server *sv);
 
 #endif /* WINDOW_PLACES_H */

@@ -11,12 +11,12 @@
  *
  * If all slots are taken no more connections are accepted: others wait in the socket's queue. Who
  * has connected and said nothing for GRACE_MS loses its slot then: a preload object sends its
- * request at once. So does who has not taken its answer for as long; of the user who has most of the slots, after HASTE_MS,
- * so that what he does costs himself first.
+ * request at once. So does who has not taken its answer for as long; of the user who has most of the slots, both after
+ * HASTE_MS, so that what he does costs himself first, and the queue that he has filled is soon through.
  *
  * winsock_adopt() brings clients that did not connect. They are in the device's hands at once, and a
  * connection like any other from there on; but nothing is to be heard from them, and as long as their
- * queue takes the answer whole epoll need not know of them.
+ * queue takes the answer whole epoll need not know of them. Some slots are theirs alone, so they wait in no queue.
  *
  * Locks: a connection's lock, then the server's. The device is called with neither.
  */
@@ -39,12 +39,14 @@
 #include "base/log.h"
 #include "base/rcu.h"
 #include "base/wake.h"
+#include "client/owner.h"
 #include "window/window.h"
 #include "window/conn.h"
 
-/* A user with fewer places than these is not greedy; so many are taken from one that is. */
-#define GREEDY	      (CONNS / 8)
-#define EVICT_AT_ONCE 64
+/* A user with fewer places than these is not greedy. */
+#define GREEDY (CONNECTED / 8)
+/* So many places are taken from one that is, and so many connections accepted, before others have their turn. */
+#define AT_ONCE 64
 /* And after how many that came without a connection: these have all been taken long ago, as a rule. */
 #define SWEEP_ADOPTED 128
 
@@ -88,7 +90,9 @@ static bool all_are_calling(struct winsock *ws)
 	bool all;
 
 	pthread_mutex_lock(&ws->lock);
-	all = ws->calling == ws->started && ws->started < THREADS_MAX;
+	all = ws->started < THREADS_MAX;
+	for (unsigned int i = 0; all && i < ws->started; i++)
+		all = ws->server[i].calling;
 	pthread_mutex_unlock(&ws->lock);
 	return all;
 }
@@ -97,19 +101,17 @@ static bool all_are_calling(struct winsock *ws)
 static void make_calls(struct server *sv, struct conn *c)
 {
 	struct winsock *ws = sv->ws;
-	uid_t uid;
 
-	if (!winplace_begin_turn(ws, c))
+	if (!winplace_begin_turn(sv, c))
 		return;
 	while (c) {
-		/* The device may be done with the call, and another have its place, when it returns. */
-		uid = c->call.uid;
 		if (all_are_calling(ws))
 			start_server(ws);
 		take_turn(sv);
 		ws->mmap(&c->call, ws->arg);
 		take_turn(sv);
-		c = winplace_next_turn(ws, uid);
+		/* The device may be done with the call by now, and another have its place. */
+		c = winplace_next_turn(sv);
 		winplace_end_call(ws);
 	}
 }
@@ -136,6 +138,14 @@ static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
 
 /* --- connections ----------------------------------------------------------------------------- */
 
+/* Who made the peer's user namespace has thousands of user ids there. */
+static uid_t user_of(const struct ucred *peer)
+{
+	uid_t owner;
+
+	return peer->pid && owner_read(peer->pid, &owner) == OWNER_OTHER ? owner : peer->uid;
+}
+
 static void conn_start(struct conn *c, int fd)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
@@ -145,6 +155,7 @@ static void conn_start(struct conn *c, int fd)
 	pthread_mutex_lock(&c->lock);
 	winconn_init(c, fd, false);
 	c->call = (struct mmap_call){ .pid = peer.pid, .uid = peer.uid };
+	c->user = user_of(&peer);
 	if (err || winconn_arm(c, EPOLLIN))
 		winconn_free(c);
 	pthread_mutex_unlock(&c->lock);
@@ -158,54 +169,73 @@ static struct conn *accept_one(struct winsock *ws, int *fd)
 
 	pthread_mutex_lock(&ws->lock);
 	*fd = -1;
-	if (!ws->stopping && ws->free)
+	if (!ws->stopping && winplace_is_free(ws))
 		*fd = winlisten_accept(&ws->listen);
 	if (*fd >= 0) {
-		c = winplace_take(ws);
+		c = winplace_take(ws, true);
 	} else {
 		/* Nobody there: go on at once. No slot, no descriptor: when there is one. */
 		ws->paused = true;
-		if (ws->free && errno == EAGAIN)
+		if (winplace_is_free(ws) && errno == EAGAIN)
 			winplace_resume(ws);
-		else if (ws->free && !ws->stopping)
+		else if (winplace_is_free(ws) && !ws->stopping)
 			tell_no_accept(errno);
 	}
 	pthread_mutex_unlock(&ws->lock);
 	return c;
 }
 
-/* The user that has most of the places, if it has many. Return: USERS if there is none. */
-static unsigned int greediest(struct winsock *ws)
+static int by_number(const void *a, const void *b)
 {
-	unsigned int n[USERS] = { 0 }, most = 0;
+	const uid_t x = *(const uid_t *)a, y = *(const uid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The user that has most of the places, if it has many. Return: whether there is one. */
+static bool greediest(struct winsock *ws, uid_t *user)
+{
+	unsigned int n = 0, run = 0, most = 0;
+	uid_t of[CONNS];
 
 	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
 		pthread_mutex_lock(&c->lock);
 		if (c->state != CONN_FREE)
-			n[c->call.uid % USERS]++;
+			of[n++] = c->user;
 		pthread_mutex_unlock(&c->lock);
 	}
-	for (unsigned int i = 0; i < USERS; i++)
-		if (n[i] > n[most])
-			most = i;
-	return n[most] >= GREEDY ? most : USERS;
+	qsort(of, n, sizeof(of[0]), by_number);
+	for (unsigned int i = 0; i < n; i++) {
+		run = i && of[i] == of[i - 1] ? run + 1 : 1;
+		if (run > most) {
+			most = run;
+			*user = of[i];
+		}
+	}
+	return most >= GREEDY;
+}
+
+/* Take some places from a user. Return: whether it had any to give. */
+static bool evict_some(struct winsock *ws, uid_t user)
+{
+	uint64_t now = clock_coarse_ms();
+	unsigned int freed = 0;
+
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < AT_ONCE; c++) {
+		pthread_mutex_lock(&c->lock);
+		if (c->state != CONN_FREE && c->user == user)
+			freed += winconn_evict(c, now);
+		pthread_mutex_unlock(&c->lock);
+	}
+	return freed > 0;
 }
 
 /* No place is free. Return: whether some are now, of those that the greediest user had. */
 static bool make_room(struct winsock *ws)
 {
-	unsigned int user = greediest(ws), freed = 0;
-	uint64_t now = clock_coarse_ms();
+	uid_t user;
 
-	if (user == USERS)
-		return false;
-	for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < EVICT_AT_ONCE; c++) {
-		pthread_mutex_lock(&c->lock);
-		if (c->state != CONN_FREE && c->call.uid % USERS == user)
-			freed += winconn_evict(c, now);
-		pthread_mutex_unlock(&c->lock);
-	}
-	return freed > 0;
+	return greediest(ws, &user) && evict_some(ws, user);
 }
 
 static bool is_full(struct winsock *ws)
@@ -213,21 +243,36 @@ static bool is_full(struct winsock *ws)
 	bool full;
 
 	pthread_mutex_lock(&ws->lock);
-	full = !ws->free && !ws->stopping;
+	full = !winplace_is_free(ws) && !ws->stopping;
 	pthread_mutex_unlock(&ws->lock);
 	return full;
 }
 
+static void listen_again(struct winsock *ws)
+{
+	pthread_mutex_lock(&ws->lock);
+	ws->paused = true;
+	winplace_resume(ws);
+	pthread_mutex_unlock(&ws->lock);
+}
+
+/*
+ * So many at once, and then it is the turn of those who have a connection: there can be no end of clients who
+ * connect.
+ */
 static void listen_event(struct winsock *ws)
 {
+	unsigned int n = 0;
 	struct conn *c;
 	int fd;
 
-	do
-		while ((c = accept_one(ws, &fd)))
-			conn_start(c, fd);
-	while (is_full(ws) && make_room(ws));
-	if (is_full(ws))
+	while (n < AT_ONCE && (c = accept_one(ws, &fd))) {
+		conn_start(c, fd);
+		n++;
+	}
+	if (n == AT_ONCE)
+		listen_again(ws);
+	if (is_full(ws) && !make_room(ws))
 		winplace_sweep_in(ws, HASTE_MS * 1000000L);
 	else
 		winplace_sweep_later(ws);
@@ -245,7 +290,7 @@ static struct conn *adopt_one(struct winsock *ws)
 
 	pthread_mutex_lock(&ws->lock);
 	if (!ws->stopping && ws->free) {
-		c = winplace_take(ws);
+		c = winplace_take(ws, false);
 		ws->calls++;
 		sweep = ++ws->adopted % SWEEP_ADOPTED == 0;
 	}
@@ -268,6 +313,7 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	pthread_mutex_lock(&c->lock);
 	winconn_init(c, fd, true);
 	c->call = (struct mmap_call){ .rq = *rq, .pid = pid, .uid = uid };
+	c->user = uid;
 	error = winreply_check(rq, sizeof(*rq), &why);
 	if (error) {
 		winreply_tell(c->call.pid, c->call.uid, error, why);
@@ -280,11 +326,28 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	return 0;
 }
 
-static void sweep_event(struct winsock *ws)
+/* Look at the time limits of all; if places are wanted at those of one user first. Return: whether to look again. */
+static bool sweep(struct winsock *ws, bool paused)
 {
 	uint64_t now = clock_coarse_ms();
+	bool more = paused, greedy;
+	uid_t user;
+
+	greedy = paused && greediest(ws, &user);
+	if (greedy)
+		evict_some(ws, user);
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
+		pthread_mutex_lock(&c->lock);
+		more |= winconn_sweep(c, now, paused && !greedy);
+		pthread_mutex_unlock(&c->lock);
+	}
+	return more;
+}
+
+static void sweep_event(struct winsock *ws)
+{
 	uint64_t expired;
-	bool paused, more = false;
+	bool paused, more;
 
 	(void)!read(ws->timer, &expired, sizeof(expired));
 	/*
@@ -295,19 +358,12 @@ static void sweep_event(struct winsock *ws)
 	winplace_arm(ws, EPOLL_CTL_MOD, ws->timer, EPOLLIN, EVENT_SWEEP);
 	pthread_mutex_lock(&ws->lock);
 	paused = ws->paused && !ws->stopping;
-	if (ws->free)
-		winplace_resume(ws);
+	winplace_resume(ws);
 	pthread_mutex_unlock(&ws->lock);
-	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
-		pthread_mutex_lock(&c->lock);
-		more |= winconn_sweep(c, now, paused);
-		pthread_mutex_unlock(&c->lock);
-	}
-	if (paused && make_room(ws))
-		more = true;
+	more = sweep(ws, paused);
 	if (is_full(ws))
 		winplace_sweep_in(ws, HASTE_MS * 1000000L);
-	else if (more || paused)
+	else if (more)
 		winplace_sweep_later(ws);
 }
 
