@@ -36,8 +36,7 @@ int winconn_arm(struct conn *c, uint32_t events)
 	int op = c->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
 	c->polled = true;
-	return winplace_arm(c->ws, op, c->fd, events,
-			    (uint64_t)c->gen << 32 | (uint64_t)(c - c->ws->conn));
+	return winplace_arm(c->ws, op, c->fd, events, (uint64_t)(c - c->ws->conn));
 }
 
 void winconn_init(struct conn *c, int fd, bool adopted)
@@ -77,7 +76,6 @@ void winconn_free(struct conn *c)
 	winreply_free(&c->reply);
 	c->fd = -1;
 	c->state = CONN_FREE;
-	c->gen++;
 	winplace_give(c);
 }
 

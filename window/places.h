@@ -47,7 +47,6 @@ enum conn_state {
  * struct conn - a connection
  * @lock:      protects the rest, but for @call while the state is CONN_CALLED: it is the device's
  * @next:      on the list of free slots, or of calls that wait (the server's lock)
- * @gen:       generation of the slot
  * @since:     when it connected, or was answered; ms
  * @user:      whom it counts against: who made its client's user namespace, if that is not the daemon's
  * @window:    id of the window, once there is one
@@ -60,7 +59,6 @@ struct conn {
 	struct winsock *ws;
 	struct conn *next;
 	enum conn_state state;
-	uint32_t gen;
 	int fd;
 	uint64_t since;
 	uid_t user;

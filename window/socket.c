@@ -4,9 +4,9 @@
  *
  * What happens to a connection is in window/conn.c; here is who takes part.
  *
- * Connections are slots in an array, never freed while the server runs. What epoll reports is slot
- * and generation, so an event that comes late, when its slot is another's already, is seen as such.
- * Every descriptor is armed for one event (EPOLLONESHOT), so one thread at a time works for a
+ * Connections are slots in an array, never freed while the server runs. What epoll reports is a slot. The event may
+ * come late, when the slot is another's already, so it only says that it is time to look: what is there to be done is
+ * asked of the connection's state and of its socket, under its lock, and to look once too often does nothing. Every descriptor is armed for one event (EPOLLONESHOT), so one thread at a time works for a
  * connection, and none while the device has the call.
  *
  * If all slots are taken no more connections are accepted: others wait in the socket's queue. Who
@@ -116,21 +116,19 @@ static void make_calls(struct server *sv, struct conn *c)
 	}
 }
 
-static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
+static void conn_event(struct server *sv, uint64_t slot)
 {
 	struct winsock *ws = sv->ws;
 	struct conn *c = &ws->conn[slot];
 	bool call = false;
 
 	pthread_mutex_lock(&c->lock);
-	if (c->gen == gen) {
-		if (c->state == CONN_ASKING)
-			call = winconn_ask(c);
-		else if (c->state == CONN_ANSWERING)
-			winconn_answer(c);
-		else if (c->state == CONN_LEAVING)
-			winconn_leave(c, false);
-	}
+	if (c->state == CONN_ASKING)
+		call = winconn_ask(c);
+	else if (c->state == CONN_ANSWERING)
+		winconn_answer(c);
+	else if (c->state == CONN_LEAVING)
+		winconn_leave(c, false);
 	pthread_mutex_unlock(&c->lock);
 	if (call)
 		make_calls(sv, c);
@@ -369,11 +367,11 @@ static void sweep_event(struct winsock *ws)
 
 static void handle(struct server *sv, const struct epoll_event *ev)
 {
-	uint32_t slot = (uint32_t)ev->data.u64;
+	const uint64_t slot = ev->data.u64;
 
 	take_turn(sv);
 	if (slot < CONNS)
-		conn_event(sv, slot, (uint32_t)(ev->data.u64 >> 32));
+		conn_event(sv, slot);
 	else if (slot == EVENT_LISTEN)
 		listen_event(sv->ws);
 	else if (slot == EVENT_SWEEP)
@@ -410,7 +408,7 @@ static void *server_thread(void *arg)
 			handle(sv, &ev);
 		else
 			ev.data.u64 = 0;
-	while ((uint32_t)ev.data.u64 != EVENT_STOP);
+	while (ev.data.u64 != EVENT_STOP);
 	close_asking(sv);
 	rcu_thread_leave();
 	return NULL;

@@ -5,8 +5,9 @@
 # run.sh -l [LIST]                   those of a list; without a name, of tests/mutants/named: each must be killed
 #
 # A mutant is a copy of the sources with one line changed. It is killed if a unit suite fails, crashes or hangs;
-# one that lives is a line that no test asks for, or that makes no difference. Which lines these are is printed;
-# those in tests/mutants/equivalent (with the reason why they make no difference) are counted apart.
+# one that lives is a line that no test asks for, or that makes no difference. What is printed is TAP, a line for each
+# mutant; which line was changed stands behind those that live. Those in tests/mutants/equivalent (with the reason why they
+# make no difference) pass.
 #
 # A list has lines of FILE, SED EXPRESSION, WHAT, separated by tabs. Everything happens in build/mutants.
 set -u
@@ -84,21 +85,21 @@ mutant()
 	local by
 
 	if cmp -s "$1" "$top/$1"; then
-		echo "mutants: no such place: $2" >&2
 		broken=$((broken + 1))
+		echo "# no such place: $2"
 	elif ! build "$1"; then
 		broken=$((broken + 1))
-		echo "does not build: $2"
+		echo "# does not build: $2"
 	elif by=$(judge "$1"); then
 		killed=$((killed + 1))
-		echo "killed: $2 by $by"
+		echo "ok mutants: $2: killed by $by"
 	elif grep -qxF -- "$(diff "$top/$1" "$1" | sed -n 's/^> [[:space:]]*//p')" <(cut -f2 "$here/equivalent" 2>/dev/null); then
 		equivalent=$((equivalent + 1))
-		echo "equivalent: $2"
+		echo "ok mutants: $2: makes no difference"
 	else
 		alive=$((alive + 1))
-		echo "LIVES: $2"
-		diff "$top/$1" "$1" | sed -n 's/^\([<>]\)[[:space:]]*/    \1 /p'
+		diff "$top/$1" "$1" | sed -n 's/^\([<>]\)[[:space:]]*/#   \1 /p'
+		echo "not ok mutants: $2: lives"
 	fi
 	cp "$top/$1" "$1"
 }
@@ -145,8 +146,7 @@ for file in "${guards[@]}"; do
 	build "$file" || { tail "$top/build/mutants.log" >&2; exit 1; }
 done
 if [ -n "$list" ]; then named; else chosen; fi
-echo "mutants $((killed + alive + equivalent)) 1"
-echo "mutants_killed $killed 1"
-echo "mutants_equivalent $equivalent 1"
-echo "mutants_alive $alive 1"
-[ -z "$list" ] || [ $((alive + broken)) -eq 0 ]
+# Of a list each is to be there, and to build.
+[ -z "$list" ] || [ "$broken" -eq 0 ] || echo "not ok mutants: $broken of $list are no mutants"
+echo "# mutants: $killed killed, $equivalent make no difference, $alive live"
+[ "$alive" -eq 0 ] && { [ -z "$list" ] || [ "$broken" -eq 0 ]; }
