@@ -59,6 +59,12 @@ void control_setup(void)
 	control_up();
 }
 
+void control_restart(void)
+{
+	control_stop(control);
+	control_up();
+}
+
 void control_teardown(void)
 {
 	control_stop(control);
@@ -202,6 +208,26 @@ json_t *control_once(const char *request)
 
 	close(fd);
 	return all;
+}
+
+unsigned int control_silent_turns(const char *line)
+{
+	struct control_answer *answer = NULL;
+	struct control_out out = { .buf = NULL };
+	unsigned int n = 0;
+
+	ck_assert_int_eq(control_out_init(&out), 0);
+	ck_assert_int_eq(control_ask(&control_cfg.view, line, strlen(line), &out, &answer),
+			 CONTROL_GOES_ON);
+	ck_assert_ptr_nonnull(answer);
+	while (answer->more(answer, &out) && out.end == out.start)
+		if (answer->waiting)
+			usleep(1000);
+		else
+			n++;
+	answer->free(answer);
+	control_out_free(&out);
+	return n;
 }
 
 json_t *control_end_of(json_t *all)

@@ -22,6 +22,9 @@ void control_teardown(void);
 void control_prepare(void);
 void control_up(void);
 
+/* Another one in its place: all connections end. */
+void control_restart(void);
+
 /* A server that must not come up. Return: what control_start() does. */
 int control_try(char *why, size_t size);
 
@@ -49,6 +52,9 @@ json_t *control_ask_all(int fd, const char *request);
 
 /* The same on a connection of its own. */
 json_t *control_once(const char *request);
+
+/* Ask without a server. Return: how many turns the answer takes in which it has something to do, and nothing to tell yet. */
+unsigned int control_silent_turns(const char *line);
 
 /* Checks of such an answer. */
 json_t *control_end_of(json_t *all);
