@@ -250,7 +250,14 @@ bool winconn_sweep(struct conn *c, uint64_t now, bool paused)
 	return c->state != CONN_FREE && c->state != CONN_CALLED;
 }
 
-bool winconn_evict(struct conn *c, uint64_t now)
+static void refuse_waiting(struct conn *c)
+{
+	winplace_end_call(c->ws);
+	winreply_tell(c->call.pid, c->call.uid, ENOMEM, WHY_NO_PLACE);
+	winconn_refuse(c, ENOMEM);
+}
+
+bool winconn_evict(struct conn *c, uint64_t now, bool waiting)
 {
 	int64_t age = (int64_t)(now - c->since);
 
@@ -258,6 +265,8 @@ bool winconn_evict(struct conn *c, uint64_t now)
 		winconn_free(c);
 	else if (c->state == CONN_ANSWERING && age >= GRACE_MS)
 		conn_fail(c);
+	else if (waiting && c->state == CONN_CALLED && winplace_cancel(c->ws, c))
+		refuse_waiting(c);
 	/* Also what was ANSWERING just now. */
 	if (c->state == CONN_LEAVING)
 		winconn_leave(c, age >= HASTE_MS);

@@ -105,56 +105,98 @@ void winplace_end_call(struct winsock *ws)
 }
 
 /* With the lock. There are few threads, so they are asked one by one. */
-static bool may_call(const struct winsock *ws, const struct conn *c)
+static unsigned int calls_of(const struct winsock *ws, uid_t user)
 {
-	unsigned int of_user = 0;
+	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < ws->started; i++)
-		of_user += ws->server[i].calling && ws->server[i].user == c->user;
-	return of_user < CALLS_OF_USER;
+		n += ws->server[i].calling && ws->server[i].user == user;
+	return n;
 }
 
-/* With the lock. */
-static void begin_turn(struct server *sv, const struct conn *c)
+void winplace_queue(struct winsock *ws, struct conn *c)
 {
-	sv->calling = true;
-	sv->user = c->user;
-}
-
-bool winplace_begin_turn(struct server *sv, struct conn *c)
-{
-	struct winsock *ws = sv->ws;
-	bool may;
-
 	pthread_mutex_lock(&ws->lock);
-	may = may_call(ws, c);
-	if (may) {
-		begin_turn(sv, c);
-	} else {
-		c->next = NULL;
-		*ws->waiting_end = c;
-		ws->waiting_end = &c->next;
-	}
+	c->next = NULL;
+	c->rank = calls_of(ws, c->user);
+	for (const struct conn *w = ws->waiting; w; w = w->next)
+		c->rank += w->user == c->user;
+	*ws->waiting_end = c;
+	ws->waiting_end = &c->next;
 	pthread_mutex_unlock(&ws->lock);
-	return may;
 }
 
-struct conn *winplace_next_turn(struct server *sv)
+/* With the lock. @p: what points to it in the list */
+static void take_out(struct winsock *ws, struct conn **p)
+{
+	const struct conn *c = *p;
+
+	*p = c->next;
+	if (!*p)
+		ws->waiting_end = p;
+	for (struct conn *w = *p; w; w = w->next)
+		w->rank -= w->user == c->user;
+}
+
+/* With the lock. The first of those that fewest of their own users' go before. */
+static struct conn **find_next(struct winsock *ws)
+{
+	struct conn **best = NULL;
+
+	for (struct conn **p = &ws->waiting; *p; p = &(*p)->next) {
+		if (best && (*p)->rank >= (*best)->rank)
+			continue;
+		if (calls_of(ws, (*p)->user) < CALLS_OF_USER)
+			best = p;
+		if (best == p && !(*p)->rank)
+			break;
+	}
+	return best;
+}
+
+struct conn *winplace_next_turn(struct server *sv, bool *more)
 {
 	struct winsock *ws = sv->ws;
-	struct conn **p = &ws->waiting, *c;
+	struct conn **p, *c = NULL;
 
 	pthread_mutex_lock(&ws->lock);
-	sv->calling = false;
-	while (*p && !may_call(ws, *p))
-		p = &(*p)->next;
-	c = *p;
-	if (c) {
+	p = find_next(ws);
+	if (p) {
+		c = *p;
+		/* While it is being made it goes before its user's others: their ranks stay. */
+		sv->calling = true;
+		sv->user = c->user;
 		*p = c->next;
 		if (!*p)
 			ws->waiting_end = p;
-		begin_turn(sv, c);
 	}
+	*more = c && find_next(ws);
 	pthread_mutex_unlock(&ws->lock);
 	return c;
+}
+
+void winplace_end_turn(struct server *sv)
+{
+	struct winsock *ws = sv->ws;
+
+	pthread_mutex_lock(&ws->lock);
+	sv->calling = false;
+	for (struct conn *w = ws->waiting; w; w = w->next)
+		w->rank -= w->rank && w->user == sv->user;
+	pthread_mutex_unlock(&ws->lock);
+}
+
+bool winplace_cancel(struct winsock *ws, struct conn *c)
+{
+	struct conn **p = &ws->waiting;
+	bool found;
+
+	pthread_mutex_lock(&ws->lock);
+	while (*p && *p != c)
+		p = &(*p)->next;
+	found = *p;
+	if (found)
+		take_out(ws, p);
+	pthread_mutex_unlock(&ws->lock);
+	return found;
 }

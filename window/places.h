@@ -15,8 +15,8 @@
 #include "window/socket.h"
 
 /* Places in all, and those that clients can have who connect: the rest is left to winsock_adopt(). */
-#define CONNS	  640
-#define CONNECTED 512
+#define CONNS	  2176
+#define CONNECTED 2048
 #define GRACE_MS  100
 #define HASTE_MS  20
 
@@ -32,6 +32,7 @@
 enum {
 	EVENT_LISTEN = CONNS,
 	EVENT_SWEEP,
+	EVENT_CALLS,
 	EVENT_STOP,
 };
 
@@ -47,6 +48,7 @@ enum conn_state {
  * struct conn - a connection
  * @lock:      protects the rest, but for @call while the state is CONN_CALLED: it is the device's
  * @next:      on the list of free slots, or of calls that wait (the server's lock)
+ * @rank:      of a call that waits: how many of its user's go before it (the server's lock)
  * @since:     when it connected, or was answered; ms
  * @user:      whom it counts against: who made its client's user namespace, if that is not the daemon's
  * @window:    id of the window, once there is one
@@ -58,6 +60,7 @@ struct conn {
 	pthread_mutex_t lock;
 	struct winsock *ws;
 	struct conn *next;
+	unsigned int rank;
 	enum conn_state state;
 	int fd;
 	uint64_t since;
@@ -92,7 +95,8 @@ struct server {
  * @paused:   not listening for want of a slot or descriptor
  * @stopping: take no more connections and calls
  * @calls:    calls that @mmap has, or is to have; @idle is signalled when there are none
- * @waiting, @waiting_end: connections whose users have so many calls under way that they wait
+ * @more:     an eventfd: some thread is to look for a call that waits
+ * @waiting, @waiting_end: connections whose calls the device does not have yet, as they came
  * @adopted:  how many winsock_adopt() has served
  * @sweeping: the timer is running (atomic)
  * @started:  threads that there are (atomic)
@@ -106,6 +110,7 @@ struct winsock {
 	int epoll;
 	int timer;
 	int stop;
+	int more;
 	unsigned int started;
 	unsigned int running;
 	struct server server[THREADS_MAX];
@@ -155,14 +160,19 @@ void winplace_resume(struct winsock *ws);
 bool winplace_begin_call(struct winsock *ws);
 void winplace_end_call(struct winsock *ws);
 
-/**
- * winplace_begin_turn() - a call is to be made by a thread of the server
- *
- * Return: whether it is its turn; if not, some winplace_next_turn() will give it.
- */
-bool winplace_begin_turn(struct server *sv, struct conn *c);
+/** winplace_queue() - a call is to be made by some thread of the server */
+void winplace_queue(struct winsock *ws, struct conn *c);
 
-/** winplace_next_turn() - the call of a thread was made. Return: whose turn it is now, on the same thread, or NULL */
-struct conn *winplace_next_turn(struct server *sv);
+/**
+ * winplace_next_turn() - this thread can make a call
+ * @more: out: there are others that may be made now
+ *
+ * Users take turns. Return: whose call is to be made, or NULL; then winplace_end_turn() is due.
+ */
+struct conn *winplace_next_turn(struct server *sv, bool *more);
+void winplace_end_turn(struct server *sv);
+
+/** winplace_cancel() - Return: whether a call was still waiting, and does so no more */
+bool winplace_cancel(struct winsock *ws, struct conn *c);
 
 #endif /* WINDOW_PLACES_H */

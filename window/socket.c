@@ -12,7 +12,10 @@
  * If all slots are taken no more connections are accepted: others wait in the socket's queue. Who
  * has connected and said nothing for GRACE_MS loses its slot then: a preload object sends its
  * request at once. So does who has not taken its answer for as long; of the user who has most of the slots, both after
- * HASTE_MS, so that what he does costs himself first, and the queue that he has filled is soon through.
+ * HASTE_MS, so that what he does costs himself first, and the queue that he has filled is soon through. If he
+ * has nothing but requests whose turn has not come some of these are refused (ENOMEM).
+ *
+ * Requests are taken as they come, and then their users take turns.
  *
  * winsock_adopt() brings clients that did not connect. They are in the device's hands at once, and a
  * connection like any other from there on; but nothing is to be heard from them, and as long as their
@@ -97,28 +100,28 @@ static bool all_are_calling(struct winsock *ws)
 	return all;
 }
 
-/* Have the device called, and then for those whose turn comes by that. */
-static void make_calls(struct server *sv, struct conn *c)
+/* Have the device called for whose turn it is. Return: whether there was anybody. */
+static bool make_call(struct server *sv)
 {
 	struct winsock *ws = sv->ws;
+	bool more;
+	struct conn *c = winplace_next_turn(sv, &more);
 
-	if (!winplace_begin_turn(sv, c))
-		return;
-	while (c) {
-		if (all_are_calling(ws))
-			start_server(ws);
-		take_turn(sv);
-		ws->mmap(&c->call, ws->arg);
-		take_turn(sv);
-		/* The device may be done with the call by now, and another have its place. */
-		c = winplace_next_turn(sv);
-		winplace_end_call(ws);
-	}
+	if (!c)
+		return false;
+	if (more)
+		eventfd_write(ws->more, 1);
+	if (all_are_calling(ws))
+		start_server(ws);
+	ws->mmap(&c->call, ws->arg);
+	/* The device may be done with the call by now, and another have its place. */
+	winplace_end_turn(sv);
+	winplace_end_call(ws);
+	return true;
 }
 
-static void conn_event(struct server *sv, uint64_t slot)
+static void conn_event(struct winsock *ws, uint64_t slot)
 {
-	struct winsock *ws = sv->ws;
 	struct conn *c = &ws->conn[slot];
 	bool call = false;
 
@@ -129,9 +132,9 @@ static void conn_event(struct server *sv, uint64_t slot)
 		winconn_answer(c);
 	else if (c->state == CONN_LEAVING)
 		winconn_leave(c, false);
-	pthread_mutex_unlock(&c->lock);
 	if (call)
-		make_calls(sv, c);
+		winplace_queue(ws, c);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* --- connections ----------------------------------------------------------------------------- */
@@ -213,18 +216,22 @@ static bool greediest(struct winsock *ws, uid_t *user)
 	return most >= GREEDY;
 }
 
-/* Take some places from a user. Return: whether it had any to give. */
+/*
+ * Take some places from a user: of those first who say nothing or do not take their answers, then of
+ * those whose turn has not come. Return: whether it had any to give.
+ */
 static bool evict_some(struct winsock *ws, uid_t user)
 {
 	uint64_t now = clock_coarse_ms();
 	unsigned int freed = 0;
 
-	for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < AT_ONCE; c++) {
-		pthread_mutex_lock(&c->lock);
-		if (c->state != CONN_FREE && c->user == user)
-			freed += winconn_evict(c, now);
-		pthread_mutex_unlock(&c->lock);
-	}
+	for (int also_waiting = 0; !freed && also_waiting < 2; also_waiting++)
+		for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < AT_ONCE; c++) {
+			pthread_mutex_lock(&c->lock);
+			if (c->state != CONN_FREE && c->user == user)
+				freed += winconn_evict(c, now, also_waiting);
+			pthread_mutex_unlock(&c->lock);
+		}
 	return freed > 0;
 }
 
@@ -365,18 +372,43 @@ static void sweep_event(struct winsock *ws)
 		winplace_sweep_later(ws);
 }
 
+static void more_event(struct winsock *ws)
+{
+	eventfd_t n;
+
+	eventfd_read(ws->more, &n);
+	winplace_arm(ws, EPOLL_CTL_MOD, ws->more, EPOLLIN, EVENT_CALLS);
+}
+
 static void handle(struct server *sv, const struct epoll_event *ev)
 {
 	const uint64_t slot = ev->data.u64;
 
 	take_turn(sv);
 	if (slot < CONNS)
-		conn_event(sv, slot);
+		conn_event(sv->ws, slot);
 	else if (slot == EVENT_LISTEN)
 		listen_event(sv->ws);
 	else if (slot == EVENT_SWEEP)
 		sweep_event(sv->ws);
+	else if (slot == EVENT_CALLS)
+		more_event(sv->ws);
 	take_turn(sv);
+}
+
+/* Handle what there is; @wait: wait until there is something. Return: whether it is the end. */
+static bool handle_events(struct server *sv, bool wait)
+{
+	struct epoll_event ev[AT_ONCE];
+	int n = epoll_wait(sv->ws->epoll, ev, AT_ONCE, wait ? -1 : 0);
+	bool stop = false;
+
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.u64 == EVENT_STOP)
+			stop = true;
+		else
+			handle(sv, &ev[i]);
+	return stop;
 }
 
 /*
@@ -397,18 +429,17 @@ static void close_asking(struct server *sv)
 	}
 }
 
+/*
+ * Requests are taken before calls are made, which take longer: so it is known whose turn it is.
+ */
 static void *server_thread(void *arg)
 {
 	struct server *sv = arg;
-	struct epoll_event ev = { .data.u64 = 0 };
+	bool called = true;
 
 	rcu_thread_enter();
-	do
-		if (epoll_wait(sv->ws->epoll, &ev, 1, -1) == 1)
-			handle(sv, &ev);
-		else
-			ev.data.u64 = 0;
-	while (ev.data.u64 != EVENT_STOP);
+	while (!handle_events(sv, !called))
+		called = make_call(sv);
 	close_asking(sv);
 	rcu_thread_leave();
 	return NULL;
@@ -424,10 +455,13 @@ static int open_events(struct winsock *ws)
 	ws->epoll = epoll_create1(EPOLL_CLOEXEC);
 	ws->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	ws->stop = eventfd(0, EFD_CLOEXEC);
-	if (ws->epoll < 0 || ws->timer < 0 || ws->stop < 0 ||
+	ws->more = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ws->epoll < 0 || ws->timer < 0 || ws->stop < 0 || ws->more < 0 ||
 	    epoll_ctl(ws->epoll, EPOLL_CTL_ADD, ws->stop, &stop))
 		return -errno;
 	err = winplace_arm(ws, EPOLL_CTL_ADD, ws->timer, EPOLLIN, EVENT_SWEEP);
+	if (!err)
+		err = winplace_arm(ws, EPOLL_CTL_ADD, ws->more, EPOLLIN, EVENT_CALLS);
 	return err ? err : winplace_arm(ws, EPOLL_CTL_ADD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
 }
 
@@ -439,6 +473,8 @@ static void close_events(struct winsock *ws)
 		close(ws->timer);
 	if (ws->stop >= 0)
 		close(ws->stop);
+	if (ws->more >= 0)
+		close(ws->more);
 }
 
 int winsock_new(const char *path, int listen_fd, struct windows *windows,
@@ -454,7 +490,7 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
 	ws->windows = windows;
 	ws->mmap = mmap;
 	ws->arg = arg;
-	ws->epoll = ws->timer = ws->stop = -1;
+	ws->epoll = ws->timer = ws->stop = ws->more = -1;
 	err = winlisten_start(&ws->listen, path, listen_fd, why);
 	if (err) {
 		free(ws);

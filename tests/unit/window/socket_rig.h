@@ -30,8 +30,9 @@
 #define WINDOW_ID 0x1234567
 #define GRANTER	  0x7123
 #define MANY	  10000
-/* More than the server has slots. */
-#define CROWD 1000
+/* More than the server has slots, and so many that all are served. */
+#define CROWD  3000
+#define SERVED 1000
 
 static char path[64];
 static struct winsock *ws;
@@ -111,7 +112,7 @@ static inline void device_mmap(struct mmap_call *mc, void *arg)
 
 static inline void setup(void)
 {
-	const struct rlimit files = { 4096, 4096 };
+	const struct rlimit files = { 8192, 8192 };
 	const char *why;
 
 	rcu_thread_enter();

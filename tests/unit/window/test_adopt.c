@@ -14,8 +14,8 @@
 #include "base/rcu.h"
 #include "tests/unit/window/socket_rig.h"
 
-/* What epoll watches when nobody is there: the socket, a timer, an event. */
-#define WATCHED 3
+/* What epoll watches when nobody is there: the socket, a timer, two events. */
+#define WATCHED 4
 
 /* Hand in the daemon's end of a pair. Return: what became of it. *@sock: the client's end. */
 static int try_adopt(const struct window_request *rq, int *sock)
