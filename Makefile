@@ -312,10 +312,10 @@ run-soak-fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
 	@tests/fuzz/run.sh $(SOAK_SECONDS) $^
 
 # A part of that for each attack: tests/uml/attacks.sh has the table. Figures are comments of the TAP.
-ATTACK_SECONDS = $(shell expr $(SOAK_SECONDS) / 15 + 1)
+ATTACK_SECONDS = $(shell expr $(SOAK_SECONDS) / 18 + 1)
 
 run-soak-attacks: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
-	@tests/uml/run.sh -t $$((2 * $(SOAK_SECONDS) + 900)) -n attacks env ATTACK_SECONDS=$(ATTACK_SECONDS) \
+	@tests/uml/run.sh -t $$((2 * $(SOAK_SECONDS) + 900)) -n attacks env ATTACK_SECONDS=$(ATTACK_SECONDS) ATTACK_ENDS=20000 \
 		CASE_SECONDS=$$((2 * $(SOAK_SECONDS) + 800)) bash tests/uml/cases.sh attacks
 
 # Those that a test was written for, and each day another sample: a mutant takes half a minute.
