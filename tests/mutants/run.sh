@@ -31,7 +31,8 @@ cd "$top" || exit 1
 [ -z "$list" ] || list=$(realpath "$list") || exit 1
 tree=$top/build/mutants
 guards=(table.c base/arena.c device/caller.c device/copy.c device/grant.c device/enforce.c device/winioctl.c device/token.c
-	client/procmaps.c policy/policy.c policy/quota.c window/window.c window/socket.c window/dir.c
+	client/procmaps.c client/procwalk.c policy/keys.c policy/parse.c policy/policy.c policy/quota.c
+	window/window.c window/socket.c window/conn.c window/scan.c window/dir.c
 	xen/xen.c xen/pvh.c xen/pv.c xen/event.c xen/copy.c xen/undo.c xen/keeper.c xen/journal.c)
 killed=0 alive=0 equivalent=0 broken=0
 
@@ -51,26 +52,30 @@ rooms_of()
 	esac
 }
 
+# The file's own first.
 suites_of()
 {
-	local room
+	local room name
 
+	name=$(basename "$1")
 	for room in $(rooms_of "$1"); do
-		printf '%s\n' "tests/unit/$room"/test_*.c | sed 's|/\./|/|; s|\.c$||'
-	done
+		ls "tests/unit/$room/test_$name" 2>/dev/null
+		printf '%s\n' "tests/unit/$room"/test_*.c
+	done | sed 's|/\./|/|; s|\.c$||' | awk '!seen[$0]++'
 }
 
 build()
 {
-	suites_of "$1" | sed 's|^|build/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
+	sed 's|^|build/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
 }
 
-# Return: 0 and the suite that fails; 1 if none does.
+# Return: 0 and the suite that fails; 1 if none does; 2 if it does not build.
 judge()
 {
 	local suite
 
 	for suite in $(suites_of "$1"); do
+		build <<<"$suite" || return 2
 		if ! CK_DEFAULT_TIMEOUT=30 timeout -k 1 150 "build/$suite" >"$top/build/mutants.log" 2>&1 </dev/null; then
 			echo "${suite#tests/unit/}"
 			return 0
@@ -79,28 +84,41 @@ judge()
 	return 1
 }
 
+is_equivalent()
+{
+	grep -qxF -- "$(diff "$top/$1" "$1" | sed -n 's/^> [[:space:]]*//p')" <(cut -f2 "$here/equivalent")
+}
+
 # mutant FILE NAME: what is in $tree/FILE is one
 mutant()
 {
-	local by
+	local by verdict=3
 
-	if cmp -s "$1" "$top/$1"; then
-		broken=$((broken + 1))
-		echo "# no such place: $2"
-	elif ! build "$1"; then
-		broken=$((broken + 1))
-		echo "# does not build: $2"
-	elif by=$(judge "$1"); then
+	cmp -s "$1" "$top/$1" || { by=$(judge "$1"); verdict=$?; }
+	[ $verdict -ne 1 ] || ! is_equivalent "$1" || verdict=4
+	case $verdict in
+	0)
 		killed=$((killed + 1))
 		echo "ok mutants: $2: killed by $by"
-	elif grep -qxF -- "$(diff "$top/$1" "$1" | sed -n 's/^> [[:space:]]*//p')" <(cut -f2 "$here/equivalent" 2>/dev/null); then
-		equivalent=$((equivalent + 1))
-		echo "ok mutants: $2: makes no difference"
-	else
+		;;
+	1)
 		alive=$((alive + 1))
 		diff "$top/$1" "$1" | sed -n 's/^\([<>]\)[[:space:]]*/#   \1 /p'
 		echo "not ok mutants: $2: lives"
-	fi
+		;;
+	2)
+		broken=$((broken + 1))
+		echo "# does not build: $2"
+		;;
+	3)
+		broken=$((broken + 1))
+		echo "# no such place: $2"
+		;;
+	4)
+		equivalent=$((equivalent + 1))
+		echo "ok mutants: $2: makes no difference"
+		;;
+	esac
 	cp "$top/$1" "$1"
 }
 
@@ -143,7 +161,7 @@ tar -c --exclude=./build --exclude=./.cache --exclude=./.git . | tar -x -C "$tre
 cd "$tree" || exit 1
 for file in "${guards[@]}"; do
 	[ -f "$file" ] || { echo "mutants: no such file: $file" >&2; exit 2; }
-	build "$file" || { tail "$top/build/mutants.log" >&2; exit 1; }
+	suites_of "$file" | build || { tail "$top/build/mutants.log" >&2; exit 1; }
 done
 if [ -n "$list" ]; then named; else chosen; fi
 # Of a list each is to be there, and to build.
