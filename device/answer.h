@@ -48,6 +48,7 @@ enum state {
  * @dropped: device/turns.c knows it no more
  * @fn:      what to go on with
  * @next:    of those that are to be answered from outside
+ * @in:      what came with it, where the kernel copies
  */
 struct session_request {
 	struct request rq;
@@ -61,6 +62,7 @@ struct session_request {
 	void (*fn)(void *arg, bool stopping);
 	void *arg;
 	struct session_request *next;
+	char in[];
 };
 
 static inline struct session_request *of_turn(struct turn *turn)

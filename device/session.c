@@ -108,11 +108,9 @@ static bool session_waiting(struct request *rq)
 	return !is_answered(sr) && session_alive(sr->s);
 }
 
-/* It lies on the heap; but the read buffer it points into is about to be used again. */
+/* It lies on the heap already. */
 static struct request *session_keep(struct request *rq)
 {
-	rq->in = NULL;
-	rq->in_len = 0;
 	return rq;
 }
 
@@ -215,12 +213,19 @@ static void run(struct session_request *sr)
 	leave(s, sr, me->answered);
 }
 
-static struct session_request *new_request(fuse_req_t req, uint64_t id)
+/* What came with it is copied: it may have to wait, and the read buffer is used again. */
+static struct session_request *new_request(fuse_req_t req, uint64_t id, const void *in, size_t len)
 {
-	struct session_request *sr = calloc(1, sizeof(*sr));
+	struct session_request *sr = malloc(sizeof(*sr) + len);
 
 	if (!sr)
 		return NULL;
+	memset(sr, 0, sizeof(*sr));
+	if (len)
+		memcpy(sr->in, in, len);
+	sr->rq.in = sr->in;
+	sr->rq.in_len = len;
+	sr->turn.bytes = len;
 	sr->rq.ops = &session_request_ops;
 	sr->rq.fh = id;
 	sr->req = req;
@@ -235,7 +240,7 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct session *s = me->s;
-	struct session_request *sr = s->draining ? NULL : new_request(req, fi->fh);
+	struct session_request *sr = s->draining ? NULL : new_request(req, fi->fh, in, in_len);
 	enum turns_answer answer;
 
 	if (!sr) {
@@ -243,19 +248,16 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 		return;
 	}
 	sr->rq.arg = (uintptr_t)arg;
-	sr->rq.in = in;
-	sr->rq.in_len = in_len;
 	sr->rq.out_len = out_len;
 	sr->rq.cmd = (uint32_t)cmd;
 	sr->rq.tid = ctx->pid;
 	sr->rq.uid = ctx->uid;
 	sr->rq.compat = flags & FUSE_IOCTL_COMPAT;
-	/* Where the kernel copies it need not wait for its client, and what was copied need not be kept. */
-	answer = turns_enter(s->turns, fi->fh, &sr->turn, !in_len && !out_len);
+	answer = turns_enter(s->turns, fi->fh, &sr->turn);
 	if (answer == TURNS_RUN) {
 		run(sr);
-	} else if (answer == TURNS_GONE) {
-		fuse_reply_err(req, EBADF);
+	} else if (answer != TURNS_QUEUE) {
+		fuse_reply_err(req, answer == TURNS_GONE ? EBADF : ENOMEM);
 		free(sr);
 	}
 }
@@ -298,11 +300,11 @@ static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 	enum turns_answer answer;
 
 	/* There is nothing that could fail a release: it waits for memory as long as it takes. */
-	while (!(sr = new_request(req, fi->fh)))
+	while (!(sr = new_request(req, fi->fh, NULL, 0)))
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	sr->release = true;
 	sr->turn.sure = true;
-	answer = turns_enter(s->turns, fi->fh, &sr->turn, true);
+	answer = turns_enter(s->turns, fi->fh, &sr->turn);
 	if (answer == TURNS_RUN) {
 		run(sr);
 	} else if (answer == TURNS_GONE) {
