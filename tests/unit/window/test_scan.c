@@ -31,6 +31,7 @@ static struct {
 	enum manner manner[MANNERS];
 	unsigned int times[MANNERS]; /* that it is still MOVING */
 	unsigned int looks[MANNERS]; /* at its mappings */
+	uid_t maker[MANNERS];	     /* of its user namespace, unless that is 0 */
 	unsigned int n;
 } proc = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
@@ -113,9 +114,21 @@ static uid_t made_by;
 
 enum owner_ns owner_read(pid_t tid, uid_t *uid)
 {
-	(void)tid;
 	*uid = made_by;
-	return made_by ? OWNER_OTHER : OWNER_OURS;
+	pthread_mutex_lock(&proc.lock);
+	for (unsigned int i = 0; i < proc.n; i++)
+		if (proc.pid[i] == tid && proc.maker[i])
+			*uid = proc.maker[i];
+	pthread_mutex_unlock(&proc.lock);
+	return *uid ? OWNER_OTHER : OWNER_OURS;
+}
+
+/* The last process that was given a manner. */
+static void set_maker(uid_t uid)
+{
+	pthread_mutex_lock(&proc.lock);
+	proc.maker[proc.n - 1] = uid;
+	pthread_mutex_unlock(&proc.lock);
 }
 
 /* Until @n looks at it have begun since it was given its manner. */
@@ -200,6 +213,29 @@ START_TEST(a_locked_process_holds_up_nobody)
 	end_client(&c[1], 'k');
 	ck_assert_int_ge(wait_gone(&shared, 20000), 0);
 	end_bystander(locked);
+}
+END_TEST
+
+/* Some users have locked as many as one user can: there is still a look at another's. */
+START_TEST(locked_processes_of_many_users)
+{
+	enum { USERS = 6, EACH = 3 };
+	pid_t locked[USERS * EACH + 1];
+	static struct user u;
+	struct client c;
+	char where[16];
+
+	for (int i = 0; i <= USERS * EACH; i++) {
+		locked[i] = bystander(LOCKED);
+		set_maker((uid_t)(5000 + i / EACH));
+	}
+	c = doubtful_client(&u, where);
+	cast_doubt(&c, where);
+	wait_looks(locked[USERS * EACH], 1);
+	end_client(&c, 'k');
+	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	for (int i = 0; i <= USERS * EACH; i++)
+		end_bystander(locked[i]);
 }
 END_TEST
 
@@ -457,6 +493,7 @@ Suite *scan_suite(void)
 	TCase *tc = add_case(s, "scan", setup);
 
 	tcase_add_test(tc, a_locked_process_holds_up_nobody);
+	tcase_add_test(tc, locked_processes_of_many_users);
 	tcase_add_test(tc, what_a_locked_process_could_hold_waits_for_it);
 	tcase_add_test(tc, a_locked_process_does_not_hold_up_the_end);
 	tcase_add_test(tc, locked_processes_hold_few_threads);
