@@ -42,7 +42,7 @@ rooms_of()
 	case $1 in
 	table.c) echo . device ;;
 	base/*) echo base . device window report ;;
-	client/*) echo client device window policy ;;
+	client/*) echo client window device policy ;;
 	policy/*) echo policy device control ;;
 	report/*) echo report device control ;;
 	window/*) echo window device ;;
@@ -72,11 +72,12 @@ build()
 # Return: 0 and the suite that fails; 1 if none does; 2 if it does not build.
 judge()
 {
-	local suite
+	local suite pace
 
 	for suite in $(suites_of "$1"); do
 		build <<<"$suite" || return 2
-		if ! CK_DEFAULT_TIMEOUT=30 timeout -k 1 150 "build/$suite" >"$top/build/mutants.log" 2>&1 </dev/null; then
+		pace=$("$top/tests/pace.sh")
+		if ! CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/$suite" >"$top/build/mutants.log" 2>&1 </dev/null; then
 			echo "${suite#tests/unit/}"
 			return 0
 		fi
