@@ -35,14 +35,14 @@ int control_connect_metrics(void);
 void control_say(int fd, const char *text);
 void control_say_bytes(int fd, const void *bytes, size_t len);
 
-/* The next line, without its newline, at most 10 s from now. NULL: the connection was closed. */
+/* The next line, without its newline, whenever it comes. NULL: the connection was closed. */
 const char *control_line(int fd);
 
 /* The next line as JSON, which it must be. NULL: the connection was closed. */
 json_t *control_json(int fd);
 
-/* Whether the server closes the connection, whatever it says before; given ten times @ms, as others may be at work. */
-bool control_closed(int fd, int ms);
+/* Until the server closes the connection, whatever it says before. */
+void control_wait_closed(int fd);
 
 /*
  * Ask, and collect all of the answer. Return: {"records": [...], "end": ...} or with "error"; to be

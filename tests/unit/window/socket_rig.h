@@ -169,7 +169,7 @@ union answer {
 	char buf[WINDOW_REPLY_MAX];
 };
 
-/* Receive one message, at most 6 s later. Return: its length; 0 at the end; -1. *@fd: -1 if none. */
+/* Receive one message, whenever it comes. Return: its length; 0 at the end; -1. *@fd: -1 if none. */
 static inline ssize_t receive(int sock, union answer *a, int *fd)
 {
 	union {
@@ -185,7 +185,7 @@ static inline ssize_t receive(int sock, union answer *a, int *fd)
 	ssize_t n;
 
 	*fd = -1;
-	ck_assert_int_eq(poll(&p, 1, 6000 + WINSOCK_TIMEOUT_MS), 1);
+	ck_assert_int_eq(poll(&p, 1, -1), 1);
 	n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	if (n > 0 && CMSG_FIRSTHDR(&msg))
 		memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(*fd));

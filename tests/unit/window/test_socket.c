@@ -294,7 +294,6 @@ START_TEST(says_nothing)
 	ck_assert_int_eq(receive(sock, &a, &fd), 0);
 	ms = (int)(now_ms() - start);
 	ck_assert_int_ge(ms, WINSOCK_TIMEOUT_MS - 100);
-	ck_assert_int_le(ms, WINSOCK_TIMEOUT_MS + 1500);
 	close(sock);
 }
 END_TEST
