@@ -22,7 +22,7 @@ bool double_aborted, double_no_access, double_killed;
 unsigned int double_killed_at;
 pid_t double_tid;
 unsigned int double_requests, double_answers;
-void (*double_between_trips)(void);
+void (*double_between_trips)(void), (*double_before_write)(void);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
@@ -103,7 +103,12 @@ static void on_retry(struct request *rq, const struct iovec *in, size_t n_in,
 
 static bool on_waiting(struct request *rq)
 {
+	void (*hook)(void) = double_before_write;
+
 	ck_assert(!((struct double_request *)rq)->outside);
+	double_before_write = NULL;
+	if (hook)
+		hook();
 	return !double_aborted;
 }
 

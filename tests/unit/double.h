@@ -36,6 +36,9 @@ struct double_result {
 /* Set to have request_ops.waiting() say that the connection was aborted. */
 extern bool double_aborted;
 
+/* Set to be called, once, when the daemon asks whether the caller waits, to write to it. */
+extern void (*double_before_write)(void);
+
 /* Set to have requests come from a thread that the daemon may not touch. */
 extern bool double_no_access;
 

@@ -539,6 +539,26 @@ START_TEST(no_write_after_abort)
 }
 END_TEST
 
+/* As another thread of the client can, which has guessed the index. */
+static void unmap_and_map_again(void)
+{
+	ck_assert_int_eq(rig_unmap(rig.fh, 0, 1), 0);
+	ck_assert_uint_eq(rig_map(rig.fh, 9), 0);
+	double_aborted = true;
+}
+
+/* The map that nobody was told of is gone already: the one that has its place now stays. */
+START_TEST(undone_by_another)
+{
+	struct ioctl_gntdev_map_grant_ref op = { .count = 1 };
+
+	double_before_write = unmap_and_map_again;
+	ck_assert_int_eq(ioctl_mode(IOCTL_GNTDEV_MAP_GRANT_REF, &op, DOUBLE_DIRECT), -EFAULT);
+	double_aborted = false;
+	ck_assert_int_eq(rig_unmap(rig.fh, 0, 1), 0);
+}
+END_TEST
+
 /* A caller that may not be touched (here: one that has gone) is served by the kernel's copying. */
 START_TEST(falls_back_to_retry)
 {
@@ -585,6 +605,7 @@ Suite *ioctl_suite(void)
 	in_both_modes(tc, compat);
 	in_both_modes(tc, token);
 	tcase_add_test(tc, no_write_after_abort);
+	tcase_add_test(tc, undone_by_another);
 	tcase_add_test(tc, falls_back_to_retry);
 	suite_add_tcase(s, tc);
 	return s;
