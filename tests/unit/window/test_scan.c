@@ -233,7 +233,7 @@ START_TEST(locked_processes_of_many_users)
 	cast_doubt(&c, where);
 	wait_looks(locked[USERS * EACH], 1);
 	end_client(&c, 'k');
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 	for (int i = 0; i <= USERS * EACH; i++)
 		end_bystander(locked[i]);
 }
