@@ -69,15 +69,23 @@ build()
 	sed 's|^|build/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
 }
 
-# Return: 0 and the suite that fails; 1 if none does; 2 if it does not build.
+fails()
+{
+	local pace
+
+	pace=$("$top/tests/pace.sh")
+	! CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/$1" \
+		>"$top/build/mutants.log" 2>&1 </dev/null
+}
+
+# Return: 0 and the suite that fails; 1 if none does; 2 if it does not build. Twice: else it was not the mutant's doing.
 judge()
 {
-	local suite pace
+	local suite
 
 	for suite in $(suites_of "$1"); do
 		build <<<"$suite" || return 2
-		pace=$("$top/tests/pace.sh")
-		if ! CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/$suite" >"$top/build/mutants.log" 2>&1 </dev/null; then
+		if fails "$suite" && fails "$suite"; then
 			echo "${suite#tests/unit/}"
 			return 0
 		fi

@@ -21,6 +21,7 @@
 bool double_aborted, double_no_access, double_killed;
 unsigned int double_killed_at;
 pid_t double_tid;
+uid_t double_uid;
 unsigned int double_requests, double_answers;
 void (*double_between_trips)(void), (*double_before_write)(void);
 
@@ -244,7 +245,12 @@ struct double_result double_ioctl_full(struct device *dev, uint64_t fh, uint32_t
 	struct exchange *x = calloc(1, sizeof(*x));
 	unsigned char *in = malloc(BYTES_MAX);
 	struct double_request dr = {
-		.rq = { .ops = &ops, .fh = fh, .arg = arg, .cmd = cmd, .uid = 0, .compat = compat },
+		.rq = { .ops = &ops,
+			.fh = fh,
+			.arg = arg,
+			.cmd = cmd,
+			.uid = double_uid,
+			.compat = compat },
 	};
 
 	if (mode == DOUBLE_DIRECT)

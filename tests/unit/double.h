@@ -45,6 +45,9 @@ extern bool double_no_access;
 /* Set to have them come from this thread, whose memory is like ours. 0: the calling one. */
 extern pid_t double_tid;
 
+/* Whose requests they are: root's, unless this is set. */
+extern uid_t double_uid;
+
 /* Set to N to have a caller killed, and answered, while it is waited for the Nth time from now on. */
 extern unsigned int double_killed_at;
 

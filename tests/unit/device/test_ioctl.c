@@ -437,6 +437,60 @@ START_TEST(notify_rows)
 }
 END_TEST
 
+static struct hypervisor_ops spying_ops;
+static const struct hypervisor_ops *spied_ops;
+static pid_t port_owner;
+static uint64_t gone;
+
+static int spying_port_get(struct hypervisor *hv, uint32_t port, pid_t tid)
+{
+	port_owner = tid;
+	return spied_ops->port_get(hv, port, tid);
+}
+
+static void spying_open_gone(struct hypervisor *hv, uint64_t open_id)
+{
+	gone = open_id;
+	spied_ops->open_gone(hv, open_id);
+}
+
+static void spy(void)
+{
+	spied_ops = rig.gd.hv->ops;
+	spying_ops = *spied_ops;
+	spying_ops.port_get = spying_port_get;
+	spying_ops.open_gone = spying_open_gone;
+	rig.gd.hv->ops = &spying_ops;
+}
+
+/* The hypervisor looks at the descriptors of root's processes alone. */
+START_TEST(whose_port)
+{
+	uint64_t index = rig_map(rig.fh, rig_grant(false));
+
+	spy();
+	ck_assert_int_eq(sim_port_bind(rig.sim, 0, 5, RIG_GRANTER, NULL, NULL), 0);
+	ck_assert_int_eq(rig_notify(rig.fh, index, UNMAP_NOTIFY_SEND_EVENT, 5), 0);
+	ck_assert_int_eq(port_owner, gettid());
+	double_uid = 65534;
+	ck_assert_int_eq(rig_notify(rig.fh, index, UNMAP_NOTIFY_SEND_EVENT, 5), 0);
+	ck_assert_int_eq(port_owner, 0);
+	double_uid = 0;
+	rig.gd.hv->ops = spied_ops;
+}
+END_TEST
+
+START_TEST(hypervisor_hears_of_the_end)
+{
+	uint64_t fh = rig_open();
+
+	spy();
+	rig_close(fh);
+	ck_assert_uint_eq(gone, fh);
+	rig.gd.hv->ops = spied_ops;
+}
+END_TEST
+
 START_TEST(event_of_a_map_never_mmapped)
 {
 	uint64_t index = rig_map(rig.fh, rig_grant(false)), sent;
@@ -606,6 +660,8 @@ Suite *ioctl_suite(void)
 	in_both_modes(tc, token);
 	tcase_add_test(tc, no_write_after_abort);
 	tcase_add_test(tc, undone_by_another);
+	tcase_add_test(tc, whose_port);
+	tcase_add_test(tc, hypervisor_hears_of_the_end);
 	tcase_add_test(tc, falls_back_to_retry);
 	suite_add_tcase(s, tc);
 	return s;
