@@ -71,7 +71,7 @@ MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
 .PHONY: all man help deps deps-check demo check bench bench-xen fuzz soak lint format install deb clean
 .PHONY: check-unit check-cuse check-deb check-xen
-.PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz run-soak-attacks
+.PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz run-soak-attacks run-soak-mutants
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 %: %.o
@@ -310,7 +310,7 @@ fuzz: $(patsubst %,build/fuzz/fuzz_%,$(or $(ONE),$(FUZZ)))
 
 # What make check does for seconds, or not at all, for as long as it is let: for each stage a target run-soak-STAGE
 # that prints TAP. This list is the place to add one.
-SOAK = torture fuzz attacks
+SOAK = torture fuzz attacks mutants
 
 soak: $(call PACKAGES,unit fuzz)
 	@export CHECK_END=999999999; for stage in $(or $(ONE),$(SOAK)); do \
@@ -325,11 +325,18 @@ run-soak-fuzz: $(FUZZ:%=build/fuzz/fuzz_%)
 	@tests/fuzz/run.sh $(SOAK_SECONDS) $^
 
 # A part of that for each attack: tests/uml/attacks.sh has the table. Figures are comments of the TAP.
-ATTACK_SECONDS = $(shell expr $(SOAK_SECONDS) / 15 + 1)
+ATTACK_SECONDS = $(shell expr $(SOAK_SECONDS) / 18 + 1)
 
 run-soak-attacks: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
-	@tests/uml/run.sh -t $$((2 * $(SOAK_SECONDS) + 900)) -n attacks env ATTACK_SECONDS=$(ATTACK_SECONDS) \
+	@tests/uml/run.sh -t $$((2 * $(SOAK_SECONDS) + 900)) -n attacks env ATTACK_SECONDS=$(ATTACK_SECONDS) ATTACK_ENDS=20000 \
 		CASE_SECONDS=$$((2 * $(SOAK_SECONDS) + 800)) bash tests/uml/cases.sh attacks
+
+# Those that a test was written for, and each day another sample: a mutant takes half a minute.
+MUTANTS = $(shell expr $(SOAK_SECONDS) / 30 + 1)
+
+run-soak-mutants: $(UNIT:%=build/%)
+	@tests/mutants/run.sh -l; named=$$?; \
+	seed=$$(date +%j); echo "# seed $$seed"; tests/mutants/run.sh -n $(MUTANTS) -s $$seed && [ $$named -eq 0 ]
 
 demo: $(PROGRAMS) build/uml-xstate.so $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
 	@if [ -c /dev/cuse ] && [ "$$(id -u)" -eq 0 ]; then examples/demo.sh; \

@@ -40,8 +40,11 @@
 #define STILL_MS 250
 #define MOST_MS	 2000
 
-/* Helpers that may be left behind: in all, and with processes of one user. */
-#define LATE_MAX     16
+/*
+ * Helpers that may be left behind: in all, and with processes of one user other than root. Half of all are for users
+ * with whose processes none was left behind yet.
+ */
+#define LATE_MAX     32
 #define LATE_OF_USER 3
 
 /* What looks at the processes of one user other than root may take in one walk, those of LOOK_MS and more, ms. */
@@ -367,7 +370,13 @@ static void add_time(struct proclook *pl, uid_t uid, uint64_t ms)
 	pl->user[i].ms += ms;
 }
 
-/* Whether so many were left behind that this one is not to be looked at. Root can do worse. */
+/* Whether so many were left behind that no more may be with this user's. @mine: of these */
+static bool are_enough(unsigned int all, unsigned int mine, uid_t uid)
+{
+	return all >= (mine ? LATE_MAX / 2 : LATE_MAX) || (mine >= LATE_OF_USER && uid != 0);
+}
+
+/* Whether this one is not to be looked at. */
 static bool is_too_late(pid_t pid, uid_t uid)
 {
 	uint64_t start = proclook_start(pid);
@@ -377,11 +386,11 @@ static bool is_too_late(pid_t pid, uid_t uid)
 	pthread_mutex_lock(&late_lock);
 	for (const struct look *l = all_late; l; l = l->next) {
 		n++;
-		of_user += l->uid == uid && uid != 0;
+		of_user += l->uid == uid;
 		same |= l->pid == pid && l->start == start;
 	}
 	pthread_mutex_unlock(&late_lock);
-	return same || n >= LATE_MAX || of_user >= LATE_OF_USER;
+	return same || are_enough(n, of_user, uid);
 }
 
 static bool may_look(const struct proclook *pl, pid_t pid)

@@ -56,13 +56,34 @@ struct outside {
 	struct session_request *first;
 };
 
+/*
+ * struct looks - requests whose callers are to be looked at, by their numbers: with no lock held, so each may be
+ * answered meanwhile
+ */
+struct looks {
+	unsigned int n;
+	uint64_t unique[LOOK_AT];
+	pid_t tid[LOOK_AT];
+};
+
 /* What goes on (@fn) or ends an open is not cut short. */
+static void note(struct turn *turn, void *arg)
+{
+	const struct session_request *sr = of_turn(turn);
+	struct looks *l = arg;
+
+	if (sr->fn || sr->release)
+		return;
+	l->unique[l->n] = turn->unique;
+	l->tid[l->n++] = sr->rq.tid;
+}
+
 static bool collect(struct turn *turn, void *arg)
 {
 	struct session_request *sr = of_turn(turn);
 	struct outside *out = arg;
 
-	if (!out->all && (sr->fn || sr->release || !who_killed(sr->rq.tid)))
+	if (!out->all && sr->fn)
 		return false;
 	/* The run that it was put off by is about to end, and needs it. */
 	if (turn->queued && turn->runs)
@@ -97,8 +118,12 @@ static void answer_collected(struct outside *out, int err)
 bool answer_killed(struct session *s)
 {
 	struct outside out = { .all = false };
-	unsigned int left = turns_signalled(s->turns, LOOK_AT, collect, &out);
+	struct looks l = { .n = 0 };
+	unsigned int left = turns_signalled(s->turns, LOOK_AT, note, &l);
 
+	for (unsigned int i = 0; i < l.n; i++)
+		if (who_killed(l.tid[i]))
+			turns_take(s->turns, l.unique[i], collect, &out);
 	answer_collected(&out, EINTR);
 	return left > 0;
 }

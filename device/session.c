@@ -190,19 +190,20 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 		return;
 	}
 	sr->rq.arg = (uintptr_t)arg;
+	/* It lies in the slot, as long as that is the request's. */
 	sr->rq.in = in;
 	sr->rq.in_len = in_len;
+	sr->turn.bytes = in_len;
 	sr->rq.out_len = out_len;
 	sr->rq.cmd = (uint32_t)cmd;
 	sr->rq.tid = ctx->pid;
 	sr->rq.uid = ctx->uid;
 	sr->rq.compat = flags & FUSE_IOCTL_COMPAT;
-	/* Where the kernel copies it need not wait for its client, and what was copied need not be kept. */
-	answer = turns_enter(s->turns, fi->fh, &sr->turn, !in_len && !out_len);
+	answer = turns_enter(s->turns, fi->fh, &sr->turn);
 	if (answer == TURNS_RUN) {
 		receiver_run(sr);
-	} else if (answer == TURNS_GONE) {
-		receiver_refuse(sr, EBADF);
+	} else if (answer != TURNS_QUEUE) {
+		receiver_refuse(sr, answer == TURNS_GONE ? EBADF : ENOMEM);
 	}
 }
 
@@ -253,7 +254,7 @@ static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	sr->release = true;
 	sr->turn.sure = true;
-	answer = turns_enter(s->turns, fi->fh, &sr->turn, true);
+	answer = turns_enter(s->turns, fi->fh, &sr->turn);
 	if (answer == TURNS_RUN) {
 		receiver_run(sr);
 	} else if (answer == TURNS_GONE) {

@@ -27,8 +27,11 @@ struct user {
 	unsigned int opens;   /* that refer to it */
 	unsigned int running; /* requests that have a thread */
 	unsigned int sure;    /* of these, such as wait for nobody */
+	size_t bytes;	      /* of those that wait */
 	LIST_ENTRY(user) same;
 	TAILQ_ENTRY(user) ring;
+	TAILQ_ENTRY(user) signal_ring;
+	TAILQ_HEAD(signals, turn) signals;
 	TAILQ_HEAD(opens, turns_open) waiting[2]; /* the second: for what is sure */
 };
 
@@ -51,8 +54,9 @@ struct turns {
 	LIST_HEAD(users, user) users[BUCKETS];
 	TAILQ_HEAD(waiting, user) waiting;
 	LIST_HEAD(same, turn) same[BUCKETS];
-	TAILQ_HEAD(signals, turn) signalled;
+	TAILQ_HEAD(signalled, user) signalled; /* those that have such requests */
 	unsigned int n_signalled;
+	unsigned int look;
 	unsigned int n_early;
 	uint64_t early[EARLY];
 	LIST_HEAD(same_open, turns_open) opens[OPEN_BUCKETS];
@@ -87,6 +91,7 @@ static struct user *get_user(struct turns *t, uid_t uid)
 		u->uid = uid;
 		TAILQ_INIT(&u->waiting[0]);
 		TAILQ_INIT(&u->waiting[1]);
+		TAILQ_INIT(&u->signals);
 		LIST_INSERT_HEAD(bucket, u, same);
 	}
 	u->opens++;
@@ -192,11 +197,25 @@ static struct same *bucket_of(struct turns *t, uint64_t unique)
 
 static void mark_signalled(struct turns *t, struct turn *turn)
 {
+	struct user *u = turn->open->user;
+
 	if (turn->signal)
 		return;
 	__atomic_store_n(&turn->signal, true, __ATOMIC_RELAXED);
-	TAILQ_INSERT_TAIL(&t->signalled, turn, signals);
+	if (TAILQ_EMPTY(&u->signals))
+		TAILQ_INSERT_TAIL(&t->signalled, u, signal_ring);
+	TAILQ_INSERT_TAIL(&u->signals, turn, signals);
 	t->n_signalled++;
+}
+
+static void drop_signalled(struct turns *t, struct turn *turn)
+{
+	struct user *u = turn->open->user;
+
+	TAILQ_REMOVE(&u->signals, turn, signals);
+	if (TAILQ_EMPTY(&u->signals))
+		TAILQ_REMOVE(&t->signalled, u, signal_ring);
+	t->n_signalled--;
 }
 
 static void add(struct turns *t, struct turn *turn)
@@ -208,13 +227,21 @@ static void add(struct turns *t, struct turn *turn)
 			mark_signalled(t, turn);
 }
 
+static struct turn *find(struct turns *t, uint64_t unique)
+{
+	struct turn *turn;
+
+	LIST_FOREACH(turn, bucket_of(t, unique), same)
+		if (turn->unique == unique)
+			break;
+	return turn;
+}
+
 static void drop(struct turns *t, struct turn *turn)
 {
 	LIST_REMOVE(turn, same);
-	if (turn->signal) {
-		TAILQ_REMOVE(&t->signalled, turn, signals);
-		t->n_signalled--;
-	}
+	if (turn->signal)
+		drop_signalled(t, turn);
 	put_open(turn->open);
 }
 
@@ -223,9 +250,7 @@ void turns_signal(struct turns *t, uint64_t unique)
 	struct turn *turn;
 
 	pthread_mutex_lock(&t->lock);
-	LIST_FOREACH(turn, bucket_of(t, unique), same)
-		if (turn->unique == unique)
-			break;
+	turn = find(t, unique);
 	if (turn)
 		mark_signalled(t, turn);
 	else
@@ -293,6 +318,7 @@ static void enqueue(struct turns *t, struct turn *turn)
 	}
 	TAILQ_INSERT_TAIL(&o->queue, turn, queue);
 	turn->queued = true;
+	u->bytes += turn->bytes;
 	count_queued(t, turn, 1);
 }
 
@@ -304,6 +330,7 @@ static void dequeue(struct turns *t, struct turn *turn)
 
 	TAILQ_REMOVE(&o->queue, turn, queue);
 	turn->queued = false;
+	u->bytes -= turn->bytes;
 	count_queued(t, turn, -1);
 	if (!TAILQ_EMPTY(&o->queue))
 		return;
@@ -343,7 +370,17 @@ static struct turns_open *whose_turn(const struct turns *t)
 	return o;
 }
 
-enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn, bool wait)
+/* Not past those of its open that came before. */
+static enum turns_answer ask(const struct turns *t, const struct turn *turn)
+{
+	const struct turns_open *o = turn->open;
+
+	if (t->shut || (TAILQ_EMPTY(&o->queue) && turn_may(t, turn)))
+		return TURNS_RUN;
+	return turn->bytes && o->user->bytes + turn->bytes > TURNS_BYTES ? TURNS_FULL : TURNS_QUEUE;
+}
+
+enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn)
 {
 	enum turns_answer answer = TURNS_GONE;
 
@@ -351,15 +388,14 @@ enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn, b
 	turn->open = find_open(t, fh);
 	if (turn->open) {
 		turn->fh = fh;
-		add(t, turn);
-		/* Not past those of its open that came before. */
-		wait &= !t->shut && (!TAILQ_EMPTY(&turn->open->queue) || !turn_may(t, turn));
-		answer = wait ? TURNS_QUEUE : TURNS_RUN;
-		if (wait)
-			enqueue(t, turn);
-		else
-			start(t, turn);
+		answer = ask(t, turn);
 	}
+	if (answer == TURNS_RUN || answer == TURNS_QUEUE)
+		add(t, turn);
+	if (answer == TURNS_RUN)
+		start(t, turn);
+	else if (answer == TURNS_QUEUE)
+		enqueue(t, turn);
 	pthread_mutex_unlock(&t->lock);
 	return answer;
 }
@@ -453,24 +489,51 @@ static void take_out(struct turns *t, struct turn *turn)
 	drop(t, turn);
 }
 
-unsigned int turns_signalled(struct turns *t, unsigned int n, bool (*fn)(struct turn *, void *),
+/* The next, of the user whose turn it is; both go to the end. Return: NULL if that one has had this look. */
+static struct turn *next_signalled(struct turns *t)
+{
+	struct user *u = TAILQ_FIRST(&t->signalled);
+	struct turn *turn = TAILQ_FIRST(&u->signals);
+
+	TAILQ_REMOVE(&t->signalled, u, signal_ring);
+	TAILQ_INSERT_TAIL(&t->signalled, u, signal_ring);
+	if (turn->look == t->look)
+		return NULL;
+	turn->look = t->look;
+	TAILQ_REMOVE(&u->signals, turn, signals);
+	TAILQ_INSERT_TAIL(&u->signals, turn, signals);
+	return turn;
+}
+
+unsigned int turns_signalled(struct turns *t, unsigned int n, void (*fn)(struct turn *, void *),
 			     void *arg)
 {
 	struct turn *turn;
 	unsigned int left;
 
 	pthread_mutex_lock(&t->lock);
-	for (n = n < t->n_signalled ? n : t->n_signalled; n; n--) {
-		turn = TAILQ_FIRST(&t->signalled);
-		/* To the end. */
-		TAILQ_REMOVE(&t->signalled, turn, signals);
-		TAILQ_INSERT_TAIL(&t->signalled, turn, signals);
-		if (fn(turn, arg))
-			take_out(t, turn);
+	t->look++;
+	for (n = n < t->n_signalled ? n : t->n_signalled; n;) {
+		turn = next_signalled(t);
+		if (!turn)
+			continue;
+		fn(turn, arg);
+		n--;
 	}
 	left = t->n_signalled;
 	pthread_mutex_unlock(&t->lock);
 	return left;
+}
+
+void turns_take(struct turns *t, uint64_t unique, bool (*fn)(struct turn *, void *), void *arg)
+{
+	struct turn *turn;
+
+	pthread_mutex_lock(&t->lock);
+	turn = find(t, unique);
+	if (turn && fn(turn, arg))
+		take_out(t, turn);
+	pthread_mutex_unlock(&t->lock);
 }
 
 void turns_for_each(struct turns *t, bool (*fn)(struct turn *, void *), void *arg)

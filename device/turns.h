@@ -33,6 +33,9 @@
 #define TURNS_MAX      256U
 #define TURNS_PER_USER 32U
 
+/* Bytes of arguments that a user's requests keep at a time while they wait: as many as all its threads can have. */
+#define TURNS_BYTES (TURNS_PER_USER * 128 * 1024)
+
 struct turns;
 struct turns_open;
 
@@ -40,6 +43,7 @@ struct turns_open;
  * struct turn - one request; embedded in what it is about
  * @unique: the number that the kernel knows it by; set before turns_enter()
  * @fh:     its open; from turns_enter() on
+ * @bytes:  set before turns_enter(): of its argument, which is kept while it waits
  * @sure:   set before turns_enter(): it waits for nobody, and others may wait for it (a close, from which a
  *          client's other files are closed, which may be what its other requests wait for). One such request
  *          of a user has a thread whatever that user has
@@ -53,14 +57,16 @@ struct turns_open;
 struct turn {
 	uint64_t unique;
 	uint64_t fh;
+	size_t bytes;
 	bool sure;
 	bool signal;
 	bool queued;
 	unsigned int runs;
+	unsigned int look; /* the last in which turns_signalled() came by */
 	struct turns_open *open;
 	LIST_ENTRY(turn) same;	   /* in the table of numbers */
 	TAILQ_ENTRY(turn) queue;   /* of its open */
-	TAILQ_ENTRY(turn) signals; /* of those that were sent one */
+	TAILQ_ENTRY(turn) signals; /* of its user's that were sent one */
 };
 
 /** turns_new() - Return: NULL if there is no memory */
@@ -85,15 +91,15 @@ enum turns_answer {
 	TURNS_RUN,   /* it has the calling thread */
 	TURNS_QUEUE, /* it waits: turns_next() will give it to some thread */
 	TURNS_GONE,  /* there is no such open */
+	TURNS_FULL,  /* its user's requests have TURNS_BYTES: it cannot wait */
 };
 
 /**
  * turns_enter() - a request has come
  * @fh:   its open
  * @turn: zero, but for what is said there
- * @wait: whether it may be queued; otherwise it runs, whatever its client has already
  */
-enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn, bool wait);
+enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn);
 
 /**
  * turns_again() - a request that was kept wants a thread again
@@ -134,16 +140,21 @@ void turns_signal(struct turns *t, uint64_t unique);
 
 /**
  * turns_signalled() - go through requests whose callers were sent a signal
- * @n:  how many at most; next time it goes on behind them
- * @fn: Return: true to take it out of its queue, if it is in one: it is @fn's to answer then. Called with
- *      the lock held: it may wait for nothing and call nothing here
+ * @n:  how many at most, each once; next time it goes on behind them. Users take turns
+ * @fn: called with the lock held: it may wait for nothing and call nothing here
  *
  * Return: how many such requests there are.
  */
-unsigned int turns_signalled(struct turns *t, unsigned int n, bool (*fn)(struct turn *, void *),
+unsigned int turns_signalled(struct turns *t, unsigned int n, void (*fn)(struct turn *, void *),
 			     void *arg);
 
-/** turns_for_each() - go through all requests: as turns_signalled(), for the end */
+/**
+ * turns_take() - look at one request, if it is still there
+ * @fn: Return: true to take it out of its queue, if it is in one: it is @fn's to answer then. As above
+ */
+void turns_take(struct turns *t, uint64_t unique, bool (*fn)(struct turn *, void *), void *arg);
+
+/** turns_for_each() - go through all requests as turns_take(), for the end */
 void turns_for_each(struct turns *t, bool (*fn)(struct turn *, void *), void *arg);
 
 #endif /* DEVICE_TURNS_H */

@@ -12,7 +12,9 @@
  * kernel after the descriptor was taken and before anything is done with it. What was taken can be
  * anything that the client has open; it is only written to if it is a socket whose other end
  * the client has made, and closed. Closing can
- * take time: the thread is counted against the client (device/turns.h).
+ * take time, of a file that the client serves itself by FUSE as long as it likes: so what is no socket is not even
+ * taken. A client that is root and changes what the number means in between holds up itself alone: the thread is
+ * counted against it (device/turns.h).
  */
 #include "device/winioctl.h"
 
@@ -49,6 +51,17 @@ static bool is_clients_own(int sock, pid_t pid)
 	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == pid;
 }
 
+/* Whether that is what the number means to the client now. It is said without asking who serves a file. */
+static bool is_socket(pid_t pid, int fd)
+{
+	static const char kind[] = "socket:[";
+	char path[48], what[sizeof(kind)];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+	return readlink(path, what, sizeof(kind) - 1) == sizeof(kind) - 1 &&
+	       !memcmp(what, kind, sizeof(kind) - 1);
+}
+
 /* Return: a descriptor of ours for the client's @fd, or -errno. */
 static int take_descriptor(pid_t pid, int fd)
 {
@@ -69,7 +82,7 @@ static int take_socket(struct request *rq, const struct window_mmap *wm)
 {
 	int sock;
 
-	if (!is_thread_of(rq->tid, (pid_t)wm->pid))
+	if (!is_thread_of(rq->tid, (pid_t)wm->pid) || !is_socket((pid_t)wm->pid, wm->sock))
 		return -EOPNOTSUPP;
 	sock = take_descriptor((pid_t)wm->pid, wm->sock);
 	if (sock < 0)

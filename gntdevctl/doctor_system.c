@@ -315,6 +315,29 @@ static bool wants_xen_in_vain(const struct doctor *d, const struct service *s)
 	return true;
 }
 
+/* There is no unit to start. */
+static bool is_not_installed(const struct doctor *d, const struct service *s)
+{
+	if (!*s->state)
+		doctor_tell(d, FINDING_FAULT, "daemon", "cuse_gntdev &", "nobody serves the device",
+			    "the daemon does not run");
+	else if (!strcmp(s->load, "not-found"))
+		doctor_tell(d, FINDING_FAULT, "daemon", "cuse_gntdev &",
+			    "nobody serves the device; the package, or make install, brings a "
+			    "service",
+			    "the daemon does not run, and there is no " CTL_UNIT);
+	else
+		return false;
+	return true;
+}
+
+/* It did not end as it should. While it is started again it is "activating", with the result from before. */
+static bool did_fail(const struct service *s)
+{
+	return !strcmp(s->state, "failed") ||
+	       (!strcmp(s->state, "activating") && *s->result && strcmp(s->result, "success") != 0);
+}
+
 static void has_failed(const struct doctor *d, const struct service *s)
 {
 	char why[sizeof(s->status) + 32];
@@ -326,23 +349,32 @@ static void has_failed(const struct doctor *d, const struct service *s)
 		    "the service has failed (%s)", *s->result ? s->result : "?");
 }
 
+static void is_stopped(const struct doctor *d, const struct service *s)
+{
+	bool masked = !strcmp(s->load, "masked");
+
+	doctor_tell(d, FINDING_FAULT, "daemon",
+		    masked ? "systemctl unmask " CTL_UNIT "; systemctl enable --now " CTL_UNIT
+			   : "systemctl enable --now " CTL_UNIT,
+		    "nobody serves the device", "the daemon does not run (the service is %s)",
+		    masked ? s->load : s->state);
+}
+
 static void no_daemon(const struct doctor *d, const struct service *s)
 {
 	if (!strcmp(s->state, "active"))
 		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl restart " CTL_UNIT,
 			    "it hangs, or has another --run-dir or --name (then say so here, too)",
 			    "the service is active, and no daemon answers");
-	else if (*s->state && wants_xen_in_vain(d, s))
+	else if (is_not_installed(d, s) || wants_xen_in_vain(d, s))
 		return;
-	else if (!strcmp(s->state, "failed"))
+	else if (did_fail(s))
 		has_failed(d, s);
-	else if (*s->state)
-		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl enable --now " CTL_UNIT,
-			    "nobody serves the device",
-			    "the daemon does not run (the service is %s)", s->state);
+	else if (!strcmp(s->state, "activating"))
+		doctor_tell(d, FINDING_WARNING, "daemon", "systemctl status " CTL_UNIT,
+			    "nobody serves the device yet", "the service is being started");
 	else
-		doctor_tell(d, FINDING_FAULT, "daemon", "cuse_gntdev &", "nobody serves the device",
-			    "the daemon does not run");
+		is_stopped(d, s);
 }
 
 void doctor_service(const struct doctor *d, const struct service *s)

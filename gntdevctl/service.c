@@ -71,7 +71,8 @@ void service_read(struct service *s, const char *shown, const char *root)
 	memset(s, 0, sizeof(*s));
 	for (const char *line = shown; line && *line;
 	     line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-		if (!take(line, "ActiveState", s->state, sizeof(s->state)) &&
+		if (!take(line, "LoadState", s->load, sizeof(s->load)) &&
+		    !take(line, "ActiveState", s->state, sizeof(s->state)) &&
 		    !take(line, "Result", s->result, sizeof(s->result)) &&
 		    !take(line, "StatusText", s->status, sizeof(s->status)))
 			take(line, "Environment", environment, sizeof(environment));
@@ -82,8 +83,9 @@ void service_read(struct service *s, const char *shown, const char *root)
 void service_ask(struct service *s, const char *root)
 {
 	static const char *const command[] = {
-		"systemctl", "show", "--property", "ActiveState,Result,StatusText,Environment",
-		CTL_UNIT,    NULL
+		"systemctl",  "show",
+		"--property", "LoadState,ActiveState,Result,StatusText,Environment",
+		CTL_UNIT,     NULL
 	};
 	int out = memfd_create("systemctl", MFD_CLOEXEC);
 	char shown[4096];

@@ -12,12 +12,14 @@
 
 /**
  * struct service - what "systemctl show" says, as far as it is known: else ""
+ * @load:    such as "loaded", "not-found", "masked"
  * @state:   such as "active", "failed"; "" if there is no systemd here
  * @result:  how it ended, such as "exit-code"
  * @status:  what the daemon last said of itself
  * @options: what it is started with
  */
 struct service {
+	char load[32];
 	char state[32];
 	char result[32];
 	char status[512];

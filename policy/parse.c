@@ -303,6 +303,7 @@ static void check_name(struct policy_reader *r, const char *name)
 			r, -EINVAL, r->text.line,
 			"rule \"%s\": a name has 1 to %d letters, digits, spaces and -_.:@", name,
 			POLICY_NAME_SIZE - 1);
+	snprintf(r->rule.name, sizeof(r->rule.name), "%s", name);
 	for (unsigned int i = 0; i < r->p->n_rules; i++) {
 		const struct policy_rule *other = &r->p->rule[i];
 
@@ -311,7 +312,6 @@ static void check_name(struct policy_reader *r, const char *name)
 					   "rule \"%s\": there is one of that name in %s:%u", name,
 					   other->file, other->line);
 	}
-	snprintf(r->rule.name, sizeof(r->rule.name), "%s", name);
 }
 
 /* The rule is complete; it is of use if there was no mistake. */

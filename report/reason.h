@@ -45,6 +45,7 @@ enum failure_reason {
 	WHY_NO_WINDOW,
 	WHY_NO_DESCRIPTORS,
 	WHY_NO_ACCEPT,
+	WHY_NO_PLACE,
 	WHY_NO_PRELOAD,
 	WHY_PRELOAD_FAILED, /* a token was asked for, and then no window */
 

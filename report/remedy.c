@@ -211,6 +211,11 @@ static const struct {
 			    "the kernel gives the daemon no connection",
 			    "the text says why not; of EMFILE: raise LimitNOFILE= (systemctl edit "
 			    "cuse-gntdev.service)" },
+	[WHY_NO_PLACE] = { FAILURE_SYSTEM, "no_place",
+			   "all places of the window socket are taken, most of them by this user, "
+			   "and others want one",
+			   "see in gntdevctl top who makes so many mmaps at once; 1,000 at a time "
+			   "are served" },
 	[WHY_NO_PRELOAD] = { FAILURE_PRELOAD, "no_preload",
 			     "no preload object has asked for a window: it is not in this client, "
 			     "or the client wanted "

@@ -4,7 +4,7 @@
  *
  * A connection goes through these states, each with an end that does not depend on the client:
  *
- *   ASKING     until its request has come, at most WINSOCK_TIMEOUT_MS
+ *   ASKING     until its request has come, at most WINSOCK_TIMEOUT_MS; if slots are wanted as LEAVING
  *   CALLED     the device has the call: no time limit, the device answers each
  *   ANSWERING  messages are being sent, as fast as the client takes them
  *   LEAVING    all was sent; until the client has taken it or gone, but if slots are wanted
@@ -36,8 +36,7 @@ int winconn_arm(struct conn *c, uint32_t events)
 	int op = c->polled ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
 	c->polled = true;
-	return winplace_arm(c->ws, op, c->fd, events,
-			    (uint64_t)c->gen << 32 | (uint64_t)(c - c->ws->conn));
+	return winplace_arm(c->ws, op, c->fd, events, (uint64_t)(c - c->ws->conn));
 }
 
 void winconn_init(struct conn *c, int fd, bool adopted)
@@ -77,7 +76,6 @@ void winconn_free(struct conn *c)
 	winreply_free(&c->reply);
 	c->fd = -1;
 	c->state = CONN_FREE;
-	c->gen++;
 	winplace_give(c);
 }
 
@@ -257,14 +255,23 @@ bool winconn_sweep(struct conn *c, uint64_t now, bool paused)
 	return c->state != CONN_FREE && c->state != CONN_CALLED;
 }
 
-bool winconn_evict(struct conn *c, uint64_t now)
+static void refuse_waiting(struct conn *c)
+{
+	winplace_end_call(c->ws);
+	winreply_tell(c->call.pid, c->call.uid, ENOMEM, WHY_NO_PLACE);
+	winconn_refuse(c, ENOMEM);
+}
+
+bool winconn_evict(struct conn *c, uint64_t now, bool waiting)
 {
 	int64_t age = (int64_t)(now - c->since);
 
-	if (is_silent(c, age, GRACE_MS))
+	if (is_silent(c, age, HASTE_MS))
 		winconn_free(c);
 	else if (c->state == CONN_ANSWERING && age >= GRACE_MS)
 		conn_fail(c);
+	else if (waiting && c->state == CONN_CALLED && winplace_cancel(c->ws, c))
+		refuse_waiting(c);
 	/* Also what was ANSWERING just now. */
 	if (c->state == CONN_LEAVING)
 		winconn_leave(c, age >= HASTE_MS);

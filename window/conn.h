@@ -47,9 +47,10 @@ bool winconn_sweep(struct conn *c, uint64_t now, bool paused);
 
 /**
  * winconn_evict() - its user has more places than others, and they are wanted
+ * @waiting: refuse it, if its turn has not come
  *
  * Return: whether its place is free.
  */
-bool winconn_evict(struct conn *c, uint64_t now);
+bool winconn_evict(struct conn *c, uint64_t now, bool waiting);
 
 #endif /* WINDOW_CONN_H */

@@ -31,9 +31,14 @@ void winplace_sweep_later(struct winsock *ws)
 		winplace_sweep_in(ws, SWEEP_MS * 1000000L);
 }
 
+bool winplace_is_free(const struct winsock *ws)
+{
+	return ws->free && ws->connected < CONNECTED;
+}
+
 void winplace_resume(struct winsock *ws)
 {
-	if (!ws->paused || ws->stopping)
+	if (!ws->paused || ws->stopping || !winplace_is_free(ws))
 		return;
 	ws->paused = false;
 	winplace_arm(ws, EPOLL_CTL_MOD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
@@ -54,11 +59,12 @@ void winplace_init(struct winsock *ws)
 	}
 }
 
-struct conn *winplace_take(struct winsock *ws)
+struct conn *winplace_take(struct winsock *ws, bool connected)
 {
 	struct conn *c = ws->free;
 
 	ws->used++;
+	ws->connected += connected;
 	ws->free = c->next;
 	if (!ws->free)
 		ws->free_end = &ws->free;
@@ -74,6 +80,7 @@ void winplace_give(struct conn *c)
 	*ws->free_end = c;
 	ws->free_end = &c->next;
 	ws->used--;
+	ws->connected -= !c->adopted;
 	winplace_resume(ws);
 	pthread_mutex_unlock(&ws->lock);
 }
@@ -97,52 +104,99 @@ void winplace_end_call(struct winsock *ws)
 	pthread_mutex_unlock(&ws->lock);
 }
 
-/* With the lock. */
-static bool may_call(const struct winsock *ws, const struct conn *c)
+/* With the lock. There are few threads, so they are asked one by one. */
+static unsigned int calls_of(const struct winsock *ws, uid_t user)
 {
-	return ws->calls_of[c->call.uid % USERS] < CALLS_OF_USER;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < ws->started; i++)
+		n += ws->server[i].calling && ws->server[i].user == user;
+	return n;
 }
 
-/* With the lock. */
-static void count_call(struct winsock *ws, const struct conn *c)
+void winplace_queue(struct winsock *ws, struct conn *c)
 {
-	ws->calls_of[c->call.uid % USERS]++;
-	ws->calling++;
-}
-
-bool winplace_begin_turn(struct winsock *ws, struct conn *c)
-{
-	bool may;
-
 	pthread_mutex_lock(&ws->lock);
-	may = may_call(ws, c);
-	if (may) {
-		count_call(ws, c);
-	} else {
-		c->next = NULL;
-		*ws->waiting_end = c;
-		ws->waiting_end = &c->next;
-	}
+	c->next = NULL;
+	c->rank = calls_of(ws, c->user);
+	for (const struct conn *w = ws->waiting; w; w = w->next)
+		c->rank += w->user == c->user;
+	*ws->waiting_end = c;
+	ws->waiting_end = &c->next;
 	pthread_mutex_unlock(&ws->lock);
-	return may;
 }
 
-struct conn *winplace_next_turn(struct winsock *ws, uid_t uid)
+/* With the lock. @p: what points to it in the list */
+static void take_out(struct winsock *ws, struct conn **p)
 {
-	struct conn **p = &ws->waiting, *c;
+	const struct conn *c = *p;
+
+	*p = c->next;
+	if (!*p)
+		ws->waiting_end = p;
+	for (struct conn *w = *p; w; w = w->next)
+		w->rank -= w->user == c->user;
+}
+
+/* With the lock. The first of those that fewest of their own users' go before. */
+static struct conn **find_next(struct winsock *ws)
+{
+	struct conn **best = NULL;
+
+	for (struct conn **p = &ws->waiting; *p; p = &(*p)->next) {
+		if (best && (*p)->rank >= (*best)->rank)
+			continue;
+		if (calls_of(ws, (*p)->user) < CALLS_OF_USER)
+			best = p;
+		if (best == p && !(*p)->rank)
+			break;
+	}
+	return best;
+}
+
+struct conn *winplace_next_turn(struct server *sv, bool *more)
+{
+	struct winsock *ws = sv->ws;
+	struct conn **p, *c = NULL;
 
 	pthread_mutex_lock(&ws->lock);
-	ws->calls_of[uid % USERS]--;
-	ws->calling--;
-	while (*p && !may_call(ws, *p))
-		p = &(*p)->next;
-	c = *p;
-	if (c) {
+	p = find_next(ws);
+	if (p) {
+		c = *p;
+		/* While it is being made it goes before its user's others: their ranks stay. */
+		sv->calling = true;
+		sv->user = c->user;
 		*p = c->next;
 		if (!*p)
 			ws->waiting_end = p;
-		count_call(ws, c);
 	}
+	*more = c && find_next(ws);
 	pthread_mutex_unlock(&ws->lock);
 	return c;
+}
+
+void winplace_end_turn(struct server *sv)
+{
+	struct winsock *ws = sv->ws;
+
+	pthread_mutex_lock(&ws->lock);
+	sv->calling = false;
+	for (struct conn *w = ws->waiting; w; w = w->next)
+		w->rank -= w->rank && w->user == sv->user;
+	pthread_mutex_unlock(&ws->lock);
+}
+
+bool winplace_cancel(struct winsock *ws, struct conn *c)
+{
+	struct conn **p = &ws->waiting;
+	bool found;
+
+	pthread_mutex_lock(&ws->lock);
+	while (*p && *p != c)
+		p = &(*p)->next;
+	found = *p;
+	if (found)
+		take_out(ws, p);
+	pthread_mutex_unlock(&ws->lock);
+	return found;
 }

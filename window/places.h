@@ -14,9 +14,11 @@
 #include "window/reply.h"
 #include "window/socket.h"
 
-#define CONNS	 512
-#define GRACE_MS 100
-#define HASTE_MS 20
+/* Places in all, and those that clients can have who connect: the rest is left to winsock_adopt(). */
+#define CONNS	  2176
+#define CONNECTED 2048
+#define GRACE_MS  100
+#define HASTE_MS  20
 
 /*
  * Threads: so many from the start, and more while all have a call in the device's hands, which can take its time.
@@ -26,13 +28,11 @@
 #define THREADS_MAX   16
 #define CALLS_OF_USER (THREADS_MAX - 4)
 
-/* Users, told apart by a small hash. */
-#define USERS 256
-
 /* What epoll reports beside connections, in the place of a slot. */
 enum {
 	EVENT_LISTEN = CONNS,
 	EVENT_SWEEP,
+	EVENT_CALLS,
 	EVENT_STOP,
 };
 
@@ -48,8 +48,9 @@ enum conn_state {
  * struct conn - a connection
  * @lock:      protects the rest, but for @call while the state is CONN_CALLED: it is the device's
  * @next:      on the list of free slots, or of calls that wait (the server's lock)
- * @gen:       generation of the slot
+ * @rank:      of a call that waits: how many of its user's go before it (the server's lock)
  * @since:     when it connected, or was answered; ms
+ * @user:      whom it counts against: who made its client's user namespace, if that is not the daemon's
  * @window:    id of the window, once there is one
  * @reply:     what is sent of it
  * @adopted:   its socket came from the client (winsock_adopt())
@@ -59,10 +60,11 @@ struct conn {
 	pthread_mutex_t lock;
 	struct winsock *ws;
 	struct conn *next;
+	unsigned int rank;
 	enum conn_state state;
-	uint32_t gen;
 	int fd;
 	uint64_t since;
+	uid_t user;
 	struct mmap_call call;
 	uint64_t window;
 	struct winreply reply;
@@ -74,23 +76,27 @@ struct conn {
  * struct server - one of its threads
  * @turn: odd while it works for a connection (atomic), changed each time; not in the device's hands
  * @seen: what winsock_relieve() saw last
+ * @calling: it is in the device's hands, with a call of @user (the server's lock)
  */
 struct server {
 	struct winsock *ws;
 	pthread_t thread;
 	unsigned int turn;
 	unsigned int seen;
+	bool calling;
+	uid_t user;
 };
 
 /**
  * struct winsock - a server
  * @lock:     protects what follows
- * @free, @free_end: slots, the longest free first; @used: how many are not
+ * @free, @free_end: slots, the longest free first; @used: how many are not; @connected: of these, whose clients
+ *            have connected
  * @paused:   not listening for want of a slot or descriptor
  * @stopping: take no more connections and calls
  * @calls:    calls that @mmap has, or is to have; @idle is signalled when there are none
- * @calling:  threads that are in @mmap, of the server's own; @calls_of: the same of each user
- * @waiting, @waiting_end: connections whose users have so many calls under way that they wait
+ * @more:     an eventfd: some thread is to look for a call that waits
+ * @waiting, @waiting_end: connections whose calls the device does not have yet, as they came
  * @adopted:  how many winsock_adopt() has served
  * @sweeping: the timer is running (atomic)
  * @started:  threads that there are (atomic)
@@ -104,6 +110,7 @@ struct winsock {
 	int epoll;
 	int timer;
 	int stop;
+	int more;
 	unsigned int started;
 	unsigned int running;
 	struct server server[THREADS_MAX];
@@ -114,11 +121,10 @@ struct winsock {
 	struct conn *free;
 	struct conn **free_end;
 	unsigned int used;
+	unsigned int connected;
 	bool paused;
 	bool stopping;
 	unsigned int calls;
-	unsigned int calling;
-	unsigned int calls_of[USERS];
 	struct conn *waiting;
 	struct conn **waiting_end;
 	unsigned int adopted;
@@ -138,27 +144,35 @@ void winplace_sweep_later(struct winsock *ws);
 /** winplace_init() - make all places, free. The rest of @ws is zero */
 void winplace_init(struct winsock *ws);
 
-/** winplace_take() - take a free place: there is one. With the server's lock */
-struct conn *winplace_take(struct winsock *ws);
+/** winplace_is_free() - Return: whether a client who connects can have a place. With the server's lock */
+bool winplace_is_free(const struct winsock *ws);
+
+/** winplace_take() - take a free place: there is one. @connected: by who connects. With the server's lock */
+struct conn *winplace_take(struct winsock *ws, bool connected);
 
 /** winplace_give() - give a place back. With its lock, not the server's */
 void winplace_give(struct conn *c);
 
-/** winplace_resume() - accept connections again, if that was stopped for want of a place. With the server's lock */
+/** winplace_resume() - accept connections again, if that was stopped and there is a place. With the server's lock */
 void winplace_resume(struct winsock *ws);
 
 /** winplace_begin_call() - Return: whether the device may be called now; then winplace_end_call() is due */
 bool winplace_begin_call(struct winsock *ws);
 void winplace_end_call(struct winsock *ws);
 
-/**
- * winplace_begin_turn() - a call is to be made by a thread of the server
- *
- * Return: whether it is its turn; if not, some winplace_next_turn() will give it.
- */
-bool winplace_begin_turn(struct winsock *ws, struct conn *c);
+/** winplace_queue() - a call is to be made by some thread of the server */
+void winplace_queue(struct winsock *ws, struct conn *c);
 
-/** winplace_next_turn() - a call of user @uid was made. Return: whose turn it is now, or NULL */
-struct conn *winplace_next_turn(struct winsock *ws, uid_t uid);
+/**
+ * winplace_next_turn() - this thread can make a call
+ * @more: out: there are others that may be made now
+ *
+ * Users take turns. Return: whose call is to be made, or NULL; then winplace_end_turn() is due.
+ */
+struct conn *winplace_next_turn(struct server *sv, bool *more);
+void winplace_end_turn(struct server *sv);
+
+/** winplace_cancel() - Return: whether a call was still waiting, and does so no more */
+bool winplace_cancel(struct winsock *ws, struct conn *c);
 
 #endif /* WINDOW_PLACES_H */

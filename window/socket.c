@@ -4,19 +4,22 @@
  *
  * What happens to a connection is in window/conn.c; here is who takes part.
  *
- * Connections are slots in an array, never freed while the server runs. What epoll reports is slot
- * and generation, so an event that comes late, when its slot is another's already, is seen as such.
- * Every descriptor is armed for one event (EPOLLONESHOT), so one thread at a time works for a
+ * Connections are slots in an array, never freed while the server runs. What epoll reports is a slot. The event may
+ * come late, when the slot is another's already, so it only says that it is time to look: what is there to be done is
+ * asked of the connection's state and of its socket, under its lock, and to look once too often does nothing. Every descriptor is armed for one event (EPOLLONESHOT), so one thread at a time works for a
  * connection, and none while the device has the call.
  *
  * If all slots are taken no more connections are accepted: others wait in the socket's queue. Who
  * has connected and said nothing for GRACE_MS loses its slot then: a preload object sends its
- * request at once. So does who has not taken its answer for as long; of the user who has most of the slots, after HASTE_MS,
- * so that what he does costs himself first.
+ * request at once. So does who has not taken its answer for as long; of the user who has most of the slots, both after
+ * HASTE_MS, so that what he does costs himself first, and the queue that he has filled is soon through. If he
+ * has nothing but requests whose turn has not come some of these are refused (ENOMEM).
+ *
+ * Requests are taken as they come, and then their users take turns.
  *
  * winsock_adopt() brings clients that did not connect. They are in the device's hands at once, and a
  * connection like any other from there on; but nothing is to be heard from them, and as long as their
- * queue takes the answer whole epoll need not know of them.
+ * queue takes the answer whole epoll need not know of them. Some slots are theirs alone, so they wait in no queue.
  *
  * Locks: a connection's lock, then the server's. The device is called with neither.
  */
@@ -39,12 +42,14 @@
 #include "base/log.h"
 #include "base/rcu.h"
 #include "base/wake.h"
+#include "client/owner.h"
 #include "window/window.h"
 #include "window/conn.h"
 
-/* A user with fewer places than these is not greedy; so many are taken from one that is. */
-#define GREEDY	      (CONNS / 8)
-#define EVICT_AT_ONCE 64
+/* A user with fewer places than these is not greedy. */
+#define GREEDY (CONNECTED / 8)
+/* So many places are taken from one that is, and so many connections accepted, before others have their turn. */
+#define AT_ONCE 64
 /* And after how many that came without a connection: these have all been taken long ago, as a rule. */
 #define SWEEP_ADOPTED 128
 
@@ -88,53 +93,59 @@ static bool all_are_calling(struct winsock *ws)
 	bool all;
 
 	pthread_mutex_lock(&ws->lock);
-	all = ws->calling == ws->started && ws->started < THREADS_MAX;
+	all = ws->started < THREADS_MAX;
+	for (unsigned int i = 0; all && i < ws->started; i++)
+		all = ws->server[i].calling;
 	pthread_mutex_unlock(&ws->lock);
 	return all;
 }
 
-/* Have the device called, and then for those whose turn comes by that. */
-static void make_calls(struct server *sv, struct conn *c)
+/* Have the device called for whose turn it is. Return: whether there was anybody. */
+static bool make_call(struct server *sv)
 {
 	struct winsock *ws = sv->ws;
-	uid_t uid;
+	bool more;
+	struct conn *c = winplace_next_turn(sv, &more);
 
-	if (!winplace_begin_turn(ws, c))
-		return;
-	while (c) {
-		/* The device may be done with the call, and another have its place, when it returns. */
-		uid = c->call.uid;
-		if (all_are_calling(ws))
-			start_server(ws);
-		take_turn(sv);
-		ws->mmap(&c->call, ws->arg);
-		take_turn(sv);
-		c = winplace_next_turn(ws, uid);
-		winplace_end_call(ws);
-	}
+	if (!c)
+		return false;
+	if (more)
+		eventfd_write(ws->more, 1);
+	if (all_are_calling(ws))
+		start_server(ws);
+	ws->mmap(&c->call, ws->arg);
+	/* The device may be done with the call by now, and another have its place. */
+	winplace_end_turn(sv);
+	winplace_end_call(ws);
+	return true;
 }
 
-static void conn_event(struct server *sv, uint32_t slot, uint32_t gen)
+static void conn_event(struct winsock *ws, uint64_t slot)
 {
-	struct winsock *ws = sv->ws;
 	struct conn *c = &ws->conn[slot];
 	bool call = false;
 
 	pthread_mutex_lock(&c->lock);
-	if (c->gen == gen) {
-		if (c->state == CONN_ASKING)
-			call = winconn_ask(c);
-		else if (c->state == CONN_ANSWERING)
-			winconn_answer(c);
-		else if (c->state == CONN_LEAVING)
-			winconn_leave(c, false);
-	}
-	pthread_mutex_unlock(&c->lock);
+	if (c->state == CONN_ASKING)
+		call = winconn_ask(c);
+	else if (c->state == CONN_ANSWERING)
+		winconn_answer(c);
+	else if (c->state == CONN_LEAVING)
+		winconn_leave(c, false);
 	if (call)
-		make_calls(sv, c);
+		winplace_queue(ws, c);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* --- connections ----------------------------------------------------------------------------- */
+
+/* Who made the peer's user namespace has thousands of user ids there. */
+static uid_t user_of(const struct ucred *peer)
+{
+	uid_t owner;
+
+	return peer->pid && owner_read(peer->pid, &owner) == OWNER_OTHER ? owner : peer->uid;
+}
 
 static void conn_start(struct conn *c, int fd)
 {
@@ -145,6 +156,7 @@ static void conn_start(struct conn *c, int fd)
 	pthread_mutex_lock(&c->lock);
 	winconn_init(c, fd, false);
 	c->call = (struct mmap_call){ .pid = peer.pid, .uid = peer.uid };
+	c->user = user_of(&peer);
 	if (err || winconn_arm(c, EPOLLIN))
 		winconn_free(c);
 	pthread_mutex_unlock(&c->lock);
@@ -158,54 +170,77 @@ static struct conn *accept_one(struct winsock *ws, int *fd)
 
 	pthread_mutex_lock(&ws->lock);
 	*fd = -1;
-	if (!ws->stopping && ws->free)
+	if (!ws->stopping && winplace_is_free(ws))
 		*fd = winlisten_accept(&ws->listen);
 	if (*fd >= 0) {
-		c = winplace_take(ws);
+		c = winplace_take(ws, true);
 	} else {
 		/* Nobody there: go on at once. No slot, no descriptor: when there is one. */
 		ws->paused = true;
-		if (ws->free && errno == EAGAIN)
+		if (winplace_is_free(ws) && errno == EAGAIN)
 			winplace_resume(ws);
-		else if (ws->free && !ws->stopping)
+		else if (winplace_is_free(ws) && !ws->stopping)
 			tell_no_accept(errno);
 	}
 	pthread_mutex_unlock(&ws->lock);
 	return c;
 }
 
-/* The user that has most of the places, if it has many. Return: USERS if there is none. */
-static unsigned int greediest(struct winsock *ws)
+static int by_number(const void *a, const void *b)
 {
-	unsigned int n[USERS] = { 0 }, most = 0;
+	const uid_t x = *(const uid_t *)a, y = *(const uid_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The user that has most of the places, if it has many. Return: whether there is one. */
+static bool greediest(struct winsock *ws, uid_t *user)
+{
+	unsigned int n = 0, run = 0, most = 0;
+	uid_t of[CONNS];
 
 	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
 		pthread_mutex_lock(&c->lock);
 		if (c->state != CONN_FREE)
-			n[c->call.uid % USERS]++;
+			of[n++] = c->user;
 		pthread_mutex_unlock(&c->lock);
 	}
-	for (unsigned int i = 0; i < USERS; i++)
-		if (n[i] > n[most])
-			most = i;
-	return n[most] >= GREEDY ? most : USERS;
+	qsort(of, n, sizeof(of[0]), by_number);
+	for (unsigned int i = 0; i < n; i++) {
+		run = i && of[i] == of[i - 1] ? run + 1 : 1;
+		if (run > most) {
+			most = run;
+			*user = of[i];
+		}
+	}
+	return most >= GREEDY;
+}
+
+/*
+ * Take some places from a user: of those first who say nothing or do not take their answers, then of
+ * those whose turn has not come. Return: whether it had any to give.
+ */
+static bool evict_some(struct winsock *ws, uid_t user)
+{
+	uint64_t now = clock_coarse_ms();
+	unsigned int freed = 0;
+
+	for (int also_waiting = 0; !freed && also_waiting < 2; also_waiting++)
+		for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < AT_ONCE; c++) {
+			pthread_mutex_lock(&c->lock);
+			if (c->state != CONN_FREE && c->user == user)
+				freed += winconn_evict(c, now, also_waiting);
+			pthread_mutex_unlock(&c->lock);
+		}
+	return freed > 0;
 }
 
 /* No place is free. Return: whether some are now, of those that the greediest user had. */
 static bool make_room(struct winsock *ws)
 {
-	unsigned int user = greediest(ws), freed = 0;
-	uint64_t now = clock_coarse_ms();
+	uid_t user;
 
-	if (user == USERS)
-		return false;
-	for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < EVICT_AT_ONCE; c++) {
-		pthread_mutex_lock(&c->lock);
-		if (c->state != CONN_FREE && c->call.uid % USERS == user)
-			freed += winconn_evict(c, now);
-		pthread_mutex_unlock(&c->lock);
-	}
-	return freed > 0;
+	return greediest(ws, &user) && evict_some(ws, user);
 }
 
 static bool is_full(struct winsock *ws)
@@ -213,21 +248,36 @@ static bool is_full(struct winsock *ws)
 	bool full;
 
 	pthread_mutex_lock(&ws->lock);
-	full = !ws->free && !ws->stopping;
+	full = !winplace_is_free(ws) && !ws->stopping;
 	pthread_mutex_unlock(&ws->lock);
 	return full;
 }
 
+static void listen_again(struct winsock *ws)
+{
+	pthread_mutex_lock(&ws->lock);
+	ws->paused = true;
+	winplace_resume(ws);
+	pthread_mutex_unlock(&ws->lock);
+}
+
+/*
+ * So many at once, and then it is the turn of those who have a connection: there can be no end of clients who
+ * connect.
+ */
 static void listen_event(struct winsock *ws)
 {
+	unsigned int n = 0;
 	struct conn *c;
 	int fd;
 
-	do
-		while ((c = accept_one(ws, &fd)))
-			conn_start(c, fd);
-	while (is_full(ws) && make_room(ws));
-	if (is_full(ws))
+	while (n < AT_ONCE && (c = accept_one(ws, &fd))) {
+		conn_start(c, fd);
+		n++;
+	}
+	if (n == AT_ONCE)
+		listen_again(ws);
+	if (is_full(ws) && !make_room(ws))
 		winplace_sweep_in(ws, HASTE_MS * 1000000L);
 	else
 		winplace_sweep_later(ws);
@@ -245,7 +295,7 @@ static struct conn *adopt_one(struct winsock *ws)
 
 	pthread_mutex_lock(&ws->lock);
 	if (!ws->stopping && ws->free) {
-		c = winplace_take(ws);
+		c = winplace_take(ws, false);
 		ws->calls++;
 		sweep = ++ws->adopted % SWEEP_ADOPTED == 0;
 	}
@@ -271,6 +321,7 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	c->call = (struct mmap_call){
 		.rq = *rq, .pid = pid, .uid = uid, .unique = unique, .again = rq->again
 	};
+	c->user = uid;
 	error = winreply_check(rq, sizeof(*rq), &why);
 	if (error) {
 		winreply_tell(c->call.pid, c->call.uid, error, why);
@@ -283,11 +334,28 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	return 0;
 }
 
-static void sweep_event(struct winsock *ws)
+/* Look at the time limits of all; if places are wanted at those of one user first. Return: whether to look again. */
+static bool sweep(struct winsock *ws, bool paused)
 {
 	uint64_t now = clock_coarse_ms();
+	bool more = paused, greedy;
+	uid_t user;
+
+	greedy = paused && greediest(ws, &user);
+	if (greedy)
+		evict_some(ws, user);
+	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
+		pthread_mutex_lock(&c->lock);
+		more |= winconn_sweep(c, now, paused && !greedy);
+		pthread_mutex_unlock(&c->lock);
+	}
+	return more;
+}
+
+static void sweep_event(struct winsock *ws)
+{
 	uint64_t expired;
-	bool paused, more = false;
+	bool paused, more;
 
 	(void)!read(ws->timer, &expired, sizeof(expired));
 	/*
@@ -298,34 +366,52 @@ static void sweep_event(struct winsock *ws)
 	winplace_arm(ws, EPOLL_CTL_MOD, ws->timer, EPOLLIN, EVENT_SWEEP);
 	pthread_mutex_lock(&ws->lock);
 	paused = ws->paused && !ws->stopping;
-	if (ws->free)
-		winplace_resume(ws);
+	winplace_resume(ws);
 	pthread_mutex_unlock(&ws->lock);
-	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
-		pthread_mutex_lock(&c->lock);
-		more |= winconn_sweep(c, now, paused);
-		pthread_mutex_unlock(&c->lock);
-	}
-	if (paused && make_room(ws))
-		more = true;
+	more = sweep(ws, paused);
 	if (is_full(ws))
 		winplace_sweep_in(ws, HASTE_MS * 1000000L);
-	else if (more || paused)
+	else if (more)
 		winplace_sweep_later(ws);
+}
+
+static void more_event(struct winsock *ws)
+{
+	eventfd_t n;
+
+	eventfd_read(ws->more, &n);
+	winplace_arm(ws, EPOLL_CTL_MOD, ws->more, EPOLLIN, EVENT_CALLS);
 }
 
 static void handle(struct server *sv, const struct epoll_event *ev)
 {
-	uint32_t slot = (uint32_t)ev->data.u64;
+	const uint64_t slot = ev->data.u64;
 
 	take_turn(sv);
 	if (slot < CONNS)
-		conn_event(sv, slot, (uint32_t)(ev->data.u64 >> 32));
+		conn_event(sv->ws, slot);
 	else if (slot == EVENT_LISTEN)
 		listen_event(sv->ws);
 	else if (slot == EVENT_SWEEP)
 		sweep_event(sv->ws);
+	else if (slot == EVENT_CALLS)
+		more_event(sv->ws);
 	take_turn(sv);
+}
+
+/* Handle what there is; @wait: wait until there is something. Return: whether it is the end. */
+static bool handle_events(struct server *sv, bool wait)
+{
+	struct epoll_event ev[AT_ONCE];
+	int n = epoll_wait(sv->ws->epoll, ev, AT_ONCE, wait ? -1 : 0);
+	bool stop = false;
+
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.u64 == EVENT_STOP)
+			stop = true;
+		else
+			handle(sv, &ev[i]);
+	return stop;
 }
 
 /*
@@ -346,18 +432,17 @@ static void close_asking(struct server *sv)
 	}
 }
 
+/*
+ * Requests are taken before calls are made, which take longer: so it is known whose turn it is.
+ */
 static void *server_thread(void *arg)
 {
 	struct server *sv = arg;
-	struct epoll_event ev = { .data.u64 = 0 };
+	bool called = true;
 
 	rcu_thread_enter();
-	do
-		if (epoll_wait(sv->ws->epoll, &ev, 1, -1) == 1)
-			handle(sv, &ev);
-		else
-			ev.data.u64 = 0;
-	while ((uint32_t)ev.data.u64 != EVENT_STOP);
+	while (!handle_events(sv, !called))
+		called = make_call(sv);
 	close_asking(sv);
 	rcu_thread_leave();
 	return NULL;
@@ -373,10 +458,13 @@ static int open_events(struct winsock *ws)
 	ws->epoll = epoll_create1(EPOLL_CLOEXEC);
 	ws->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	ws->stop = eventfd(0, EFD_CLOEXEC);
-	if (ws->epoll < 0 || ws->timer < 0 || ws->stop < 0 ||
+	ws->more = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ws->epoll < 0 || ws->timer < 0 || ws->stop < 0 || ws->more < 0 ||
 	    epoll_ctl(ws->epoll, EPOLL_CTL_ADD, ws->stop, &stop))
 		return -errno;
 	err = winplace_arm(ws, EPOLL_CTL_ADD, ws->timer, EPOLLIN, EVENT_SWEEP);
+	if (!err)
+		err = winplace_arm(ws, EPOLL_CTL_ADD, ws->more, EPOLLIN, EVENT_CALLS);
 	return err ? err : winplace_arm(ws, EPOLL_CTL_ADD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
 }
 
@@ -388,6 +476,8 @@ static void close_events(struct winsock *ws)
 		close(ws->timer);
 	if (ws->stop >= 0)
 		close(ws->stop);
+	if (ws->more >= 0)
+		close(ws->more);
 }
 
 int winsock_new(const char *path, int listen_fd, struct windows *windows,
@@ -403,7 +493,7 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
 	ws->windows = windows;
 	ws->mmap = mmap;
 	ws->arg = arg;
-	ws->epoll = ws->timer = ws->stop = -1;
+	ws->epoll = ws->timer = ws->stop = ws->more = -1;
 	err = winlisten_start(&ws->listen, path, listen_fd, why);
 	if (err) {
 		free(ws);

@@ -5,8 +5,9 @@
 # run.sh -l [LIST]                   those of a list; without a name, of tests/mutants/named: each must be killed
 #
 # A mutant is a copy of the sources with one line changed. It is killed if a unit suite fails, crashes or hangs;
-# one that lives is a line that no test asks for, or that makes no difference. Which lines these are is printed;
-# those in tests/mutants/equivalent (with the reason why they make no difference) are counted apart.
+# one that lives is a line that no test asks for, or that makes no difference. What is printed is TAP, a line for each
+# mutant; which line was changed stands behind those that live. Those in tests/mutants/equivalent (with the reason why they
+# make no difference) pass.
 #
 # A list has lines of FILE, SED EXPRESSION, WHAT, separated by tabs. Everything happens in build/mutants.
 set -u
@@ -30,7 +31,8 @@ cd "$top" || exit 1
 [ -z "$list" ] || list=$(realpath "$list") || exit 1
 tree=$top/build/mutants
 guards=(table.c base/arena.c device/caller.c device/copy.c device/grant.c device/enforce.c device/winioctl.c device/token.c
-	client/procmaps.c policy/policy.c policy/quota.c window/window.c window/socket.c window/dir.c
+	client/procmaps.c client/procwalk.c policy/keys.c policy/parse.c policy/policy.c policy/quota.c
+	window/window.c window/socket.c window/conn.c window/scan.c window/dir.c
 	xen/xen.c xen/pvh.c xen/pv.c xen/event.c xen/copy.c xen/undo.c xen/keeper.c xen/journal.c)
 killed=0 alive=0 equivalent=0 broken=0
 
@@ -40,7 +42,7 @@ rooms_of()
 	case $1 in
 	table.c) echo . device ;;
 	base/*) echo base . device window report ;;
-	client/*) echo client device window policy ;;
+	client/*) echo client window device policy ;;
 	policy/*) echo policy device control ;;
 	report/*) echo report device control ;;
 	window/*) echo window device ;;
@@ -50,27 +52,40 @@ rooms_of()
 	esac
 }
 
+# The file's own first.
 suites_of()
 {
-	local room
+	local room name
 
+	name=$(basename "$1")
 	for room in $(rooms_of "$1"); do
-		printf '%s\n' "tests/unit/$room"/test_*.c | sed 's|/\./|/|; s|\.c$||'
-	done
+		ls "tests/unit/$room/test_$name" 2>/dev/null
+		printf '%s\n' "tests/unit/$room"/test_*.c
+	done | sed 's|/\./|/|; s|\.c$||' | awk '!seen[$0]++'
 }
 
 build()
 {
-	suites_of "$1" | sed 's|^|build/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
+	sed 's|^|build/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
 }
 
-# Return: 0 and the suite that fails; 1 if none does.
+fails()
+{
+	local pace
+
+	pace=$("$top/tests/pace.sh")
+	! CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/$1" \
+		>"$top/build/mutants.log" 2>&1 </dev/null
+}
+
+# Return: 0 and the suite that fails; 1 if none does; 2 if it does not build. Twice: else it was not the mutant's doing.
 judge()
 {
 	local suite
 
 	for suite in $(suites_of "$1"); do
-		if ! CK_DEFAULT_TIMEOUT=30 timeout -k 1 150 "build/$suite" >"$top/build/mutants.log" 2>&1 </dev/null; then
+		build <<<"$suite" || return 2
+		if fails "$suite" && fails "$suite"; then
 			echo "${suite#tests/unit/}"
 			return 0
 		fi
@@ -78,28 +93,41 @@ judge()
 	return 1
 }
 
+is_equivalent()
+{
+	grep -qxF -- "$(diff "$top/$1" "$1" | sed -n 's/^> [[:space:]]*//p')" <(cut -f2 "$here/equivalent")
+}
+
 # mutant FILE NAME: what is in $tree/FILE is one
 mutant()
 {
-	local by
+	local by verdict=3
 
-	if cmp -s "$1" "$top/$1"; then
-		echo "mutants: no such place: $2" >&2
-		broken=$((broken + 1))
-	elif ! build "$1"; then
-		broken=$((broken + 1))
-		echo "does not build: $2"
-	elif by=$(judge "$1"); then
+	cmp -s "$1" "$top/$1" || { by=$(judge "$1"); verdict=$?; }
+	[ $verdict -ne 1 ] || ! is_equivalent "$1" || verdict=4
+	case $verdict in
+	0)
 		killed=$((killed + 1))
-		echo "killed: $2 by $by"
-	elif grep -qxF -- "$(diff "$top/$1" "$1" | sed -n 's/^> [[:space:]]*//p')" <(cut -f2 "$here/equivalent" 2>/dev/null); then
-		equivalent=$((equivalent + 1))
-		echo "equivalent: $2"
-	else
+		echo "ok mutants: $2: killed by $by"
+		;;
+	1)
 		alive=$((alive + 1))
-		echo "LIVES: $2"
-		diff "$top/$1" "$1" | sed -n 's/^\([<>]\)[[:space:]]*/    \1 /p'
-	fi
+		diff "$top/$1" "$1" | sed -n 's/^\([<>]\)[[:space:]]*/#   \1 /p'
+		echo "not ok mutants: $2: lives"
+		;;
+	2)
+		broken=$((broken + 1))
+		echo "# does not build: $2"
+		;;
+	3)
+		broken=$((broken + 1))
+		echo "# no such place: $2"
+		;;
+	4)
+		equivalent=$((equivalent + 1))
+		echo "ok mutants: $2: makes no difference"
+		;;
+	esac
 	cp "$top/$1" "$1"
 }
 
@@ -142,11 +170,10 @@ tar -c --exclude=./build --exclude=./.cache --exclude=./.git . | tar -x -C "$tre
 cd "$tree" || exit 1
 for file in "${guards[@]}"; do
 	[ -f "$file" ] || { echo "mutants: no such file: $file" >&2; exit 2; }
-	build "$file" || { tail "$top/build/mutants.log" >&2; exit 1; }
+	suites_of "$file" | build || { tail "$top/build/mutants.log" >&2; exit 1; }
 done
 if [ -n "$list" ]; then named; else chosen; fi
-echo "mutants $((killed + alive + equivalent)) 1"
-echo "mutants_killed $killed 1"
-echo "mutants_equivalent $equivalent 1"
-echo "mutants_alive $alive 1"
-[ -z "$list" ] || [ $((alive + broken)) -eq 0 ]
+# Of a list each is to be there, and to build.
+[ -z "$list" ] || [ "$broken" -eq 0 ] || echo "not ok mutants: $broken of $list are no mutants"
+echo "# mutants: $killed killed, $equivalent make no difference, $alive live"
+[ "$alive" -eq 0 ] && { [ -z "$list" ] || [ "$broken" -eq 0 ]; }

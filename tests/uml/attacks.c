@@ -7,10 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/fuse.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -22,11 +20,9 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,35 +30,9 @@
 #include <xen/grant_table.h>
 #include <xen/sys/gntdev.h>
 
-#include "abi/winproto.h"
-
-#define PAGE   4096UL
-#define NOBODY 65534
+#include "tests/uml/attack.h"
 
 typedef struct ioctl_gntdev_grant_copy_segment segment_t;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int open_device(void)
-{
-	int fd = open("/dev/xen/gntdev", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		die("/dev/xen/gntdev");
-	return fd;
-}
-
-static void become(uid_t uid)
-{
-	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
-		die("setresuid");
-	/* Else its memory is out of the daemon's reach, and nobody would wait for it. */
-	prctl(PR_SET_DUMPABLE, 1);
-}
 
 static void *pages(size_t n)
 {
@@ -85,28 +55,6 @@ static void thread(void *(*fn)(void *), void *arg)
 	if (errno)
 		die("pthread_create");
 	pthread_attr_destroy(&attr);
-}
-
-static void pause_ms(long ms)
-{
-	const struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
-
-	nanosleep(&t, NULL);
-}
-
-/* Not by stdio, which takes memory, and with it the lock that somebody may hold. */
-static void ready(void)
-{
-	pause_ms(200);
-	if (write(STDOUT_FILENO, "ready\n", 6) < 0)
-		die("standard output");
-}
-
-static void for_ever(void)
-{
-	ready();
-	for (;;)
-		pause();
 }
 
 /* --- memory that nobody fills in ------------------------------------------------------------------ */
@@ -566,98 +514,9 @@ static void closes(int n)
 	}
 }
 
-/* --- the window socket ---------------------------------------------------------------------------- */
-
-static struct window_token token;
-
-static int connected(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
-
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", token.socket);
-	if (sock >= 0 && connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
-		close(sock);
-		return -1;
-	}
-	return sock;
-}
-
-/* Map one of the pages that are granted for attacks, and ask for a window of it. */
-static void ask_for_window(int fd, int sock)
-{
-	static unsigned int turn;
-	const char *ref = getenv("ATTACK_REF");
-	struct ioctl_gntdev_map_grant_ref map = { .count = 1 };
-	struct window_request rq = {
-		.magic = WINDOW_MAGIC,
-		.version = WINDOW_VERSION,
-		.prot = PROT_READ,
-		.flags = MAP_SHARED,
-		.open_id = token.open_id,
-		.length = 4096,
-	};
-
-	/* A reference can be mapped 255 times. */
-	map.refs[0].domid = 1;
-	map.refs[0].ref = (ref ? (unsigned int)atoi(ref) : 0) + turn++ % 7;
-	if (ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, &map))
-		return;
-	rq.offset = map.index;
-	memcpy(rq.secret, token.secret, sizeof(rq.secret));
-	send(sock, &rq, sizeof(rq), MSG_NOSIGNAL);
-}
-
-/* Have @n connections all the time; whatever is taken away is replaced. */
-static void connections(int n, bool asking)
-{
-	struct pollfd *p = calloc((size_t)n, sizeof(*p));
-	int fd = open_device();
-
-	token = (struct window_token){ .magic = WINDOW_MAGIC, .version = WINDOW_VERSION };
-	if (!p || ioctl(fd, WINDOW_TOKEN, &token))
-		die("token");
-	for (int i = 0; i < n; i++)
-		p[i].fd = -1;
-	for (bool told = false;; told = true) {
-		for (int i = 0; i < n; i++) {
-			if (p[i].fd >= 0 && p[i].revents) {
-				close(p[i].fd);
-				p[i].fd = -1;
-			}
-			if (p[i].fd >= 0)
-				continue;
-			p[i].fd = connected();
-			if (p[i].fd >= 0 && asking)
-				ask_for_window(fd, p[i].fd);
-		}
-		if (!told)
-			ready();
-		poll(p, (nfds_t)n, 5);
-	}
-}
-
-/* They say nothing. */
-static void silent(int n)
-{
-	become(NOBODY);
-	connections(n, false);
-}
-
-/* They do not read what they have asked for. */
-static void unread(int n)
-{
-	become(NOBODY);
-	connections(n, true);
-}
-
 /* --- which ---------------------------------------------------------------------------------------- */
 
-static const struct attack {
-	const char *name;
-	void (*fn)(int n);
-	int n;
-} attacks[] = {
+static const struct attack attacks[] = {
 	{ "uffd", uffd, 80 },
 	{ "uffd_opens", uffd_opens, 80 },
 	{ "uffd_users", uffd_users, 20 },
@@ -671,15 +530,9 @@ static const struct attack {
 	{ "copies", copies, 4 },
 	{ "large", large, 4 },
 	{ "closes", closes, 20000 },
-	{ "silent", silent, 900 },
-	{ "unread", unread, 900 },
 };
 
 int main(int argc, char **argv)
 {
-	for (size_t i = 0; argc > 1 && i < sizeof(attacks) / sizeof(attacks[0]); i++)
-		if (!strcmp(argv[1], attacks[i].name))
-			attacks[i].fn(argc > 2 ? atoi(argv[2]) : attacks[i].n);
-	fprintf(stderr, "usage: attacks NAME [NUMBER]\n");
-	return 2;
+	return make_attack(attacks, sizeof(attacks) / sizeof(attacks[0]), argc, argv);
 }

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * honest.c - a client that does what back ends do, and times it: honest SECONDS DOMID REF
+ * honest.c - a client that does what back ends do, and times it: honest SECONDS DOMID REF USER
  *
- * Prints "CALL median N us" and "CALL worst N us" for each kind of call. Ends at the first call that fails,
- * with a line that begins with "failed". To be started by gntdev-run.
+ * As user number USER; to be started as root, by gntdev-run. Prints "CALL median N us" and "CALL worst N us" for each
+ * kind of call, and "standstill total N us": for so long the whole machine stood still (a thread that goes before all
+ * others was not run for over STILL_US: User-Mode Linux does that for a second at times), which is taken off the
+ * calls that it fell into. Ends at the first call that fails, with a line that begins with "failed".
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 #include <xen/xen.h>
@@ -23,6 +29,9 @@
 #define SAMPLES 100000
 /* What one MAP_GRANT_REF may have. */
 #define LARGE 65536
+
+#define BEAT_US	 10000
+#define STILL_US 50000
 
 enum call { OPEN, MAP, MMAP, GET_OFFSET, MUNMAP, UNMAP, COPY, LARGE_MAP, CLOSE, CALLS };
 
@@ -35,6 +44,11 @@ static struct {
 } times[CALLS];
 
 static uint64_t started;
+static uint64_t still_at_start;
+
+/* When it was last seen that the machine runs, and for how long it has not, us. */
+static uint64_t seen_at;
+static uint64_t still;
 
 static uint64_t now_us(void)
 {
@@ -44,15 +58,56 @@ static uint64_t now_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+static void *beat(void *arg)
+{
+	for (;;) {
+		uint64_t gap = now_us() - seen_at;
+
+		if (gap > STILL_US)
+			__atomic_fetch_add(&still, gap - 2 * BEAT_US, __ATOMIC_RELAXED);
+		__atomic_store_n(&seen_at, now_us(), __ATOMIC_RELAXED);
+		usleep(BEAT_US);
+	}
+	return arg;
+}
+
+static void start_beat(void)
+{
+	const struct sched_param first = { .sched_priority = 1 };
+	pthread_t t;
+
+	seen_at = now_us();
+	errno = pthread_create(&t, NULL, beat, NULL);
+	if (!errno)
+		errno = pthread_setschedparam(t, SCHED_FIFO, &first);
+	if (errno) {
+		printf("failed: a thread that goes before all others: %s\n", strerror(errno));
+		exit(1);
+	}
+}
+
+static void become(uid_t uid)
+{
+	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid)) {
+		printf("failed: setresuid: %s\n", strerror(errno));
+		exit(1);
+	}
+	/* As a client that began as this user. */
+	prctl(PR_SET_DUMPABLE, 1);
+}
+
 static void begin(void)
 {
+	still_at_start = __atomic_load_n(&still, __ATOMIC_RELAXED);
 	started = now_us();
 }
 
 static void end(enum call call, int bad)
 {
 	uint64_t us = now_us() - started;
+	uint64_t stood = __atomic_load_n(&still, __ATOMIC_RELAXED) - still_at_start;
 
+	us -= stood < us ? stood : us;
 	if (bad) {
 		printf("failed: %s: %s\n", names[call], strerror(errno));
 		exit(1);
@@ -128,13 +183,29 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void print_times(void)
+{
+	for (int call = 0; call < CALLS; call++) {
+		size_t n = times[call].n;
+
+		qsort(times[call].us, n, sizeof(uint32_t), by_value);
+		if (!n)
+			continue;
+		printf("%s median %u us\n", names[call], times[call].us[n / 2]);
+		printf("%s worst %u us\n", names[call], times[call].us[n - 1]);
+	}
+	printf("standstill total %lu us\n", (unsigned long)still);
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t domid, ref;
 	uint64_t until;
 
-	if (argc < 4)
+	if (argc < 5)
 		return 2;
+	start_beat();
+	become((uid_t)atoi(argv[4]));
 	until = now_us() + (uint64_t)(atof(argv[1]) * 1e6);
 	domid = (uint32_t)atoi(argv[2]);
 	ref = (uint32_t)atoi(argv[3]);
@@ -153,14 +224,6 @@ int main(int argc, char **argv)
 		end(CLOSE, close(fd));
 		usleep(2000);
 	}
-	for (int call = 0; call < CALLS; call++) {
-		size_t n = times[call].n;
-
-		qsort(times[call].us, n, sizeof(uint32_t), by_value);
-		if (!n)
-			continue;
-		printf("%s median %u us\n", names[call], times[call].us[n / 2]);
-		printf("%s worst %u us\n", names[call], times[call].us[n - 1]);
-	}
+	print_times();
 	return 0;
 }

@@ -21,9 +21,10 @@
 bool double_aborted, double_no_access, double_killed;
 unsigned int double_killed_at;
 pid_t double_tid;
+uid_t double_uid;
 unsigned int double_requests, double_answers;
 uint64_t double_unique, double_again, double_progress;
-void (*double_between_trips)(void);
+void (*double_between_trips)(void), (*double_before_write)(void);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
@@ -105,7 +106,12 @@ static void on_retry(struct request *rq, const struct iovec *in, size_t n_in,
 
 static bool on_waiting(struct request *rq)
 {
+	void (*hook)(void) = double_before_write;
+
 	ck_assert(!((struct double_request *)rq)->outside);
+	double_before_write = NULL;
+	if (hook)
+		hook();
 	return !double_aborted;
 }
 
@@ -257,7 +263,12 @@ struct double_result double_ioctl_full(struct device *dev, uint64_t fh, uint32_t
 	struct exchange *x = calloc(1, sizeof(*x));
 	unsigned char *in = malloc(BYTES_MAX);
 	struct double_request dr = {
-		.rq = { .ops = &ops, .fh = fh, .arg = arg, .cmd = cmd, .uid = 0, .compat = compat },
+		.rq = { .ops = &ops,
+			.fh = fh,
+			.arg = arg,
+			.cmd = cmd,
+			.uid = double_uid,
+			.compat = compat },
 	};
 
 	if (mode == DOUBLE_DIRECT)

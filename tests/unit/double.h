@@ -36,11 +36,17 @@ struct double_result {
 /* Set to have request_ops.waiting() say that the connection was aborted. */
 extern bool double_aborted;
 
+/* Set to be called, once, when the daemon asks whether the caller waits, to write to it. */
+extern void (*double_before_write)(void);
+
 /* Set to have requests come from a thread that the daemon may not touch. */
 extern bool double_no_access;
 
 /* Set to have them come from this thread, whose memory is like ours. 0: the calling one. */
 extern pid_t double_tid;
+
+/* Whose requests they are: root's, unless this is set. */
+extern uid_t double_uid;
 
 /* Set to N to have a caller killed, and answered, while it is waited for the Nth time from now on. */
 extern unsigned int double_killed_at;

@@ -375,7 +375,7 @@ int rig_wait_handles(uint64_t n)
 		if (rig_handles() == n)
 			return (int)ms;
 		usleep(500);
-	} while (ms < 2000);
+	} while (ms < 20000);
 	return -1;
 }
 

@@ -70,7 +70,7 @@ int rig_mmap_answer(void **addr);
 /* Grants that the hypervisor has mapped for us. */
 uint64_t rig_handles(void);
 
-/* Wait up to 2 s for the number of mapped grants to become @n. Return: milliseconds, -1 never. */
+/* Wait up to 20 s for the number of mapped grants to become @n. Return: milliseconds, -1 never. */
 int rig_wait_handles(uint64_t n);
 
 /* Stop the defer thread before the teardown does. */

@@ -5,18 +5,30 @@
 . "$TOP/tests/uml/attacks.sh"
 seconds=${ATTACK_SECONDS:-1}
 
-start_daemon
+echo 'limit { opens_per_user = 500 }' >conf
+start_daemon --config="$CASE_DIR/conf"
 start_honest
-check "an honest client alone" timeout $((seconds + 60)) bash -c "$(declare -f honest)
-	BUILD=$BUILD honest_ref=$honest_ref
-	honest $seconds >quiet.times"
+check "an honest client alone" run_honest quiet.times
 print_times quiet quiet.times
 for name in ${ATTACKS:-"${attack_names[@]}"}; do
-	run_attack "$name" "$seconds"
+	run_attack "$name"
 done
-check "an honest client afterwards" timeout $((seconds + 60)) bash -c "$(declare -f honest)
-	BUILD=$BUILD honest_ref=$honest_ref
-	honest $seconds >after.times"
+check "an honest client afterwards" run_honest after.times
 print_times after after.times
 exec {granter_in}>&-
 check "the daemon ends well" stop_daemon
+
+# The journal has stopped: nobody takes what is sent to its socket, or written to the stream that is standard error.
+"$BUILD/tests/uml/crowds" journal >journal.attack &
+journal=$!
+mv daemon.log daemon.first.log
+mkfifo daemon.log
+exec 8<>daemon.log
+wait_for 5 grep -q ready journal.attack
+JOURNAL_STREAM=$(stat -c %d:%i daemon.log) start_daemon --verbose --config="$CASE_DIR/conf"
+start_honest
+run_attack refused stopped_journal
+exec {granter_in}>&-
+check "the daemon ends well, though nobody takes its log" stop_daemon
+kill -KILL $journal
+wait $journal 2>/dev/null || :

@@ -11,12 +11,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "state/state.h"
-
-#define ANSWER_MS 10000
 
 struct control_config control_cfg;
 struct control *control;
@@ -73,6 +70,12 @@ void control_setup(void)
 	control_up();
 }
 
+void control_restart(void)
+{
+	control_stop(control);
+	control_up();
+}
+
 void control_teardown(void)
 {
 	control_stop(control);
@@ -124,7 +127,7 @@ static bool read_more(int fd)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	ssize_t n;
 
-	ck_assert_msg(poll(&p, 1, ANSWER_MS) == 1, "no answer");
+	ck_assert_int_eq(poll(&p, 1, -1), 1);
 	ck_assert_uint_lt(in.n, sizeof(in.buf) - 1);
 	n = read(fd, in.buf + in.n, sizeof(in.buf) - 1 - in.n);
 	if (n <= 0)
@@ -167,27 +170,12 @@ json_t *control_json(int fd)
 	return o;
 }
 
-static int64_t now_ms(void)
+void control_wait_closed(int fd)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-bool control_closed(int fd, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int64_t end = now_ms() + 10 * ms;
 	char buf[4096];
 
-	while (now_ms() < end) {
-		if (poll(&p, 1, (int)(end - now_ms())) != 1)
-			return false;
-		if (read(fd, buf, sizeof(buf)) <= 0)
-			return true;
-	}
-	return false;
+	while (read(fd, buf, sizeof(buf)) > 0)
+		;
 }
 
 json_t *control_ask_all(int fd, const char *request)
@@ -216,6 +204,26 @@ json_t *control_once(const char *request)
 
 	close(fd);
 	return all;
+}
+
+unsigned int control_silent_turns(const char *line)
+{
+	struct control_answer *answer = NULL;
+	struct control_out out = { .buf = NULL };
+	unsigned int n = 0;
+
+	ck_assert_int_eq(control_out_init(&out), 0);
+	ck_assert_int_eq(control_ask(&control_cfg.view, line, strlen(line), &out, &answer),
+			 CONTROL_GOES_ON);
+	ck_assert_ptr_nonnull(answer);
+	while (answer->more(answer, &out) && out.end == out.start)
+		if (answer->waiting)
+			usleep(1000);
+		else
+			n++;
+	answer->free(answer);
+	control_out_free(&out);
+	return n;
 }
 
 json_t *control_end_of(json_t *all)

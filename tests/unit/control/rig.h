@@ -22,6 +22,9 @@ void control_teardown(void);
 void control_prepare(void);
 void control_up(void);
 
+/* Another one in its place: all connections end. */
+void control_restart(void);
+
 /* A server that must not come up. Return: what control_start() does. */
 int control_try(char *why, size_t size);
 
@@ -32,14 +35,14 @@ int control_connect_metrics(void);
 void control_say(int fd, const char *text);
 void control_say_bytes(int fd, const void *bytes, size_t len);
 
-/* The next line, without its newline, at most 10 s from now. NULL: the connection was closed. */
+/* The next line, without its newline, whenever it comes. NULL: the connection was closed. */
 const char *control_line(int fd);
 
 /* The next line as JSON, which it must be. NULL: the connection was closed. */
 json_t *control_json(int fd);
 
-/* Whether the server closes the connection, whatever it says before; given ten times @ms, as others may be at work. */
-bool control_closed(int fd, int ms);
+/* Until the server closes the connection, whatever it says before. */
+void control_wait_closed(int fd);
 
 /*
  * Ask, and collect all of the answer. Return: {"records": [...], "end": ...} or with "error"; to be
@@ -49,6 +52,9 @@ json_t *control_ask_all(int fd, const char *request);
 
 /* The same on a connection of its own. */
 json_t *control_once(const char *request);
+
+/* Ask without a server. Return: how many turns the answer takes in which it has something to do, and nothing to tell yet. */
+unsigned int control_silent_turns(const char *line);
 
 /* Checks of such an answer. */
 json_t *control_end_of(json_t *all);

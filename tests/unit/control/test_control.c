@@ -95,7 +95,7 @@ START_TEST(what_is_wrong_is_said)
 	ck_assert_msg(strstr(text, refused[_i].text), "%s", text);
 	json_decref(all);
 	if (!strcmp(refused[_i].code, "EPROTO")) {
-		ck_assert(control_closed(fd, 2000));
+		control_wait_closed(fd);
 	} else {
 		all = control_ask_all(fd, "{\"v\":1,\"do\":\"hello\"}\n");
 		control_end_of(all);
@@ -128,7 +128,7 @@ START_TEST(a_nul_byte_is_no_json)
 	o = control_json(fd);
 	control_error(o, "EPROTO");
 	json_decref(o);
-	ck_assert(control_closed(fd, 2000));
+	control_wait_closed(fd);
 	close(fd);
 }
 END_TEST
@@ -182,7 +182,7 @@ START_TEST(the_longest_line_is_taken_and_a_longer_one_is_not)
 	all = control_ask_all(fd, line);
 	ck_assert_ptr_nonnull(strstr(control_error(all, "EPROTO"), "longer than 4096"));
 	json_decref(all);
-	ck_assert(control_closed(fd, 2000));
+	control_wait_closed(fd);
 	close(fd);
 }
 END_TEST

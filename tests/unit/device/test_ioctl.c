@@ -4,6 +4,7 @@
  * own, in both ways of reaching the caller's memory
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,12 +117,22 @@ START_TEST(map_header_not_writable)
 }
 END_TEST
 
+/* As root, for whom the policy has no limits, whoever runs this. */
+static void open_as_root(void)
+{
+	const struct opener by = { .tid = gettid() };
+
+	rig_close(rig.fh);
+	ck_assert_int_eq(rig.gd.dev.open(&rig.gd.dev, &by, O_RDWR, &rig.fh), 0);
+}
+
 START_TEST(map_largest)
 {
 	const uint32_t n = GNTDEV_LIMIT_DEFAULT;
 	struct ioctl_gntdev_map_grant_ref *op = map_arg(n, n);
 	struct double_result r;
 
+	open_as_root();
 	r = double_ioctl_full(&rig.gd.dev, rig.fh, IOCTL_GNTDEV_MAP_GRANT_REF, (uintptr_t)op,
 			      DOUBLE_DIRECT, false);
 	ck_assert_int_eq(r.result, 0);
@@ -157,6 +168,7 @@ START_TEST(map_past_2_gib)
 	const uint32_t n = GNTDEV_LIMIT_DEFAULT;
 	struct ioctl_gntdev_map_grant_ref *op = map_arg(n, n);
 
+	open_as_root();
 	for (uint64_t i = 0; i < 10; i++) {
 		ck_assert_int_eq(ioctl_mode(IOCTL_GNTDEV_MAP_GRANT_REF, op, DOUBLE_DIRECT), 0);
 		ck_assert_uint_eq(op->index, i * n << 12);
@@ -425,6 +437,60 @@ START_TEST(notify_rows)
 }
 END_TEST
 
+static struct hypervisor_ops spying_ops;
+static const struct hypervisor_ops *spied_ops;
+static pid_t port_owner;
+static uint64_t gone;
+
+static int spying_port_get(struct hypervisor *hv, uint32_t port, pid_t tid)
+{
+	port_owner = tid;
+	return spied_ops->port_get(hv, port, tid);
+}
+
+static void spying_open_gone(struct hypervisor *hv, uint64_t open_id)
+{
+	gone = open_id;
+	spied_ops->open_gone(hv, open_id);
+}
+
+static void spy(void)
+{
+	spied_ops = rig.gd.hv->ops;
+	spying_ops = *spied_ops;
+	spying_ops.port_get = spying_port_get;
+	spying_ops.open_gone = spying_open_gone;
+	rig.gd.hv->ops = &spying_ops;
+}
+
+/* The hypervisor looks at the descriptors of root's processes alone. */
+START_TEST(whose_port)
+{
+	uint64_t index = rig_map(rig.fh, rig_grant(false));
+
+	spy();
+	ck_assert_int_eq(sim_port_bind(rig.sim, 0, 5, RIG_GRANTER, NULL, NULL), 0);
+	ck_assert_int_eq(rig_notify(rig.fh, index, UNMAP_NOTIFY_SEND_EVENT, 5), 0);
+	ck_assert_int_eq(port_owner, gettid());
+	double_uid = 65534;
+	ck_assert_int_eq(rig_notify(rig.fh, index, UNMAP_NOTIFY_SEND_EVENT, 5), 0);
+	ck_assert_int_eq(port_owner, 0);
+	double_uid = 0;
+	rig.gd.hv->ops = spied_ops;
+}
+END_TEST
+
+START_TEST(hypervisor_hears_of_the_end)
+{
+	uint64_t fh = rig_open();
+
+	spy();
+	rig_close(fh);
+	ck_assert_uint_eq(gone, fh);
+	rig.gd.hv->ops = spied_ops;
+}
+END_TEST
+
 START_TEST(event_of_a_map_never_mmapped)
 {
 	uint64_t index = rig_map(rig.fh, rig_grant(false)), sent;
@@ -527,6 +593,26 @@ START_TEST(no_write_after_abort)
 }
 END_TEST
 
+/* As another thread of the client can, which has guessed the index. */
+static void unmap_and_map_again(void)
+{
+	ck_assert_int_eq(rig_unmap(rig.fh, 0, 1), 0);
+	ck_assert_uint_eq(rig_map(rig.fh, 9), 0);
+	double_aborted = true;
+}
+
+/* The map that nobody was told of is gone already: the one that has its place now stays. */
+START_TEST(undone_by_another)
+{
+	struct ioctl_gntdev_map_grant_ref op = { .count = 1 };
+
+	double_before_write = unmap_and_map_again;
+	ck_assert_int_eq(ioctl_mode(IOCTL_GNTDEV_MAP_GRANT_REF, &op, DOUBLE_DIRECT), -EFAULT);
+	double_aborted = false;
+	ck_assert_int_eq(rig_unmap(rig.fh, 0, 1), 0);
+}
+END_TEST
+
 /* A caller that may not be touched (here: one that has gone) is served by the kernel's copying. */
 START_TEST(falls_back_to_retry)
 {
@@ -573,6 +659,9 @@ Suite *ioctl_suite(void)
 	in_both_modes(tc, compat);
 	in_both_modes(tc, token);
 	tcase_add_test(tc, no_write_after_abort);
+	tcase_add_test(tc, undone_by_another);
+	tcase_add_test(tc, whose_port);
+	tcase_add_test(tc, hypervisor_hears_of_the_end);
 	tcase_add_test(tc, falls_back_to_retry);
 	suite_add_tcase(s, tc);
 	return s;

@@ -45,7 +45,7 @@ static unsigned int take_all(uint64_t id)
 {
 	unsigned int n = 0;
 
-	while (turns_enter(turns, id, new_turn(), true) == TURNS_RUN)
+	while (turns_enter(turns, id, new_turn()) == TURNS_RUN)
 		n++;
 	return n;
 }
@@ -64,8 +64,6 @@ START_TEST(one_open_gets_some)
 	ck_assert_uint_eq(turns_waiting(turns), 1);
 	ck_assert(!turns_may_next(turns));
 	ck_assert_ptr_null(turns_next(turns));
-	/* Where it cannot wait it is not asked. */
-	ck_assert_int_eq(turns_enter(turns, id, new_turn(), false), TURNS_RUN);
 	ck_assert_uint_eq(take_all(other), 6);
 }
 END_TEST
@@ -102,7 +100,7 @@ START_TEST(users_share)
 	for (uid_t user = 0; user < 130; user++) {
 		unsigned int mine = 0;
 
-		while (turns_enter(turns, open_of(user), &many[all + mine], true) == TURNS_RUN)
+		while (turns_enter(turns, open_of(user), &many[all + mine]) == TURNS_RUN)
 			mine++;
 		ck_assert_uint_ge(mine, 1);
 		ck_assert_uint_le(mine, TURNS_PER_USER);
@@ -122,7 +120,7 @@ START_TEST(in_turn)
 	ck_assert_uint_eq(take_all(a), 6);
 	of_a = last();
 	second = new_turn();
-	ck_assert_int_eq(turns_enter(turns, a, second, true), TURNS_QUEUE);
+	ck_assert_int_eq(turns_enter(turns, a, second), TURNS_QUEUE);
 	ck_assert_uint_eq(take_all(b), 6);
 	of_b = last();
 	/* The first of b ends; a, which is first in the ring, still may not. */
@@ -145,7 +143,7 @@ START_TEST(in_order)
 
 	take_all(id);
 	turns_leave(turns, &turn[0], true);
-	ck_assert_int_eq(turns_enter(turns, id, new_turn(), true), TURNS_QUEUE);
+	ck_assert_int_eq(turns_enter(turns, id, new_turn()), TURNS_QUEUE);
 	ck_assert_ptr_eq(turns_next(turns), &turn[6]);
 }
 END_TEST
@@ -155,7 +153,7 @@ START_TEST(kept_and_again)
 	uint64_t id = open_of(1);
 	struct turn *t = new_turn();
 
-	ck_assert_int_eq(turns_enter(turns, id, t, true), TURNS_RUN);
+	ck_assert_int_eq(turns_enter(turns, id, t), TURNS_RUN);
 	turns_leave(turns, t, false);
 	ck_assert_uint_eq(t->runs, 0);
 	ck_assert(turns_again(turns, t));
@@ -171,7 +169,7 @@ START_TEST(kept_and_again)
 	turns_forget(turns, t);
 	/* Nothing is queued any more. */
 	for (int i = 0; i < 20; i++)
-		ck_assert_int_eq(turns_enter(turns, id, new_turn(), true), TURNS_RUN);
+		ck_assert_int_eq(turns_enter(turns, id, new_turn()), TURNS_RUN);
 }
 END_TEST
 
@@ -185,7 +183,7 @@ START_TEST(closed_while_it_runs)
 	ck_assert_int_eq(turns_open(turns, 1, id), 0);
 	turns_close(turns, id);
 	turns_close(turns, id);
-	ck_assert_int_eq(turns_enter(turns, id, new_turn(), true), TURNS_GONE);
+	ck_assert_int_eq(turns_enter(turns, id, new_turn()), TURNS_GONE);
 	/* They count against the user all the same. */
 	ck_assert_uint_eq(take_all(other), 4);
 	for (int i = 0; i < 6; i++)
@@ -209,8 +207,8 @@ START_TEST(a_close_is_sure)
 		close[i] = new_turn();
 		close[i]->sure = true;
 	}
-	ck_assert_int_eq(turns_enter(turns, open_of(1), close[0], true), TURNS_RUN);
-	ck_assert_int_eq(turns_enter(turns, open_of(1), close[1], true), TURNS_QUEUE);
+	ck_assert_int_eq(turns_enter(turns, open_of(1), close[0]), TURNS_RUN);
+	ck_assert_int_eq(turns_enter(turns, open_of(1), close[1]), TURNS_QUEUE);
 	ck_assert_ptr_null(turns_next(turns));
 	turns_leave(turns, close[0], true);
 	ck_assert_ptr_eq(turns_next(turns), close[1]);
@@ -225,10 +223,16 @@ static bool is_seventh(struct turn *t, void *arg)
 	return t == &turn[6];
 }
 
+static void count_look(struct turn *t, void *arg)
+{
+	(void)t;
+	++*(unsigned int *)arg;
+}
+
 START_TEST(signals)
 {
 	uint64_t id = open_of(1);
-	unsigned int looked = 0;
+	unsigned int looked = 0, taken = 0;
 
 	turns_signal(turns, 6); /* comes later */
 	take_all(id);
@@ -238,17 +242,72 @@ START_TEST(signals)
 	turns_signal(turns, 999);
 	ck_assert(turn[6].signal);
 	ck_assert(!turn[3].signal);
-	/* One at a time, the oldest first, which goes to the end. */
-	ck_assert_uint_eq(turns_signalled(turns, 1, is_seventh, &looked), 2);
-	ck_assert_uint_eq(turns_waiting(turns), 1);
-	ck_assert_uint_eq(turns_signalled(turns, 1, is_seventh, &looked), 1);
-	ck_assert_uint_eq(turns_waiting(turns), 0);
+	/* Each once, however many may be looked at. */
+	ck_assert_uint_eq(turns_signalled(turns, 9, count_look, &looked), 2);
 	ck_assert_uint_eq(looked, 2);
+	ck_assert_uint_eq(turns_waiting(turns), 1);
+	turns_take(turns, 999, is_seventh, &taken);
+	ck_assert_uint_eq(taken, 0);
+	turns_take(turns, turn[2].unique, is_seventh, &taken);
+	ck_assert_uint_eq(turns_waiting(turns), 1);
+	turns_take(turns, turn[6].unique, is_seventh, &taken);
+	ck_assert_uint_eq(taken, 2);
+	ck_assert_uint_eq(turns_waiting(turns), 0);
 	turns_leave(turns, &turn[2], true);
-	ck_assert_uint_eq(turns_signalled(turns, 9, is_seventh, &looked), 0);
-	looked = 0;
+	ck_assert_uint_eq(turns_signalled(turns, 9, count_look, &looked), 0);
+	ck_assert_uint_eq(looked, 2);
 	turns_for_each(turns, is_seventh, &looked);
-	ck_assert_uint_eq(looked, 5);
+	ck_assert_uint_eq(looked, 7);
+}
+END_TEST
+
+static void look_at(struct turn *t, void *arg)
+{
+	++((unsigned int *)arg)[t->fh - 1000];
+}
+
+/* One user's callers are all sent signals, and one of another's: that one is looked at as often. */
+START_TEST(signals_of_users)
+{
+	unsigned int looked[3] = { 0 };
+	uint64_t id = open_of(1);
+
+	for (int i = 0; i < 60; i++) {
+		turns_enter(turns, id, new_turn());
+		turns_signal(turns, last()->unique);
+	}
+	ck_assert_int_eq(turns_enter(turns, open_of(2), new_turn()), TURNS_RUN);
+	turns_signal(turns, last()->unique);
+	for (int i = 0; i < 5; i++)
+		ck_assert_uint_eq(turns_signalled(turns, 4, look_at, looked), 61);
+	ck_assert_uint_eq(looked[1], 15);
+	ck_assert_uint_eq(looked[2], 5);
+}
+END_TEST
+
+/* What waits with its argument is bounded for each user. */
+START_TEST(bytes_that_wait)
+{
+	uint64_t id = open_of(1), other = open_of(2);
+	struct turn *next;
+
+	take_all(id);
+	new_turn()->bytes = TURNS_BYTES;
+	ck_assert_int_eq(turns_enter(turns, id, last()), TURNS_QUEUE);
+	new_turn()->bytes = 1;
+	ck_assert_int_eq(turns_enter(turns, id, last()), TURNS_FULL);
+	ck_assert_int_eq(turns_enter(turns, id, new_turn()), TURNS_QUEUE);
+	take_all(other);
+	new_turn()->bytes = 1;
+	ck_assert_int_eq(turns_enter(turns, other, last()), TURNS_QUEUE);
+	for (int i = 0; i < 2; i++) {
+		turns_leave(turns, &turn[i], true);
+		next = turns_next(turns);
+		ck_assert_ptr_nonnull(next);
+	}
+	ck_assert_uint_eq(next->bytes, TURNS_BYTES);
+	new_turn()->bytes = TURNS_BYTES;
+	ck_assert_int_eq(turns_enter(turns, id, last()), TURNS_QUEUE);
 }
 END_TEST
 
@@ -269,6 +328,8 @@ Suite *turns_suite(void)
 	tcase_add_test(tc, closed_while_it_runs);
 	tcase_add_test(tc, a_close_is_sure);
 	tcase_add_test(tc, signals);
+	tcase_add_test(tc, signals_of_users);
+	tcase_add_test(tc, bytes_that_wait);
 	suite_add_tcase(s, tc);
 	return s;
 }

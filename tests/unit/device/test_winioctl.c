@@ -8,11 +8,13 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -374,6 +376,42 @@ START_TEST(not_its_socket)
 }
 END_TEST
 
+/* Whether somebody has a lock on the file, by fcntl(2). */
+static bool is_locked(const char *path)
+{
+	struct flock all = { .l_type = F_WRLCK };
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	ck_assert_int_eq(fcntl(fd, F_OFD_GETLK, &all), 0);
+	close(fd);
+	return all.l_type != F_UNLCK;
+}
+
+/*
+ * Other files are not taken, and so not closed here: their owners can have that take as long as they like.
+ * What shows a close is a lock of ours: the first close of the file, by whichever descriptor, ends it.
+ */
+START_TEST(no_socket_is_not_taken)
+{
+	struct flock all = { .l_type = F_WRLCK };
+	char path[] = "/tmp/test-winioctl-XXXXXX";
+	int fd = mkstemp(path);
+	struct client c = fork_client(false);
+	struct window_mmap wm = good(&c);
+
+	ck_assert_int_eq(fcntl(fd, F_SETLK, &all), 0);
+	wm.sock = fd;
+	ck_assert_int_eq(ask_with(&c, &wm), -EOPNOTSUPP);
+	ck_assert(is_locked(path));
+	/* That was a close here. */
+	ck_assert(!is_locked(path));
+	unlink(path);
+	close(fd);
+	ck_assert_int_eq(adopted.n, 0);
+	end_client(&c, "");
+}
+END_TEST
+
 /* A thread whose descriptors are not those of its process: the number means another file there. */
 START_TEST(not_its_threads_descriptors)
 {
@@ -486,6 +524,7 @@ Suite *winioctl_suite(void)
 	tcase_add_loop_test(tc, not_its_process, 0, 2);
 	tcase_add_test(tc, not_its_descriptor);
 	tcase_add_test(tc, not_its_socket);
+	tcase_add_test(tc, no_socket_is_not_taken);
 	tcase_add_test(tc, not_its_threads_descriptors);
 	tcase_add_test(tc, out_of_reach);
 	tcase_add_test(tc, does_not_wait_any_more);

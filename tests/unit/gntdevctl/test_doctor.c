@@ -295,6 +295,17 @@ START_TEST(the_service)
 	service("ActiveState=inactive\nEnvironment=OPTIONS=--sim\n");
 	is(FINDING_FAULT, "daemon", "does not run (the service is inactive)",
 	   "systemctl enable --now");
+	/* No unit, or a masked one: "enable" alone would fail. */
+	service("LoadState=not-found\nActiveState=inactive\n");
+	is(FINDING_FAULT, "daemon", "there is no cuse-gntdev.service", "cuse_gntdev &");
+	service("LoadState=masked\nActiveState=inactive\n");
+	is(FINDING_FAULT, "daemon", "(the service is masked)",
+	   "systemctl unmask cuse-gntdev.service; systemctl enable --now");
+	/* It fails, and is started again. */
+	service("ActiveState=activating\nResult=exit-code\nStatusText=it broke\n");
+	is(FINDING_FAULT, "daemon", "has failed (exit-code)", "journalctl");
+	service("ActiveState=activating\nResult=success\n");
+	is(FINDING_WARNING, "daemon", "is being started", "systemctl status");
 	service("Result=exit-code\nStatusText=it broke\nActiveState=failed\n");
 	is(FINDING_FAULT, "daemon", "has failed (exit-code)", "journalctl");
 	ck_assert_str_eq(told.why, "the daemon said: it broke");

@@ -14,8 +14,8 @@
 #include "base/rcu.h"
 #include "tests/unit/window/socket_rig.h"
 
-/* What epoll watches when nobody is there: the socket, a timer, an event. */
-#define WATCHED 3
+/* What epoll watches when nobody is there: the socket, a timer, two events. */
+#define WATCHED 4
 
 /* Hand in the daemon's end of a pair. Return: what became of it. *@sock: the client's end. */
 static int try_adopt(const struct window_request *rq, int *sock)
@@ -300,6 +300,73 @@ START_TEST(no_place)
 }
 END_TEST
 
+/* Whether the server has closed its end. */
+static bool has_ended(int sock)
+{
+	struct pollfd p = { .fd = sock };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
+/* One user has taken nearly all places, another a few: whatever their numbers, it is the first who loses some. */
+START_TEST(whose_places)
+{
+	enum { FEW = 40 };
+	static int greedy[CROWD], modest[FEW];
+	const uid_t user = device.uid;
+	struct window_request rq = good_request();
+	int n = 0, ended = 0, other[3];
+
+	for (int i = 0; i < FEW; i++) {
+		device.uid = 100256;
+		modest[i] = adopted();
+	}
+	device.uid = 100000;
+	while (n < CROWD && !try_adopt(&rq, &greedy[n]))
+		n++;
+	close(greedy[n]);
+	ck_assert_int_gt(n, 4 * FEW);
+	device.uid = user;
+	usleep(50000);
+	for (int i = 0; i < 3; i++) {
+		other[i] = client();
+		ask(other[i]);
+		expect_window(other[i]);
+	}
+	for (int i = 0; i < n; i++)
+		ended += has_ended(greedy[i]);
+	ck_assert_int_gt(ended, 0);
+	for (int i = 0; i < FEW; i++)
+		ck_assert(!has_ended(modest[i]));
+	for (int i = 0; i < n; i++)
+		close(greedy[i]);
+	for (int i = 0; i < FEW; i++)
+		close(modest[i]);
+	for (int i = 0; i < 3; i++)
+		close(other[i]);
+}
+END_TEST
+
+/* All that connect can have is taken: who need not connect has places of his own. */
+START_TEST(beside_a_crowd)
+{
+	static int sock[CROWD];
+	int before = open_descriptors();
+
+	for (int i = 0; i < CROWD; i++)
+		sock[i] = client();
+	for (int i = 0; i < 50; i++) {
+		int own = adopted();
+
+		expect_window(own);
+		close(own);
+	}
+	for (int i = 0; i < CROWD; i++)
+		close(sock[i]);
+	wait_descriptors(before);
+}
+END_TEST
+
 /* A client that does nothing else: places come back as fast as they are taken. */
 START_TEST(busy)
 {
@@ -390,6 +457,8 @@ Suite *adopt_suite(void)
 	tcase_add_test(tc, no_socket);
 	tcase_add_loop_test(tc, gone, 0, 4);
 	tcase_add_test(tc, no_place);
+	tcase_add_test(tc, whose_places);
+	tcase_add_test(tc, beside_a_crowd);
 	tcase_add_test(tc, busy);
 	tcase_add_test(tc, stopping);
 	tcase_add_test(tc, destroyed);

@@ -31,6 +31,7 @@ static struct {
 	enum manner manner[MANNERS];
 	unsigned int times[MANNERS]; /* that it is still MOVING */
 	unsigned int looks[MANNERS]; /* at its mappings */
+	uid_t maker[MANNERS];	     /* of its user namespace, unless that is 0 */
 	unsigned int n;
 } proc = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
@@ -113,9 +114,21 @@ static uid_t made_by;
 
 enum owner_ns owner_read(pid_t tid, uid_t *uid)
 {
-	(void)tid;
 	*uid = made_by;
-	return made_by ? OWNER_OTHER : OWNER_OURS;
+	pthread_mutex_lock(&proc.lock);
+	for (unsigned int i = 0; i < proc.n; i++)
+		if (proc.pid[i] == tid && proc.maker[i])
+			*uid = proc.maker[i];
+	pthread_mutex_unlock(&proc.lock);
+	return *uid ? OWNER_OTHER : OWNER_OURS;
+}
+
+/* The last process that was given a manner. */
+static void set_maker(uid_t uid)
+{
+	pthread_mutex_lock(&proc.lock);
+	proc.maker[proc.n - 1] = uid;
+	pthread_mutex_unlock(&proc.lock);
 }
 
 /* Until @n looks at it have begun since it was given its manner. */
@@ -195,11 +208,34 @@ START_TEST(a_locked_process_holds_up_nobody)
 	cast_doubt(&c[1], where[1]);
 	wait_looks(locked, 1);
 	end_client(&c[0], 'k');
-	ck_assert_int_ge(wait_gone(&plain, 20000), 0);
+	wait_gone(&plain);
 	assert_held(&shared);
 	end_client(&c[1], 'k');
-	ck_assert_int_ge(wait_gone(&shared, 20000), 0);
+	wait_gone(&shared);
 	end_bystander(locked);
+}
+END_TEST
+
+/* Some users have locked as many as one user can: there is still a look at another's. */
+START_TEST(locked_processes_of_many_users)
+{
+	enum { USERS = 6, EACH = 3 };
+	pid_t locked[USERS * EACH + 1];
+	static struct user u;
+	struct client c;
+	char where[16];
+
+	for (int i = 0; i <= USERS * EACH; i++) {
+		locked[i] = bystander(LOCKED);
+		set_maker((uid_t)(5000 + i / EACH));
+	}
+	c = doubtful_client(&u, where);
+	cast_doubt(&c, where);
+	wait_looks(locked[USERS * EACH], 1);
+	end_client(&c, 'k');
+	wait_gone(&u);
+	for (int i = 0; i <= USERS * EACH; i++)
+		end_bystander(locked[i]);
 }
 END_TEST
 
@@ -217,7 +253,7 @@ START_TEST(what_a_locked_process_could_hold_waits_for_it)
 	sleep_ms(500);
 	ck_assert_int_eq(gone(&u), 0);
 	set_manner(locked, SHOWN);
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 	end_bystander(locked);
 }
 END_TEST
@@ -261,7 +297,7 @@ START_TEST(locked_processes_hold_few_threads)
 	ck_assert_int_eq(gone(&u), 0);
 	for (unsigned int i = 0; i < n; i++)
 		end_bystander(locked[i]);
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 	ck_assert_uint_eq(procwalk_late(), 0);
 }
 END_TEST
@@ -287,7 +323,7 @@ START_TEST(locked_processes_of_a_user_namespace_hold_fewer)
 	ck_assert_uint_gt(procwalk_late(), 0);
 	for (unsigned int i = 0; i < n; i++)
 		end_bystander(locked[i]);
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 	made_by = 0;
 }
 END_TEST
@@ -310,7 +346,7 @@ START_TEST(a_client_that_is_denied_keeps_its_window)
 	sleep_ms(1500);
 	ck_assert_int_eq(gone(&u), 0);
 	end_bystander(client);
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 	close(fd);
 }
 END_TEST
@@ -330,9 +366,10 @@ static void assert_does_not_matter(const char *commands)
 		ck_assert_int_eq(waitid(P_PID, (id_t)ended.pid, NULL, WEXITED | WNOWAIT), 0);
 	}
 	set_manner(ended.pid, DENIED);
+	ck_assert_int_eq(windows_start(windows), 0);
 	cast_doubt(&c, where);
 	end_client(&c, 'k');
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 	end_client(&ended, 'k');
 }
 
@@ -364,7 +401,7 @@ START_TEST(one_pass_that_misses_a_window_is_not_enough)
 	wait_looks(c.pid, 2);
 	assert_held(&u);
 	end_client(&c, 'k');
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 }
 END_TEST
 
@@ -390,7 +427,7 @@ START_TEST(a_window_that_is_delivered_during_a_pass_is_not_judged_by_it)
 	assert_held(&u);
 	assert_held(&other);
 	end_client(&c, 'k');
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 	end_client(&reason, 'k');
 	end_bystander(locked);
 }
@@ -416,7 +453,7 @@ START_TEST(a_window_that_ends_during_a_pass_ends)
 	end_client(&c, 'k');
 	/* It is younger than the window: nothing is judged without it. */
 	end_bystander(locked);
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 }
 END_TEST
 
@@ -456,16 +493,20 @@ Suite *scan_suite(void)
 	TCase *tc = add_case(s, "scan", setup);
 
 	tcase_add_test(tc, a_locked_process_holds_up_nobody);
+	tcase_add_test(tc, locked_processes_of_many_users);
 	tcase_add_test(tc, what_a_locked_process_could_hold_waits_for_it);
 	tcase_add_test(tc, a_locked_process_does_not_hold_up_the_end);
 	tcase_add_test(tc, locked_processes_hold_few_threads);
 	tcase_add_test(tc, locked_processes_of_a_user_namespace_hold_fewer);
 	tcase_add_test(tc, a_client_that_is_denied_keeps_its_window);
-	tcase_add_test(tc, a_process_that_has_ended_holds_nothing);
-	tcase_add_test(tc, a_first_thread_that_has_ended_holds_nothing);
 	tcase_add_test(tc, one_pass_that_misses_a_window_is_not_enough);
 	tcase_add_test(tc, a_window_that_is_delivered_during_a_pass_is_not_judged_by_it);
 	tcase_add_test(tc, a_window_that_ends_during_a_pass_ends);
 	tcase_add_test(tc, a_file_is_known_by_its_device_its_inode_and_its_name);
+
+	/* A client of theirs makes a thread: it has to be forked before there is one here, of the watcher. */
+	tc = add_case(s, "ended", setup_late);
+	tcase_add_test(tc, a_process_that_has_ended_holds_nothing);
+	tcase_add_test(tc, a_first_thread_that_has_ended_holds_nothing);
 	return s;
 }

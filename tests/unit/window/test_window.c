@@ -122,7 +122,7 @@ START_TEST(opened_again_does_not_end)
 	tell(&c, 'c');
 	assert_held(&u);
 	end_client(&c, 'k');
-	ck_assert_int_ge(wait_gone(&u, 5000), 0);
+	wait_gone(&u);
 }
 END_TEST
 
@@ -138,7 +138,7 @@ START_TEST(opened_again_holds)
 	end_client(&c, 'k');
 	assert_held(&u);
 	close(again);
-	ck_assert_int_ge(wait_gone(&u, 5000), 0);
+	wait_gone(&u);
 }
 END_TEST
 
@@ -256,15 +256,10 @@ static void overflow(void)
 	}
 }
 
-static void wait_all_gone(int ms)
+static void wait_all_gone(void)
 {
-	uint64_t start = now_ms();
-
-	for (int i = 0; i < MANY; i++) {
-		int left = ms - (int)(now_ms() - start);
-
-		ck_assert_int_ge(wait_gone(&many[i], left > 0 ? left : 0), 0);
-	}
+	for (int i = 0; i < MANY; i++)
+		wait_gone(&many[i]);
 	for (int i = 0; i < MANY; i++)
 		ck_assert_int_eq(gone(&many[i]), 1);
 }
@@ -278,14 +273,14 @@ START_TEST(overflow_finds_the_gone)
 	window_delivered(windows, by_fd.id, getpid());
 	overflow();
 	ck_assert_int_eq(windows_start(windows), 0);
-	wait_all_gone(5000);
+	wait_all_gone();
 	assert_held(&by_map);
 	assert_held(&by_fd);
 	ck_assert_uint_eq(windows_count(windows), 2);
 	end_client(&c1, 'k');
-	ck_assert_int_ge(wait_gone(&by_map, 5000), 0);
+	wait_gone(&by_map);
 	tell(&c2, 'c');
-	ck_assert_int_ge(wait_gone(&by_fd, 5000), 0);
+	wait_gone(&by_fd);
 	end_client(&c2, 'x');
 }
 END_TEST
@@ -303,17 +298,17 @@ START_TEST(overflow_spares_the_undelivered)
 	overflow();
 	close(make(&lost));
 	ck_assert_int_eq(windows_start(windows), 0);
-	wait_all_gone(5000);
+	wait_all_gone();
 	assert_held(&sent);
 	assert_held(&lost);
 	/* Only now may it be looked for. */
 	window_delivered(windows, lost.id, getpid());
-	ck_assert_int_ge(wait_gone(&lost, 5000), 0);
+	wait_gone(&lost);
 	assert_held(&sent);
 	close(sock[0]);
 	close(sock[1]);
 	window_delivered(windows, sent.id, getpid());
-	ck_assert_int_ge(wait_gone(&sent, 5000), 0);
+	wait_gone(&sent);
 }
 END_TEST
 
@@ -329,7 +324,7 @@ START_TEST(overflow_spares_the_invisible)
 	close(fd);
 	close(other);
 	ck_assert_int_eq(windows_start(windows), 0);
-	ck_assert_int_ge(wait_gone(&seen, 5000), 0);
+	wait_gone(&seen);
 	sleep_ms(300);
 	assert_held(&unseen);
 }
@@ -345,12 +340,12 @@ static void assert_found_in_hiding(const char *commands)
 	window_delivered(windows, u.id, getpid());
 	overflow();
 	ck_assert_int_eq(windows_start(windows), 0);
-	wait_all_gone(5000);
+	wait_all_gone();
 	assert_held(&u);
 	kill(c.pid, SIGKILL);
 	waitpid(c.pid, NULL, 0);
 	close(c.tell);
-	ck_assert_int_ge(wait_gone(&u, 5000), 0);
+	wait_gone(&u);
 }
 
 /* Descriptors in a thread's own table; mappings and descriptors behind a first thread that ended. */
@@ -373,14 +368,14 @@ START_TEST(overflow_does_not_miss_forks)
 	overflow();
 	ck_assert_int_eq(write(c.tell, "s", 1), 1);
 	ck_assert_int_eq(windows_start(windows), 0);
-	wait_all_gone(20000);
+	wait_all_gone();
 	sleep_ms(100);
 	ck_assert_int_gt(__atomic_load_n(forks, __ATOMIC_SEQ_CST), 10);
 	ck_assert_int_eq(gone(&u), 0);
 	__atomic_store_n(forks, -1000000, __ATOMIC_SEQ_CST);
 	waitpid(c.pid, NULL, 0);
 	close(c.tell);
-	ck_assert_int_ge(wait_gone(&u, 20000), 0);
+	wait_gone(&u);
 }
 END_TEST
 
@@ -413,7 +408,7 @@ START_TEST(mass_death)
 	start = now_ms();
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	while (windows_count(windows) && now_ms() - start < 10000)
+	while (windows_count(windows))
 		sleep_ms(1);
 	if (getenv("VERBOSE"))
 		fprintf(stderr, "# %d windows ended in %d ms\n", n, (int)(now_ms() - start));
@@ -453,9 +448,9 @@ START_TEST(opens_take_turns)
 	close(make(&patient));
 	end_many(2000, 4000, 1);
 	ck_assert_int_eq(windows_start(windows), 0);
-	ck_assert_int_ge(wait_gone(&patient, 20000), 0);
+	wait_gone(&patient);
 	for (int i = 0; i < 4000; i++)
-		ck_assert_int_ge(wait_gone(&many[i], 20000), 0);
+		wait_gone(&many[i]);
 	ck_assert_int_le(before_patient, 64);
 }
 END_TEST

@@ -130,7 +130,7 @@ struct fake {
 	uint64_t reservation;
 	uint32_t handles, pins, pinned_pages, tables;
 	uint32_t bad_handles; /* to be unmapped, and not there */
-	uint32_t batches; /* a bit for each that is not out */
+	uint32_t batches;     /* a bit for each that is not out */
 	uint64_t calls[FAKE_CALLS], ops[FAKE_CALLS];
 	uint8_t port[FAKE_PORTS];
 	uint32_t sent[FAKE_PORTS];
