@@ -91,7 +91,7 @@ make_host()
 	done
 	ln -s ../../bin/env "$host/usr/bin/env"
 	cp -r "$top/tests" "$host/project"
-	for file in cuse_gntdev gntdevctl libgntdev-mmap.so gntdev-run examples asan/cuse_gntdev asan/tests/uml \
+	for file in cuse_gntdev cuse_gntdev-keeper gntdevctl libgntdev-mmap.so gntdev-run examples asan/cuse_gntdev asan/cuse_gntdev-keeper asan/tests/uml \
 		tests bench "xen/$target"; do
 		[ -e "$top/build/$file" ] || continue
 		mkdir -p "$(dirname "$host/project/build/$file")"
