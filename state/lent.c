@@ -54,30 +54,31 @@ static void wait_ms(long ms)
 	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 }, NULL);
 }
 
-/* With the lock. @fd: in: to go along, or -1; out: what came along, or -1 */
-static int ask_locked(struct lent *l, struct keep_msg *m, const char *text, size_t len, int *fd)
+/* Return: of the answer, 0 or -errno; -errno. */
+static int answer(struct lent *l, struct keep_msg *m, uint32_t op, int *fd)
 {
 	struct pollfd p = { .fd = l->sock, .events = POLLIN };
-	uint32_t op = m->op;
-	int err = keep_send(l->sock, m, text, len, *fd);
+	int err = poll(&p, 1, ANSWER_MS) == 1 ? keep_recv(l->sock, l->pid, m, NULL, NULL, fd)
+					      : -ETIMEDOUT;
 
-	*fd = -1;
-	if (err)
-		return err;
-	if (poll(&p, 1, ANSWER_MS) != 1)
-		return -ETIMEDOUT;
-	err = keep_recv(l->sock, l->pid, m, NULL, NULL, fd);
-	if (!err && m->op != op)
-		err = -EPROTO;
-	return err ? err : m->error;
+	if (!err && m->op == op)
+		return m->error;
+	/* It would be taken for that to the next question. */
+	shutdown(l->sock, SHUT_RDWR);
+	return err ? err : -EPROTO;
 }
 
+/* @fd: in: to go along, or -1; out: what came along, or -1 */
 static int ask(struct lent *l, struct keep_msg *m, const char *text, size_t len, int *fd)
 {
+	uint32_t op = m->op;
 	int err;
 
 	pthread_mutex_lock(&l->lock);
-	err = ask_locked(l, m, text, len, fd);
+	err = keep_send(l->sock, m, text, len, *fd);
+	*fd = -1;
+	if (!err)
+		err = answer(l, m, op, fd);
 	pthread_mutex_unlock(&l->lock);
 	return err;
 }

@@ -92,6 +92,15 @@ static int check_options(const struct state_header *h, const char *options, cons
 	return -EEXIST;
 }
 
+static bool inits_can_be(const struct state_header *h)
+{
+	bool good = true;
+
+	for (unsigned int i = 0; i < STATE_SESSIONS; i++)
+		good &= h->init[i].len <= STATE_INIT_BYTES;
+	return good;
+}
+
 static int check(const struct state *s, const char *options, unsigned int sessions,
 		 const struct why *why)
 {
@@ -118,12 +127,10 @@ static int check(const struct state *s, const char *options, unsigned int sessio
 	}
 	if (check_options(h, options, why))
 		return -EEXIST;
-	for (unsigned int i = 0; i < STATE_SESSIONS; i++)
-		if (h->sessions != sessions || h->init[i].len > STATE_INIT_BYTES) {
-			because(why, "the header of the state that the keeper holds is damaged");
-			return -EINVAL;
-		}
-	return 0;
+	if (h->sessions == sessions && inits_can_be(h))
+		return 0;
+	because(why, "the header of the state that the keeper holds is damaged");
+	return -EINVAL;
 }
 
 int state_adopt(int fd, const char *options, unsigned int sessions, struct state **out,

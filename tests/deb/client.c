@@ -73,7 +73,7 @@ static void hold(void)
 static const char *cycle(xengntshr_handle *shr, xengnttab_handle *tab)
 {
 	uint32_t ref;
-	char *theirs = xengntshr_share_pages(shr, granter, 1, &ref, 1), *ours;
+	char *theirs = xengntshr_share_pages(shr, 0, 1, &ref, 1), *ours;
 
 	if (!theirs)
 		return "share, busy";

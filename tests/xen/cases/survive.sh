@@ -22,7 +22,7 @@ kill_daemons "${XEN_TEST_KILLS:-20}" "${XEN_TEST_SEED:-1}"
 end_load
 check "the daemon holds nothing" wait_for 5 holds_nothing
 check "Xen knows of no mapped grant" test "$(grants_in_use)" = 0
+end_daemon
 exec {granter_in}>&-
 check "the granter has all its pages" wait $granter
-end_daemon
 check "dom0 has all its frames" test "$(frames)" = "$before"
