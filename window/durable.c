@@ -257,8 +257,12 @@ int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *
 	if (!win)
 		return -ENOENT;
 	win->user = user;
-	if (sent)
+	if (sent) {
 		*sent = was_sent(win);
+		/* Known now: when it has ended the next successor could not tell. */
+		if (*sent)
+			window_set(win, WINDOW_SENT);
+	}
 	return 0;
 }
 

@@ -554,6 +554,22 @@ START_TEST(what_is_forgotten_is_not_told)
 }
 END_TEST
 
+/* What one successor has found out the next one knows, who could not see it any more. */
+START_TEST(what_was_sent_stays_sent)
+{
+	die_at(STEP_window_replied, 1);
+	ck_assert(ask_window());
+	end_daemon(-1);
+	ck_assert(start_daemon(false));
+	ck_assert(shared->sent[0]);
+	kill_daemon();
+	let_go(0);
+	ck_assert(start_daemon(false));
+	ck_assert(shared->sent[0]);
+	assert_all_as_it_is(2);
+}
+END_TEST
+
 /* A debugger, or grep -r, so often that the kernel does not tell of all of it. */
 START_TEST(opened_again_while_nobody_watches)
 {
@@ -717,6 +733,7 @@ Suite *durable_suite(void)
 	tcase_add_test(tc, a_kill_at_any_time_loses_nothing);
 	tcase_add_test(tc, what_leaves_leaves_all);
 	tcase_add_test(tc, what_is_forgotten_is_not_told);
+	tcase_add_test(tc, what_was_sent_stays_sent);
 	tcase_add_test(tc, opened_again_while_nobody_watches);
 	tcase_add_test(tc, ends_while_nobody_watches_are_found);
 	tcase_add_test(tc, the_path_is_not_needed);
