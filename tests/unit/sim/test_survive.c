@@ -3,174 +3,14 @@
  * sim/test_survive.c - the daemon is killed, and a successor adopts the simulated machine
  *
  * Operations drawn at random are stopped after each of their stores (sim/prefix.h). What was left then is adopted: it
- * must be as if the operation had been carried out, or as if it had not begun. What "it" is is told by a description of
- * all that lasts, in the terms of sim/sim.h, made from the memory itself.
+ * must be as if the operation had been carried out, or as if it had not begun.
  */
 #include <errno.h>
-#include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
-#include "sim/kept.h"
-#include "sim/machine.h"
+#include "tests/unit/sim/left.h"
 #include "tests/unit/sim/prefix.h"
-#include "tests/unit/sim/rig.h"
 #include "tests/unit/suite.h"
-
-#define MAPPER	  0
-#define DOMAINS	  8
-#define N_PORTS	  8
-#define TABLE_MAX 2
-
-/* --- what there is --------------------------------------------------------------------------------- */
-
-/* The memory of the machine, as we map it ourselves. */
-static struct kept kept;
-
-static void look_at(const struct sim_kept *left)
-{
-	const char *why;
-
-	kept_close(&kept);
-	ck_assert_msg(!kept_adopt(dup(left->state), &kept, &why), "%s", why);
-}
-
-#define TRACK_LIVE (1ULL << 63)
-#define FRAME_REFS 0xffffffffULL
-
-static struct maptrack_handle {
-	uint32_t ref;
-	uint32_t handle;
-	uint16_t domid;
-	bool readonly;
-} handles[HANDLES];
-
-/* As sim/maptrack.c has it. */
-static unsigned int live_handles(const struct kept *k)
-{
-	unsigned int n = 0;
-
-	for (uint32_t i = 0; i < HANDLES; i++)
-		if (k->track[i] & TRACK_LIVE)
-			handles[n++] = (struct maptrack_handle){
-				.ref = k->track[i] & 0xffffff,
-				.domid = (uint16_t)(k->track[i] >> 24),
-				.handle = (uint32_t)(k->track[i] >> 40 & 0x7ff) << 20 | i,
-				.readonly = k->track[i] >> 62 & 1,
-			};
-	return n;
-}
-
-static unsigned int pins(unsigned int n, uint16_t domid, uint32_t ref, bool ro)
-{
-	unsigned int count = 0;
-
-	for (unsigned int i = 0; i < n; i++)
-		count += handles[i].domid == domid && handles[i].ref == ref &&
-			 handles[i].readonly == ro;
-	return count;
-}
-
-static void describe_grants(FILE *f, const struct kept *k, uint16_t domid, unsigned int n)
-{
-	const struct kept_table *t = kept_tables(k, domid);
-
-	for (uint32_t ref = 0; ref < k->domain[domid].table_frames * SIM_GRANTS_PER_FRAME; ref++) {
-		const struct kept_grant *g =
-			&t[ref / SIM_GRANTS_PER_FRAME].grant[ref % SIM_GRANTS_PER_FRAME];
-		const struct grant_entry_v1 *e =
-			&t[ref / SIM_GRANTS_PER_FRAME].entry[ref % SIM_GRANTS_PER_FRAME].v1;
-		unsigned int r = pins(n, domid, ref, true), w = pins(n, domid, ref, false);
-
-		if (g->state)
-			fprintf(f, "grant %u:%u state %u frame %u\n", domid, ref, g->state,
-				g->granted);
-		if (e->flags)
-			fprintf(f, "entry %u:%u flags %x domid %u frame %u\n", domid, ref, e->flags,
-				e->domid, e->frame);
-		if (r || w)
-			fprintf(f, "pinned %u:%u %u %u frame %u\n", domid, ref, r, w, g->frame);
-	}
-}
-
-static void describe_ports(FILE *f, const struct kept *k, uint16_t domid)
-{
-	const struct kept_port *p = kept_ports(k, domid);
-
-	for (uint32_t i = 0; k->domain[domid].ports && i < N_PORTS; i++)
-		if (p[i].word)
-			fprintf(f, "port %u:%u %llx sent %llu\n", domid, i,
-				(unsigned long long)p[i].word, (unsigned long long)p[i].sent);
-}
-
-/* All that lasts and means something. */
-static char *describe(const struct kept *k)
-{
-	char *text;
-	size_t len;
-	FILE *f = open_memstream(&text, &len);
-	unsigned int n = live_handles(k);
-
-	for (uint32_t i = 0; i < HANDLES; i++)
-		if (k->track[i])
-			fprintf(f, "handle %u %llx\n", i, (unsigned long long)k->track[i]);
-	for (uint32_t i = 0; i < k->head->frames_made; i++)
-		if (k->frame[i])
-			fprintf(f, "frame %u %llx\n", i, (unsigned long long)k->frame[i]);
-	for (uint16_t i = 0; i < DOMAINS; i++) {
-		fprintf(f, "domain %u state %u\n", i, k->domain[i].state);
-		describe_grants(f, k, i, n);
-		describe_ports(f, k, i);
-	}
-	for (unsigned int i = 0; i < FAULT_MAX; i++)
-		if (k->fault[i].order)
-			fprintf(f, "fault %s: %u %u\n", k->fault[i].spec, k->fault[i].skip,
-				k->fault[i].left);
-	fclose(f);
-	return text;
-}
-
-/* --- adopting ---------------------------------------------------------------------------------------- */
-
-static bool name_handle(struct hypervisor *of, const struct maptrack_handle *h)
-{
-	struct hv_grant g = { .domid = h->domid, .ref = h->ref, .handle = h->handle };
-	const struct hv_place at = { .readonly = h->readonly };
-
-	return !of->ops->adopt(of, &g, 1, &at, false);
-}
-
-static struct sim *adopt(const struct sim_kept *left, int dirfd, bool name_all)
-{
-	const struct sim_kept mine = { dup(left->state), dup(left->memory) };
-	struct sim *s;
-	const char *why = NULL;
-	int err = sim_new(&(struct sim_config){ .dirfd = dirfd, .left = &mine }, &s, &why);
-
-	ck_assert_msg(!err, "%s (%s)", why, strerror(-err));
-	for (unsigned int i = 0, n = name_all ? live_handles(&kept) : 0; i < n; i++)
-		ck_assert(name_handle(sim_hypervisor(s), &handles[i]));
-	return s;
-}
-
-static void adopted(struct sim *s)
-{
-	ck_assert_int_eq(sim_hypervisor(s)->ops->adopted(sim_hypervisor(s)), 0);
-}
-
-/* The rig's machine goes to a successor, all handles are known. */
-static void succeed(void)
-{
-	struct sim_kept left = sim_kept(sim), copy = { dup(left.state), dup(left.memory) };
-
-	sim_leave(sim);
-	sim = adopt(&copy, dirfd_, true);
-	hv = sim_hypervisor(sim);
-	adopted(sim);
-	close(copy.state);
-	close(copy.memory);
-}
 
 /* --- a copy of what was left ---------------------------------------------------------------------------- */
 
@@ -294,14 +134,6 @@ struct order {
 	uint32_t n;
 	struct maptrack_handle handle;
 };
-
-static unsigned int seed;
-
-static uint32_t draw(uint32_t n)
-{
-	seed = seed * 1103515245 + 12345;
-	return (seed >> 8) % n;
-}
 
 /* Mostly a frame of the domain's, so that what is drawn can be done. */
 static uint32_t draw_frame(uint16_t domid)
@@ -562,177 +394,6 @@ START_TEST(every_prefix)
 }
 END_TEST
 
-/* --- kills at random ---------------------------------------------------------------------------------- */
-
-enum phase {
-	IDLE,
-	MAPPING,
-	MAPPED,
-	UNMAPPING,
-};
-
-#define THREADS 3
-
-/**
- * struct log - what threads of the killed process have done, in memory that we share
- * @phase:  of its handle
- * @rounds: how many it has mapped
- */
-static struct log {
-	enum phase phase;
-	uint32_t ref;
-	uint32_t handle;
-	uint64_t rounds;
-} * logs;
-
-/* Maps and unmaps a reference, and does what else there is with frames and grants of its own. */
-static void *busy(void *arg)
-{
-	struct log *log = arg;
-
-	for (;;) {
-		struct hv_grant g = op(GRANTER, log->ref);
-		uint32_t frames[2], ref;
-
-		KEEP(log->phase, MAPPING);
-		hv->ops->map(hv, &g, 1, &writable);
-		KEEP(log->handle, g.handle);
-		KEEP(log->phase, MAPPED);
-		if (sim_frames_alloc(sim, GRANTER, 2, frames) ||
-		    sim_grant(sim, GRANTER, MAPPER, frames[0], false, &ref) ||
-		    sim_revoke_later(sim, GRANTER, ref, true) ||
-		    sim_frames_free(sim, GRANTER, &frames[1], 1))
-			abort();
-		KEEP(log->phase, UNMAPPING);
-		hv->ops->unmap(hv, &g, 1);
-		KEEP(log->phase, IDLE);
-		KEEP(log->rounds, log->rounds + 1);
-	}
-	return NULL;
-}
-
-static void run_until_killed(uint32_t us)
-{
-	pthread_t thread;
-	pid_t pid = fork();
-
-	ck_assert_int_ge(pid, 0);
-	if (!pid) {
-		for (int i = 0; i < THREADS; i++)
-			pthread_create(&thread, NULL, busy, &logs[i]);
-		pause();
-	}
-	usleep(us);
-	ck_assert_int_eq(kill(pid, SIGKILL), 0);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-}
-
-static void succeed_killed(void)
-{
-	const struct sim_kept left = sim_kept(sim), copy = { dup(left.state), dup(left.memory) };
-	struct sim_counts c;
-	unsigned int there = 0;
-
-	sim_leave(sim);
-	sim = adopt(&copy, dirfd_, false);
-	hv = sim_hypervisor(sim);
-	close(copy.state);
-	close(copy.memory);
-	for (int i = 0; i < THREADS; i++) {
-		struct maptrack_handle h = { logs[i].ref, logs[i].handle, GRANTER, false };
-		bool named = logs[i].phase >= MAPPED && name_handle(hv, &h);
-
-		/* Where it was under way it may or may not be. */
-		ck_assert(named || logs[i].phase != MAPPED);
-		there += named;
-		logs[i].phase = named ? MAPPED : IDLE;
-	}
-	adopted(sim);
-	c = counts();
-	ck_assert_uint_eq(c.handles, there);
-	ck_assert_uint_eq(c.pins, there);
-}
-
-/* What the threads had mapped is unmapped; what they had granted and not ended is theirs no more than ours. */
-static void clean_up(void)
-{
-	struct sim_counts c;
-	struct sim_granted g;
-	uint32_t ref = UINT32_MAX, f;
-
-	for (int i = 0; i < THREADS; i++) {
-		struct hv_grant m = op(GRANTER, logs[i].ref);
-
-		m.handle = logs[i].handle;
-		m.status = GNTST_okay;
-		if (logs[i].phase == MAPPED)
-			unmap1(&m);
-		logs[i].phase = IDLE;
-	}
-	while (sim_grant_next(sim, GRANTER, &ref, &g))
-		if (!g.ending && ref > logs[THREADS - 1].ref)
-			ck_assert_int_eq(sim_revoke_later(sim, GRANTER, ref, true), 0);
-	for (f = 0; (f = sim_frame_next(sim, GRANTER, f + 1));)
-		if (f > frame[N_FRAMES - 1])
-			ck_assert_int_eq(sim_frames_free(sim, GRANTER, &f, 1), 0);
-	c = counts();
-	ck_assert_uint_eq(c.handles, 0);
-	ck_assert_uint_eq(c.pins, 0);
-	ck_assert_uint_eq(c.grants, THREADS);
-	ck_assert_uint_eq(c.frames, N_FRAMES);
-}
-
-static void make_logs(void)
-{
-	logs = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(logs, MAP_FAILED);
-	for (int i = 0; i < THREADS; i++)
-		logs[i].ref = grant(frame[i], false);
-}
-
-START_TEST(killed_at_random)
-{
-	uint64_t rounds = 0;
-
-	make_logs();
-	seed = (unsigned int)getpid();
-	for (int i = 0; i < 150 || rounds < 1000; i++) {
-		run_until_killed(draw(2000));
-		succeed_killed();
-		clean_up();
-		rounds = logs[0].rounds + logs[1].rounds + logs[2].rounds;
-	}
-	munmap(logs, 4096);
-}
-END_TEST
-
-/* A successor that is killed while it adopts leaves nothing that the next one cannot. */
-START_TEST(killed_while_adopting)
-{
-	struct sim_kept left = sim_kept(sim);
-	pid_t pid;
-
-	make_logs();
-	seed = (unsigned int)getpid();
-	for (int i = 0; i < 60; i++) {
-		run_until_killed(1000 + draw(1000));
-		pid = fork();
-		ck_assert_int_ge(pid, 0);
-		if (!pid) {
-			adopted(adopt(&left, dirfd_, true));
-			pause();
-		}
-		usleep(draw(3000));
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-		succeed_killed();
-		clean_up();
-		left = sim_kept(sim);
-	}
-	munmap(logs, 4096);
-}
-END_TEST
-
 /* --- what cannot be ----------------------------------------------------------------------------------- */
 
 /* Return: what adopting the image gives. */
@@ -806,21 +467,14 @@ END_TEST
 
 static void survive_setup(void)
 {
-	struct sim_kept left;
-
-	make_sim(&(struct sim_config){
-		.memory_pages = PAGES, .maptrack_max = HANDLES, .grant_frames_max = TABLE_MAX });
-	left = sim_kept(sim);
-	look_at(&left);
-	ck_assert_int_eq(sim_domain_add(sim, OTHER), 0);
+	make_machine();
 	make_image();
 }
 
 static void survive_teardown(void)
 {
 	drop_image();
-	kept_close(&kept);
-	teardown();
+	end_machine();
 }
 
 Suite *survive_suite(void);
@@ -835,8 +489,6 @@ Suite *survive_suite(void)
 	tcase_add_test(tc, every_operation);
 	tcase_add_loop_test(tc, every_prefix, 0, ROUNDS);
 	tcase_add_test(tc, damaged);
-	tcase_add_test(tc, killed_at_random);
-	tcase_add_test(tc, killed_while_adopting);
 	suite_add_tcase(s, tc);
 	return s;
 }
