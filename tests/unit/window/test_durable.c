@@ -11,6 +11,7 @@
 
 #include "base/step.h"
 #include "state/record.h"
+#include "tests/unit/window/fds.h"
 #include "window/lasting.h"
 
 #define USERS	  24000
@@ -84,50 +85,6 @@ static struct durable_user users[USERS];
 static void durable_gone(struct window_user *wu)
 {
 	__atomic_fetch_add(&shared->gone[((struct durable_user *)wu)->n], 1, __ATOMIC_SEQ_CST);
-}
-
-static void send_fds(int sock, unsigned int n, const int *fd, int fds)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(4 * sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = &n, .iov_len = sizeof(n) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.bytes,
-			      .msg_controllen = CMSG_SPACE(fds * sizeof(int)) };
-
-	memset(&control, 0, sizeof(control));
-	control.align.cmsg_level = SOL_SOCKET;
-	control.align.cmsg_type = SCM_RIGHTS;
-	control.align.cmsg_len = CMSG_LEN(fds * sizeof(int));
-	memcpy(CMSG_DATA(&control.align), fd, fds * sizeof(int));
-	if (sendmsg(sock, &msg, MSG_NOSIGNAL) != sizeof(n))
-		_exit(1);
-}
-
-/* Return: how many have come; -1: the other end is closed. */
-static int receive_fds(int sock, unsigned int *n, int *fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(4 * sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = n, .iov_len = sizeof(*n) };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = control.bytes,
-			      .msg_controllen = sizeof(control.bytes) };
-	size_t bytes;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) <= 0)
-		return -1;
-	if (!CMSG_FIRSTHDR(&msg))
-		return 0;
-	bytes = CMSG_FIRSTHDR(&msg)->cmsg_len - CMSG_LEN(0);
-	memcpy(fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), bytes);
-	return (int)(bytes / sizeof(int));
 }
 
 /* As window/conn.c does it. */
