@@ -160,12 +160,12 @@ survived() { gntdevctl --json stats | grep "\"survived\": *$1\b"; }
 # It dies as often as it is started: the unit fails, and the keeper ends all that there is.
 is_given_up()
 {
-	local i old
+	local old
 
 	mkdir -p /run/systemd/system/$service.d
 	printf '[Unit]\nStartLimitBurst=2\nStartLimitIntervalSec=600\n' > /run/systemd/system/$service.d/limit.conf
 	systemctl daemon-reload
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		old=$(main_pid)
 		[ "$old" = 0 ] || kill -KILL "$old"
 		wait_for 20 eval "has_successor_of $old || has_failed"

@@ -66,8 +66,8 @@ check "the first ends well" stop_daemon
 "$BUILD/cuse_gntdev" --sim --sim-port=5:1 2>>daemon.log &
 killed=$!
 wait_for 10 test -S /run/cuse-gntdev/xen-gntdev.ctl
-kill -KILL $killed
-wait $killed 2>/dev/null
+kill -KILL "$killed"
+wait "$killed" 2>/dev/null
 check "a killed daemon leaves its node and its socket" test -c /dev/xen/gntdev -a -S /run/cuse-gntdev/xen-gntdev.sock
 check_output "a daemon with other options does not take over" 'other options: --sim-port=5:1, and this one with nothing' daemon
 check_output "the doctor sees the keeper" 'the keeper holds what a daemon has left, for [1-9]' \
@@ -90,8 +90,8 @@ check "and leaves nothing" test ! -e /run/cuse-gntdev
 unset "daemon_node[$DAEMON]"
 start_daemon --successor=0
 killed=$DAEMON
-kill -KILL $killed
-wait $killed 2>/dev/null
+kill -KILL "$killed"
+wait "$killed" 2>/dev/null
 check "without a successor all ends" wait_for 20 test ! -e /dev/xen/gntdev -a ! -e /run/cuse-gntdev
 check_output "there is nothing to be ended then" 'no daemon has left anything here' \
 	"$BUILD/cuse_gntdev" --sim --end
