@@ -37,11 +37,13 @@ export ATTACK_REFS=199
 
 # For hangs, of which the least was half a second; on one processor that all share.
 attack_bound_us=${ATTACK_BOUND_US:-1000000}
+# An honest client beside each.
+attack_seconds=${ATTACK_SECONDS:-1}
 
 # run_honest FILE [USER]: what the calls of an honest client take, to FILE
 run_honest()
 {
-	timeout $((seconds + 60)) "$BUILD/gntdev-run" "$BUILD/tests/uml/honest" "$seconds" 1 "$honest_ref" "${2:-0}" \
+	timeout $((attack_seconds + 60)) "$BUILD/gntdev-run" "$BUILD/tests/uml/honest" "$attack_seconds" 1 "$honest_ref" "${2:-0}" \
 		>"$1" || {
 		cat "$1"
 		return 1

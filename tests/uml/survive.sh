@@ -2,6 +2,11 @@
 # SPDX-License-Identifier: MIT
 #
 # survive.sh - the daemon is killed again and again under load.c's clients; read in by a case, after lib.sh
+#
+# daemon_node and daemon_run_dir are that one's, by process.
+# shellcheck disable=SC2004,SC2034
+
+threads=0
 
 # report WHAT: a figure of the daemon's report
 report()
@@ -22,19 +27,20 @@ figure()
 	od -An -t u4 -j $((4 * ${at[$1]})) -N 4 "$CASE_DIR/load" | tr -d ' '
 }
 
-tell_to_stop() { printf "\\x$1" | dd of="$CASE_DIR/load" conv=notrunc bs=1 count=1 2>/dev/null; }
+tell_to_stop() { printf '%b' "\\x$1" | dd of="$CASE_DIR/load" conv=notrunc bs=1 count=1 2>/dev/null; }
 have_started() { [ "$(figure started)" -eq "$threads" ]; }
-are_done() { [ "$(figure done)" -eq "$threads" ]; }
+are_done() { [ "$(figure "done")" -eq "$threads" ]; }
 holds_the_same()
 {
 	[ "$(report opens)" -eq "$(figure opens)" ] && [ "$(report maps)" -eq "$(figure maps)" ] &&
-		[ "$(report windows)" -eq $(($(figure windows) + ${1:-0})) ]
+		[ "$(report windows)" -eq $(($(figure windows) + $1)) ]
 }
 lets_go() { [ "$(report opens)" -eq 0 ] && [ "$(report maps)" -eq 0 ]; }
 
-# start_load DOMID REF: with $threads threads
+# start_load DOMID REF THREADS
 start_load()
 {
+	threads=$3
 	client "$BUILD/tests/uml/load" "$CASE_DIR/load" "$1" "$2" "$threads" 2>load.err &
 	load=$!
 	check "all clients are at work" wait_for 20 have_started
@@ -47,8 +53,6 @@ kill_daemons()
 		"$HYPERVISOR" >kills.out 2>>"$CASE_DIR/daemon.log"
 	check "a successor serves after each of $1 kills" grep -q '^daemon [1-9]' kills.out ||
 		comment "$(grep '^kill' kills.out)"
-	# shellcheck disable=SC2034 # for others
-	daemon_node[$DAEMON]=
 	unset "daemon_node[$DAEMON]"
 	DAEMON=$(sed -n 's/^daemon //p' kills.out)
 	daemon_node[$DAEMON]=xen/gntdev daemon_run_dir[$DAEMON]=/run/cuse-gntdev
@@ -56,12 +60,12 @@ kill_daemons()
 	awk '/^step/ && $2 == 0 { printf "%s ", $1 }' kills.out | sed 's/^/#   not reached: /; s/$/\n/'
 }
 
-# end_load [WINDOWS]: others hold so many more
+# end_load WINDOWS: others hold so many more
 end_load()
 {
 	tell_to_stop 1
 	check "no client hangs" wait_for 30 are_done
-	check "what the daemon holds is what clients hold" wait_for 5 holds_the_same "${1:-0}"
+	check "what the daemon holds is what clients hold" wait_for 5 holds_the_same "$1"
 	tell_to_stop 2
 	wait "$load"
 	check "no client has seen an error" test "$(figure errors)" -eq 0

@@ -3,7 +3,6 @@
 # Clients that let the daemon wait for them, or have it work for long: an honest one beside them is served
 # as if it were alone. ATTACK_SECONDS for each of them, ATTACKS to choose.
 . "$TOP/tests/uml/attacks.sh"
-seconds=${ATTACK_SECONDS:-1}
 
 echo 'limit { opens_per_user = 500 }' >conf
 start_daemon --config="$CASE_DIR/conf"

@@ -13,7 +13,7 @@ mkfifo granter.in
 client "$BUILD/examples/granter" -n "$threads" 0 <granter.in >granter.out 2>&1 &
 exec {granter_in}>granter.in
 wait_for 5 grep -q refs granter.out
-start_load 1 "$(sed -n 's/refs: \([0-9]*\) .*/\1/p' granter.out)"
+start_load 1 "$(sed -n 's/refs: \([0-9]*\) .*/\1/p' granter.out)" "$threads"
 kill_daemons "${SURVIVE_KILLS:-160}" "${SURVIVE_SEED:-1}"
 # The granter's window is one of them.
 end_load 1

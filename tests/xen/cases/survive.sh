@@ -17,9 +17,9 @@ granter=$!
 exec {granter_in}>granter.in
 wait_for 5 grep -q refs granter.out
 read -r _ domid ref _ <granter.out
-start_load "$domid" "$ref"
+start_load "$domid" "$ref" "$threads"
 kill_daemons "${XEN_TEST_KILLS:-20}" "${XEN_TEST_SEED:-1}"
-end_load
+end_load 0
 check "the daemon holds nothing" wait_for 5 holds_nothing
 check "Xen knows of no mapped grant" test "$(grants_in_use)" = 0
 end_daemon
