@@ -192,6 +192,9 @@ static int give_kept(struct xen *x, struct lent *lent, const char **why)
 	err = lent_give(lent, "journal", x->journal_fd);
 	if (!err)
 		err = lent_give(lent, "privcmd", privcmd_fd(x->pc));
+	if (!err)
+		*why = "the keeper cannot take a ring that pins memory (it needs Yama's "
+		       "ptrace_scope below 3)";
 	for (unsigned int i = 0; !err && i < PINS_FDS; i++) {
 		ring_name(i, name);
 		err = lent_give(lent, name, rings[i]);
@@ -209,7 +212,8 @@ static int adopt_kept(struct xen *x, struct lent *lent, const char **why)
 	err = xen_adopt_windows(x);
 	if (err)
 		return err;
-	*why = "the keeper does not lend a ring that pins memory";
+	*why = "the keeper does not lend a ring that pins memory (it needs Yama's ptrace_scope "
+	       "below 3)";
 	for (unsigned int i = 0; i < PINS_FDS; i++) {
 		ring_name(i, name);
 		rings[i] = lent_take(lent, name);
