@@ -71,7 +71,7 @@ MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
 .PHONY: all man help deps deps-check demo check bench bench-xen fuzz soak lint format install deb clean
 .PHONY: check-unit check-cuse check-deb check-xen
-.PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz run-soak-attacks run-soak-mutants
+.PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz run-soak-attacks run-soak-mutants run-soak-xen
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 %: %.o
@@ -310,7 +310,7 @@ fuzz: $(patsubst %,build/fuzz/fuzz_%,$(or $(ONE),$(FUZZ)))
 
 # What make check does for seconds, or not at all, for as long as it is let: for each stage a target run-soak-STAGE
 # that prints TAP. This list is the place to add one.
-SOAK = torture fuzz attacks mutants
+SOAK = torture fuzz attacks mutants xen
 
 soak: $(call PACKAGES,unit fuzz)
 	@export CHECK_END=999999999; for stage in $(or $(ONE),$(SOAK)); do \
@@ -333,6 +333,15 @@ run-soak-attacks: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
 
 # Those that a test was written for, and each day another sample: a mutant takes half a minute.
 MUTANTS = $(shell expr $(SOAK_SECONDS) / 30 + 1)
+
+# What takes minutes on an emulated Xen: more of the same, whatever $(SOAK_SECONDS) is.
+run-soak-xen: export XEN_TEST_SEEDS = 1 2 3 4 5 6 7 8 9 10
+run-soak-xen: export XEN_TEST_CYCLES = 2000
+run-soak-xen: export XEN_TEST_STORMS = 50
+run-soak-xen: export XEN_TEST_KILLS = 100
+run-soak-xen: export XEN_TEST_SECONDS = 1800
+run-soak-xen: export XEN_SECONDS = 5400
+run-soak-xen: run-xen
 
 run-soak-mutants: $(UNIT:%=build/%)
 	@tests/mutants/run.sh -l; named=$$?; \

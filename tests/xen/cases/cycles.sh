@@ -3,7 +3,7 @@
 # Maps and unmaps, with clients killed at it: nothing is left mapped, no page and no frame is lost.
 . "$TOP/tests/xen/held.sh"
 
-CYCLES=${XEN_TEST_CYCLES:-2000}
+CYCLES=${XEN_TEST_CYCLES:-800}
 
 start_daemon
 before=$(frames)

@@ -3,7 +3,7 @@
 # The daemon is killed, the keeper is killed: what is mapped is undone in any case.
 . "$TOP/tests/xen/held.sh"
 
-STORMS=${XEN_TEST_STORMS:-20}
+STORMS=${XEN_TEST_STORMS:-8}
 
 keepers() { busybox pidof gntdev-keeper; }
 
