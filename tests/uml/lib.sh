@@ -81,7 +81,7 @@ wait_for()
 
 daemon_is_ready()
 {
-	[ -c "/dev/${daemon_node[$1]}" ] && [ -S "${daemon_run_dir[$1]}/${daemon_node[$1]/\//-}.sock" ]
+	[ -c "/dev/${daemon_node[$1]}" ] && [ -S "${daemon_run_dir[$1]}/${daemon_node[$1]/\//-}.ctl" ]
 }
 
 daemon_has_ended()
@@ -96,7 +96,7 @@ daemon_has_settled()
 
 # start_daemon [OPTION...]: on $HYPERVISOR, the one with sanitizers if $ASAN is set (not in User-Mode
 # Linux: its address space is too small for them); sets $DAEMON to its process id and returns when its
-# device and its socket are there. Its log is $CASE_DIR/daemon.log.
+# device and its sockets are there, of which gntdevctl's is the last. Its log is $CASE_DIR/daemon.log.
 start_daemon()
 {
 	local option node=xen/gntdev run_dir=/run/cuse-gntdev
