@@ -17,13 +17,14 @@ export CHECK_END=${CHECK_END-$(tests/pace.sh end)}
 # shell: so it has to be told of signals, and to have back those that the shell takes from what is in the background.
 limited()
 {
-	local job status tee
+	local job status tee pipe
 
-	exec 4> >(exec tee "$2")
+	# A descriptor that is free: make's jobs are counted through some.
+	exec {pipe}> >(exec tee "$2")
 	tee=$!
-	timeout -k 30 "$1" env --default-signal=INT,QUIT "${@:3}" </dev/null >&4 2>&1 4>&- &
+	timeout -k 30 "$1" env --default-signal=INT,QUIT "${@:3}" </dev/null >&"$pipe" 2>&1 {pipe}>&- &
 	job=$!
-	exec 4>&-
+	exec {pipe}>&-
 	trap 'kill $job; wait $job; exit 130' INT TERM HUP
 	wait $job
 	status=$?
