@@ -71,7 +71,8 @@ MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
 .PHONY: all man help deps deps-check demo check bench bench-xen fuzz soak lint format install deb clean
 .PHONY: check-unit check-cuse check-deb check-xen
-.PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz run-soak-attacks run-soak-mutants run-soak-xen
+.PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz run-soak-attacks run-soak-mutants run-soak-xen \
+	run-soak-survive
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 %: %.o
@@ -310,7 +311,7 @@ fuzz: $(patsubst %,build/fuzz/fuzz_%,$(or $(ONE),$(FUZZ)))
 
 # What make check does for seconds, or not at all, for as long as it is let: for each stage a target run-soak-STAGE
 # that prints TAP. This list is the place to add one.
-SOAK = torture fuzz attacks mutants xen
+SOAK = torture fuzz attacks mutants survive xen
 
 soak: $(call PACKAGES,unit fuzz)
 	@export CHECK_END=999999999; for stage in $(or $(ONE),$(SOAK)); do \
@@ -346,6 +347,14 @@ run-soak-xen: run-xen
 run-soak-mutants: $(UNIT:%=build/%)
 	@tests/mutants/run.sh -l; named=$$?; \
 	seed=$$(date +%j); echo "# seed $$seed"; tests/mutants/run.sh -n $(MUTANTS) -s $$seed && [ $$named -eq 0 ]
+
+# Two kills a second, as a rule; each time other ones. More threads than check has.
+KILLS = $(shell expr 2 '*' $(SOAK_SECONDS) + 160)
+
+run-soak-survive: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
+	@seed=$$(date +%j%H%M); echo "# seed $$seed"; \
+	tests/uml/run.sh -t $$((4 * $(SOAK_SECONDS) + 900)) -n survive env SURVIVE_KILLS=$(KILLS) SURVIVE_SEED=$$seed \
+		SURVIVE_THREADS=32 CASE_SECONDS=$$((4 * $(SOAK_SECONDS) + 800)) bash tests/uml/cases.sh survive
 
 demo: $(PROGRAMS) build/uml-xstate.so $(if $(wildcard /dev/cuse),,$(call PACKAGES,cuse))
 	@if [ -c /dev/cuse ] && [ "$$(id -u)" -eq 0 ]; then examples/demo.sh; \
