@@ -21,9 +21,14 @@ make_tarball()
 {
 	mkdir -p .cache
 	rm -f ".cache/root-$release-$kind"-*
-	tests/mirrors.sh $codename | mmdebstrap --quiet --variant=essential --include="$list" \
+	# What mmdebstrap and apt say is of interest if they fail: why is not in the last line.
+	tests/mirrors.sh $codename | mmdebstrap --variant=essential --include="$list" \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-		$codename "$tarball.partial.tar.zst" -
+		$codename "$tarball.partial.tar.zst" - >"$tarball.log" 2>&1 || {
+		tail -n 40 "$tarball.log" >&2
+		exit 1
+	}
+	rm "$tarball.log"
 	mv "$tarball.partial.tar.zst" "$tarball"
 }
 
