@@ -4,7 +4,7 @@
  *
  * It serves one daemon at a time, over a connection (state/keep.h), and does nothing on its own as long as
  * one is there. When the connection of one that served ends without END, the daemon has died or left, with all its
- * threads, and:
+ * threads. Its other descriptors may last a moment longer, so nobody else gets anything before the process is gone. Then:
  *
  *  1. a successor is waited for, as long as the last daemon said;
  *  2. if none serves by then, or systemd lets go of the lease (the service is over: it will not be started again), the
@@ -56,6 +56,7 @@ struct conn {
 /**
  * struct keeper - all there is
  * @daemon:  the connection that has said HELLO; NULL: none
+ * @process: a pidfd of the last that has said HELLO, -1: none; @process_pid
  * @serves:  it has said SERVE
  * @left:    the last that served has said LEAVE
  * @ended:   when that one ended, CLOCK_BOOTTIME in ns; 0: none has
@@ -69,6 +70,8 @@ struct keeper {
 	int listener;
 	struct conn conn[CONNS];
 	struct conn *daemon;
+	int process;
+	pid_t process_pid;
 	bool serves;
 	bool left;
 	bool over;
@@ -221,13 +224,30 @@ static void accept_one(struct keeper *k)
 
 /* --- what is said ------------------------------------------------------------------------------- */
 
+/* Whether the last daemon's process may still have open what it was lent, or connections of clients. */
+static bool lingers(const struct keeper *k, pid_t next)
+{
+	return k->process >= 0 && k->process_pid != next &&
+	       poll(&(struct pollfd){ .fd = k->process, .events = POLLIN }, 1, 0) == 0;
+}
+
+/* One that is gone already is none. */
+static void note_process(struct keeper *k, pid_t pid)
+{
+	if (k->process >= 0)
+		close(k->process);
+	k->process = pidfd_open(pid, 0);
+	k->process_pid = pid;
+}
+
 static int hello(struct keeper *k, struct conn *c, struct keep_msg *m)
 {
-	if (k->daemon && k->daemon != c)
+	if ((k->daemon && k->daemon != c) || lingers(k, c->pid))
 		return -EBUSY;
 	if (k->ender >= 0 && c->pid != k->ender_pid)
 		return -ESHUTDOWN;
 	k->daemon = c;
+	note_process(k, c->pid);
 	m->value = k->ended;
 	m->left = k->left;
 	m->count = k->hold.n;
@@ -455,7 +475,7 @@ int keeper_run(const char *path, int sock)
 {
 	static struct keeper k;
 
-	k = (struct keeper){ .path = path, .ender = -1 };
+	k = (struct keeper){ .path = path, .process = -1, .ender = -1 };
 	for (int i = 0; i < CONNS; i++)
 		k.conn[i].sock = -1;
 	k.conn[0] = (struct conn){ sock, keep_peer(sock) };

@@ -38,7 +38,7 @@
 /**
  * enum keep_op - what is said
  * @KEEP_HELLO: I am the daemon from now on. Answer: @value: when the last one ended that had served, CLOCK_BOOTTIME in
- *		ns, 0: none has; @left: whether it said LEAVE; @count: things held. -EBUSY: there is one; -ESHUTDOWN: all is just being ended
+ *		ns, 0: none has; @left: whether it said LEAVE; @count: things held. -EBUSY: there is one, or its process is not gone yet; -ESHUTDOWN: all is just being ended
  * @KEEP_NEXT:	which name comes after @name? The first one comes after "". -ENOENT: none
  * @KEEP_TAKE:	what is held under @name, with the answer. -ENOENT
  * @KEEP_PUT:	hold this, instead of what has had the name. -ENFILE: too much

@@ -35,14 +35,10 @@ static char dir[64], path[80], mark[80];
 static pid_t keeper;
 static int daemon_sock;
 
-static void setup(void)
+static void start_keeper(void)
 {
 	int pair[2];
 
-	snprintf(dir, sizeof(dir), "%s/test_keeper.XXXXXX", test_place());
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/keeper", dir);
-	snprintf(mark, sizeof(mark), "%s/mark", dir);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	keeper = fork();
 	ck_assert_int_ge(keeper, 0);
@@ -52,6 +48,15 @@ static void setup(void)
 	}
 	close(pair[1]);
 	daemon_sock = pair[0];
+}
+
+static void setup(void)
+{
+	snprintf(dir, sizeof(dir), "%s/test_keeper.XXXXXX", test_place());
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/keeper", dir);
+	snprintf(mark, sizeof(mark), "%s/mark", dir);
+	start_keeper();
 }
 
 static void teardown(void)
@@ -308,6 +313,60 @@ START_TEST(one_daemon_at_a_time)
 	first_hello();
 	ck_assert(!has_ended(held));
 	close(held);
+}
+END_TEST
+
+/* With a keeper of its own: one that serves, whose connection ends, and which stays until it is killed. */
+static _Noreturn void linger(int told)
+{
+	start_keeper();
+	leave_state(3600, "/bin/false", sizeof("/bin/false"));
+	close(daemon_sock);
+	if (write(told, "", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static int say_only(int sock, enum keep_op op, struct keep_msg *m)
+{
+	int none = -1;
+
+	*m = (struct keep_msg){ .op = op };
+	return say(sock, m, NULL, 0, &none);
+}
+
+/* What it still has open, such as an answer that no client has read yet, would mislead the successor. */
+START_TEST(no_successor_before_the_process_is_gone)
+{
+	int told[2], other;
+	struct keep_msg m;
+	pid_t pid;
+	char byte;
+
+	first_hello();
+	ck_assert_int_eq(pipe2(told, O_CLOEXEC), 0);
+	snprintf(path, sizeof(path), "%s/second", dir);
+	pid = fork();
+	if (!pid)
+		linger(told[1]);
+	ck_assert_int_eq(read(told[0], &byte, 1), 1);
+	other = connect_keeper();
+	do
+		ck_assert_int_eq(say_only(other, KEEP_LOOK, &m), 0);
+	while (m.value);
+	ck_assert_int_eq(say_only(other, KEEP_HELLO, &m), -EBUSY);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ck_assert_int_eq(say_only(other, KEEP_HELLO, &m), 0);
+	ck_assert_uint_eq(m.count, 1);
+	ck_assert_int_eq(say_only(other, KEEP_END, &m), 0);
+	ck_assert_int_eq(poll(&(struct pollfd){ .fd = other, .events = POLLRDHUP }, 1, LONG_MS), 1);
+	close(other);
+	close(told[0]);
+	close(told[1]);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/keeper", dir);
 }
 END_TEST
 
@@ -650,6 +709,7 @@ Suite *keeper_suite(void)
 	tcase_add_test(tc, first_daemon_dies_early);
 	tcase_add_test(tc, end_lets_go);
 	tcase_add_test(tc, one_daemon_at_a_time);
+	tcase_add_test(tc, no_successor_before_the_process_is_gone);
 	tcase_add_loop_test(tc, a_successor_takes_all, 0, 2);
 	tcase_add_loop_test(tc, nobody_comes, 0, 2);
 	tcase_add_loop_test(tc, the_service_is_over, 0, 2);
