@@ -93,6 +93,14 @@ killed=$DAEMON
 kill -KILL "$killed"
 wait "$killed" 2>/dev/null
 check "without a successor all ends" wait_for 20 test ! -e /dev/xen/gntdev -a ! -e /run/cuse-gntdev
+echo '# nothing' >ender.conf
+start_daemon --successor=0 --config=ender.conf
+killed=$DAEMON
+echo 'no such word' >ender.conf
+kill -KILL "$killed"
+wait "$killed" 2>/dev/null
+check "also where the policy is broken, and somewhere else" wait_for 20 test ! -e /dev/xen/gntdev -a ! -e /run/cuse-gntdev
+check "in order" test "$(grep -c 'ending for good' daemon.log) $(grep -c 'could not end it' daemon.log)" = "2 0"
 check_output "there is nothing to be ended then" 'no daemon has left anything here' \
 	"$BUILD/cuse_gntdev" --sim --end
 check "what can be adopted is told" test "$("$BUILD/cuse_gntdev" --adopts)" = 1
