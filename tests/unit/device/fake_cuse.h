@@ -52,6 +52,7 @@ struct fake_answer {
 #define MESSAGE_MAX 150000
 #define HELD_MAX    64
 
+/* @fd: 0: not there yet, or its giver was killed before */
 struct held {
 	char name[KEEP_NAME];
 	int fd;
@@ -63,7 +64,6 @@ static struct {
 	pthread_mutex_t lock;
 	struct fake_answer answer[FAKE_REQUESTS];
 	struct {
-		pthread_mutex_t lock;
 		unsigned int n;
 		struct held held[HELD_MAX];
 	} * keeper;
@@ -71,11 +71,15 @@ static struct {
 
 /* --- the keeper --------------------------------------------------------------------------------- */
 
+/* Without a lock: whoever held it might be killed. */
 static struct held *find(const char *name)
 {
-	for (unsigned int i = 0; i < cuse.keeper->n; i++)
-		if (!strcmp(cuse.keeper->held[i].name, name))
-			return &cuse.keeper->held[i];
+	for (unsigned int i = 0; i < HELD_MAX; i++) {
+		struct held *h = &cuse.keeper->held[i];
+
+		if (__atomic_load_n(&h->fd, __ATOMIC_ACQUIRE) && !strcmp(h->name, name))
+			return h;
+	}
 	return NULL;
 }
 
@@ -93,17 +97,15 @@ int lent_give(struct lent *l, const char *name, int fd)
 
 	if (!l)
 		return 0;
-	pthread_mutex_lock(&cuse.keeper->lock);
 	h = find(name);
 	if (!h) {
-		ck_assert_uint_lt(cuse.keeper->n, HELD_MAX);
-		h = &cuse.keeper->held[cuse.keeper->n];
+		unsigned int i = __atomic_fetch_add(&cuse.keeper->n, 1, __ATOMIC_RELAXED);
+
+		ck_assert_uint_lt(i, HELD_MAX);
+		h = &cuse.keeper->held[i];
 		strcpy(h->name, name);
 	}
-	h->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (h == &cuse.keeper->held[cuse.keeper->n])
-		cuse.keeper->n++;
-	pthread_mutex_unlock(&cuse.keeper->lock);
+	__atomic_store_n(&h->fd, fcntl(fd, F_DUPFD_CLOEXEC, 1), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -276,7 +278,6 @@ static inline void fake_cuse_begin(void)
 		.minor = FUSE_KERNEL_MINOR_VERSION,
 		.flags = CUSE_UNRESTRICTED_IOCTL,
 	};
-	pthread_mutexattr_t attr;
 	int sock[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock), 0);
@@ -285,9 +286,6 @@ static inline void fake_cuse_begin(void)
 	cuse.keeper = mmap(NULL, sizeof(*cuse.keeper), PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(cuse.keeper, MAP_FAILED);
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutex_init(&cuse.keeper->lock, &attr);
 	request(CUSE_INIT, &in, sizeof(in), 0);
 }
 
