@@ -76,15 +76,11 @@ static void let_go(unsigned int n)
 
 /* --- the daemon --------------------------------------------------------------------------------- */
 
-struct durable_user {
-	struct window_user wu;
-	unsigned int n;
-};
-static struct durable_user users[USERS];
+static struct window_user users[USERS];
 
 static void durable_gone(struct window_user *wu)
 {
-	__atomic_fetch_add(&shared->gone[((struct durable_user *)wu)->n], 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&shared->gone[wu - users], 1, __ATOMIC_SEQ_CST);
 }
 
 /* As window/conn.c does it. */
@@ -93,12 +89,10 @@ static void make_window(int sock)
 	struct hv_grant g[PAGES] = { { .status = 0 } };
 	struct hv_place at = { .first = 0, .open_id = 1 };
 	unsigned int n = __atomic_fetch_add(&shared->n, 1, __ATOMIC_SEQ_CST);
-	struct durable_user *u = &users[n];
 	int fd;
 
-	u->wu.gone = durable_gone;
-	u->n = n;
-	fd = window_make(windows, &fake.hv, WINDOW_OF_GNTDEV, g, PAGES, &at, &u->wu,
+	users[n].gone = durable_gone;
+	fd = window_make(windows, &fake.hv, WINDOW_OF_GNTDEV, g, PAGES, &at, &users[n],
 			 &shared->id[n]);
 	if (fd < 0)
 		_exit(2);
@@ -128,11 +122,9 @@ static void look_at_all(void)
 static void join_all(void)
 {
 	for (unsigned int n = 0; n < shared->n; n++) {
-		struct durable_user *u = &users[n];
-
-		u->wu.gone = durable_gone;
-		u->n = n;
-		shared->joined[n] = !window_join(windows, shared->id[n], &u->wu, &shared->sent[n]);
+		users[n].gone = durable_gone;
+		shared->joined[n] =
+			!window_join(windows, shared->id[n], &users[n], &shared->sent[n]);
 	}
 	for (unsigned int n = 0; n < shared->forget; n++)
 		if (!window_forget(windows, shared->id[n]) || window_forget(windows, shared->id[n]))
