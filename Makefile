@@ -340,6 +340,7 @@ run-soak-xen: export XEN_TEST_SEEDS = 1 2 3 4 5 6 7 8 9 10
 run-soak-xen: export XEN_TEST_CYCLES = 2000
 run-soak-xen: export XEN_TEST_STORMS = 50
 run-soak-xen: export XEN_TEST_KILLS = 100
+run-soak-xen: export XEN_TEST_REPLACED = 20
 run-soak-xen: export XEN_TEST_SECONDS = 1800
 run-soak-xen: export XEN_SECONDS = 5400
 run-soak-xen: run-xen

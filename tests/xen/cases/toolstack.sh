@@ -7,6 +7,7 @@
 
 DEVICE=${XEN_TEST_DEVICE:-ours}
 PAGES=100
+KILLS=${XEN_TEST_REPLACED:-3}
 # Guests of both types in dom0s of both types with Debian 12. Debian 13's take twice as long to boot: the
 # other type than dom0's.
 case $COMBO in
@@ -82,12 +83,40 @@ visit()
 	is_answered 0 && is_answered $((PAGES - 1)) && ask peek $((PAGES - 1)) 2048 1 && [ "$ANSWER" = 00 ]
 }
 
+ready_lines() { grep -c 'is ready' "$CASE_DIR/daemon.log"; }
+
+# replace_daemon N: it is killed so many times, and another one takes over
+replace_daemon()
+{
+	local i ready
+
+	for ((i = 0; i < $1; i++)); do
+		ready=$(ready_lines)
+		kill -KILL "$DAEMON"
+		wait "$DAEMON"
+		unset "daemon_node[$DAEMON]"
+		start_daemon
+		wait_for 20 more_than "$ready" ready_lines || return
+	done
+}
+
+# Neither the toolstack nor the guest takes notice of it.
+survive()
+{
+	[ "$DEVICE" = ours ] || return 0
+	check "$1 guest: the daemon is killed $KILLS times, and replaced" replace_daemon "$KILLS" || return
+	check "$1 guest: its two rings are mapped still" held_are 2
+	check "$1 guest: its console answers still" console_answers
+	check "$1 guest: xenstore works from inside still" store_works_inside
+}
+
 with_guest()
 {
 	check "$1 guest: it boots up to its shell" guest_start "$1" || return
 	check "$1 guest: its console answers" console_answers
 	check "$1 guest: xenstore works from inside" store_works_inside
 	check "$1 guest: its two rings are mapped" held_are 2
+	survive "$1"
 	check "$1 guest: sees what is written to $PAGES pages of its, and hears of their end" visit
 	check "$1 guest: its two rings only are mapped" wait_for 5 held_are 2
 	check "$1 guest: it is destroyed" guest_end
