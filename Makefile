@@ -35,10 +35,10 @@ FUZZED    = $(ASAN) -fsanitize=fuzzer-no-link
 
 # Asked once, and only when something is compiled: the packages may come by this very run of make.
 memo = $(eval $1 := $$(shell $2))$($1)
-PKGS = fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd jansson
+PKGS = fuse3 liburcu-memb liburcu-cds xengnttab liburing libsystemd jansson libconfuse
 PKG_CFLAGS = $(call memo,PKG_CFLAGS,pkg-config --cflags $(PKGS))
 PKG_LIBS   = $(call memo,PKG_LIBS,pkg-config --libs $(PKGS))
-CTL_LIBS   = $(call memo,CTL_LIBS,pkg-config --libs jansson ncursesw)
+CTL_LIBS   = $(call memo,CTL_LIBS,pkg-config --libs jansson libconfuse ncursesw)
 KEEPER_LIBS = $(call memo,KEEPER_LIBS,pkg-config --libs liburcu-memb libsystemd)
 CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
 

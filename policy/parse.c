@@ -2,25 +2,59 @@
 /*
  * policy/parse.c - who may map what: understanding the text
  *
- *     text    = { setting | "limit" section | "rule" NAME section }
- *     section = "{" { setting } "}"
- *     setting = KEY ( "=" | "+=" ) ( VALUE | "{" [ VALUE { "," VALUE } [ "," ] ] "}" )
- *
- * All mistakes of a text are told at once. A value that is wrong is only told of, and all goes on. Behind a mistake of
- * form there is a place from which the text is understood again: the next "KEY =" of the section, or the next rule or
- * limit. What a mistake of form may have caused is not told of: a key that was misspelt is not missing, too.
+ * libconfuse takes each statement apart. Each value is checked as soon as it has read it, so that messages name
+ * its line; a rule is complete at its closing brace. All mistakes of a text are told at once: a value that is wrong
+ * is told of and that is all; a mistake of form ends its statement, and the next one is read.
  */
+#include <assert.h>
+#include <confuse.h>
+#include <ctype.h>
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/reader.h"
+#include "policy/rule.h"
+#include "policy/text.h"
 
-/* What is said once in a file. */
+/* Xen's DOMID_FIRST_RESERVED: from here on numbers are no domains. */
+#define DOMID_RESERVED 0x7ff0
+#define LIMIT_MAX      (1ULL << 40)
+/* What an entry of a user or group may need. */
+#define ENTRY_BYTES_MAX (1U << 20)
+
+/**
+ * struct reader - a file of a policy that is being read
+ * @file: what messages call it, a member of p->file
+ * @now:  the statement that is being read
+ * @told: libconfuse has told what is wrong with it
+ * @rule: the rule that is being read
+ * @seen: bits of what it has said, by place in rule_keys
+ * @said: of what the file has said: the bits below
+ */
+struct reader {
+	struct policy *p;
+	const char *file;
+	const struct policy_statement *now;
+	bool told;
+	struct policy_rule rule;
+	unsigned int seen;
+	unsigned int said;
+	struct policy_why *why;
+};
+
 #define SAID_LIMIT    1U
-#define SAID_TOO_MANY 2U
+#define SAID_PV	      2U
+#define SAID_TOO_MANY 4U
+#define SAID_KEYS     8U /* and above: one for each limit */
+
+static_assert(POLICY_N_LIMITS < 29, "the bits of what was said are too few");
+
+/* libconfuse has no argument for its callbacks. */
+static struct reader *reading;
 
 /* --- messages ----------------------------------------------------------------------------------- */
 
@@ -50,7 +84,10 @@ void policy_vfail(struct policy_why *why, int err, const char *file, unsigned in
 			*c = '?';
 }
 
-void policy_fail(struct policy_reader *r, int err, unsigned int line, const char *fmt, ...)
+static void fail(struct reader *r, int err, unsigned int line, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void fail(struct reader *r, int err, unsigned int line, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -59,331 +96,495 @@ void policy_fail(struct policy_reader *r, int err, unsigned int line, const char
 	va_end(ap);
 }
 
-void policy_no_memory(struct policy_reader *r)
+static void no_memory(struct reader *r)
 {
-	policy_fail(r, -ENOMEM, 0, "out of memory");
-	r->text.at = r->text.end;
+	fail(r, -ENOMEM, 0, "out of memory");
 }
 
-/* Whatever token is wrong is told of here. */
-static void next(struct policy_reader *r)
+/* libconfuse counts from where it was given a statement. */
+static unsigned int line_of(const cfg_t *cfg)
 {
-	policy_text_next(&r->text);
-	r->cut = r->cut || r->text.cut;
-	if (r->text.token != POLICY_WRONG)
-		return;
-	r->form = true;
-	policy_fail(r, -EINVAL, r->text.line, "%s", r->text.wrong);
+	return reading->now->line + (cfg->line > 0 ? (unsigned int)cfg->line - 1 : 0);
 }
 
-/* The token is another than what is @wanted, which is a mistake of form. */
-static void unexpected(struct policy_reader *r, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void unexpected(struct policy_reader *r, const char *fmt, ...)
+/* What libconfuse itself has to say. */
+static void take_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	static const char *const signs[] = {
-		[POLICY_OPEN] = "\"{\"",   [POLICY_CLOSE] = "\"}\"", [POLICY_COMMA] = "\",\"",
-		[POLICY_EQUALS] = "\"=\"", [POLICY_MORE] = "\"+=\"",
-	};
-	const struct policy_text *t = &r->text;
-	char wanted[128];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(wanted, sizeof(wanted), fmt, ap);
-	va_end(ap);
-	r->form = true;
-	if (t->token == POLICY_WRONG)
-		return;
-	if (t->token == POLICY_END)
-		policy_fail(r, -EINVAL, t->line, "%s is wanted, and the file ends", wanted);
-	else if (t->token == POLICY_VALUE)
-		policy_fail(r, -EINVAL, t->line, "%s is wanted, not \"%s\"", wanted, t->value);
-	else
-		policy_fail(r, -EINVAL, t->line, "%s is wanted, not %s", wanted, signs[t->token]);
+	reading->told = true;
+	/* All that it was given is one statement. */
+	if (!strcmp(fmt, "premature end of file"))
+		fmt = "something is missing behind this";
+	policy_vfail(reading->why, -EINVAL, reading->file, line_of(cfg), fmt, ap);
 }
 
-/* --- settings ----------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------- */
 
-static bool is(const struct policy_reader *r, const char *word)
+/* Return: whether @s is a decimal number up to @max, and nothing else. */
+static bool parse_number(const char *s, uint64_t max, uint64_t *out)
 {
-	return r->text.token == POLICY_VALUE && !strcmp(r->text.value, word);
-}
+	uint64_t v = 0;
 
-/* A rule or a limit begins here, where no value is wanted. */
-static bool begins_section(const struct policy_reader *r)
-{
-	return (is(r, "rule") || is(r, "limit")) && !policy_text_assigned(&r->text);
-}
-
-/* To where the text is understood again: "KEY =", the end of the section, or the next one. */
-static void skip_setting(struct policy_reader *r)
-{
-	const struct policy_text *t = &r->text;
-	unsigned int depth = 0;
-
-	for (; t->token != POLICY_END; next(r)) {
-		if (begins_section(r) && (!depth || t->first))
-			return;
-		if (!depth && (t->token == POLICY_CLOSE ||
-			       (t->token == POLICY_VALUE && policy_text_assigned(t))))
-			return;
-		depth += t->token == POLICY_OPEN;
-		depth -= t->token == POLICY_CLOSE;
-	}
-}
-
-static const struct policy_key *find_key(const struct policy_section *s, const char *name)
-{
-	for (unsigned int i = 0; i < s->n; i++)
-		if (!strcmp(s->key[i].name, name))
-			return &s->key[i];
-	return NULL;
-}
-
-static void unknown_key(struct policy_reader *r, const struct policy_section *s)
-{
-	char names[256] = "";
-	size_t len = 0;
-
-	for (unsigned int i = 0; i < s->n && len < sizeof(names); i++)
-		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
-					s->key[i].name);
-	r->form = true;
-	policy_fail(r, -EINVAL, r->text.line, "there is no key \"%s\" %s: %s", r->text.value,
-		    s->where, names);
-	next(r);
-	skip_setting(r);
-}
-
-/* Return: whether there is one; it may be wrong. */
-static bool take_value(struct policy_reader *r, const struct policy_key *key)
-{
-	const struct policy_text *t = &r->text;
-
-	if (t->token == POLICY_VALUE && !policy_text_assigned(t))
-		key->take(r, key, t->value);
-	else if (t->token != POLICY_WRONG)
+	if (!*s)
 		return false;
-	next(r);
+	for (; *s; s++) {
+		if (!isdigit((unsigned char)*s) || v > max / 10)
+			return false;
+		v = v * 10 + (uint64_t)(*s - '0');
+		if (v > max)
+			return false;
+	}
+	*out = v;
 	return true;
 }
 
-/* Return: whether it has ended as it should. */
-static bool take_list(struct policy_reader *r, const struct policy_key *key)
+/* Return: room for one more of @n elements of @size bytes, or NULL. */
+static void *grow(struct reader *r, void *array, size_t n, size_t size)
 {
-	const struct policy_text *t = &r->text;
-	const unsigned int line = t->line;
+	void *more = reallocarray(array, n + 1, size);
 
-	next(r);
-	if (t->token == POLICY_CLOSE)
-		policy_fail(r, -EINVAL, line,
-			    "the list of \"%s\" is empty: leave it out, or name one", key->name);
-	while (take_value(r, key)) {
-		if (t->token != POLICY_COMMA)
-			break;
-		next(r);
-	}
-	if (t->token == POLICY_CLOSE) {
-		next(r);
-		return true;
-	}
-	if (!r->cut)
-		unexpected(r, "\",\" or \"}\" in the list of \"%s\"", key->name);
-	return false;
+	if (!more)
+		no_memory(r);
+	return more;
 }
 
-static bool take_values(struct policy_reader *r, const struct policy_key *key)
+static void add_id(struct reader *r, struct policy_ids *ids, uint32_t id)
 {
-	const struct policy_text *t = &r->text;
+	uint32_t *more = grow(r, ids->id, ids->n, sizeof(*more));
 
-	if (t->token == POLICY_OPEN && key->list)
-		return take_list(r, key);
-	if (take_value(r, key))
-		return true;
-	unexpected(r, "a value of \"%s\"", key->name);
-	return false;
+	if (!more)
+		return;
+	ids->id = more;
+	more[ids->n++] = id;
 }
 
-/* @seen: bits of the keys that were said, by their places in @s. */
-static void take_setting(struct policy_reader *r, const struct policy_section *s, uint32_t *seen)
-{
-	const struct policy_text *t = &r->text;
-	const struct policy_key *key = find_key(s, t->value);
-	const unsigned int line = t->line;
-	uint32_t bit;
+/**
+ * struct database - where names have numbers
+ * @what: they are names of
+ * @list: what lists them
+ * @find: Return: 0, a positive errno, or -1 if there is no such name.
+ */
+struct database {
+	const char *what;
+	const char *list;
+	int (*find)(const char *name, char *buf, size_t size, uint32_t *id);
+};
 
-	if (!key)
-		return unknown_key(r, s);
-	next(r);
-	bit = 1U << (key - s->key);
-	if (t->token == POLICY_EQUALS && *seen & bit)
-		policy_fail(r, -EINVAL, line, "\"%s\" for the second time %s%s", key->name,
-			    s->where, key->list ? ": write a list, {\"a\", \"b\"}" : "");
-	*seen |= bit;
-	if (t->token != POLICY_EQUALS && !(t->token == POLICY_MORE && key->list)) {
-		unexpected(r, "\"=\" behind \"%s\"", key->name);
-		return skip_setting(r);
+static int find_user(const char *name, char *buf, size_t size, uint32_t *id)
+{
+	struct passwd pw, *found = NULL;
+	int err = getpwnam_r(name, &pw, buf, size, &found);
+
+	if (found)
+		*id = pw.pw_uid;
+	return found || err ? err : -1;
+}
+
+static int find_group(const char *name, char *buf, size_t size, uint32_t *id)
+{
+	struct group gr, *found = NULL;
+	int err = getgrnam_r(name, &gr, buf, size, &found);
+
+	if (found)
+		*id = gr.gr_gid;
+	return found || err ? err : -1;
+}
+
+/* Return: as find(), with whatever room the entry needs. */
+static int look_up(const struct database *db, const char *name, uint32_t *id)
+{
+	int err = ERANGE;
+
+	for (size_t size = 4096; err == ERANGE && size <= ENTRY_BYTES_MAX; size *= 4) {
+		char *buf = malloc(size);
+
+		if (!buf)
+			return ENOMEM;
+		err = db->find(name, buf, size, id);
+		free(buf);
 	}
-	next(r);
-	if (!take_values(r, key))
-		skip_setting(r);
+	return err;
 }
 
-/* --- sections ----------------------------------------------------------------------------------- */
-
-/* The token is the opening brace. */
-static void take_section(struct policy_reader *r, const struct policy_section *s)
+/* (uid_t)-1 is nobody's number: it stands for an unknown one. */
+static void take_id(struct reader *r, unsigned int line, const struct database *db,
+		    const char *value, struct policy_ids *ids)
 {
-	const struct policy_text *t = &r->text;
-	const unsigned int line = t->line;
-	uint32_t seen = 0;
+	uint64_t number;
+	uint32_t id = 0;
+	int err;
 
-	next(r);
-	while (t->token != POLICY_CLOSE && t->token != POLICY_END && !begins_section(r)) {
-		if (t->token == POLICY_VALUE) {
-			take_setting(r, s, &seen);
+	if (parse_number(value, UINT32_MAX - 1, &number))
+		return add_id(r, ids, (uint32_t)number);
+	err = look_up(db, value, &id);
+	/* ENOENT and its like are ways to say that there is none. */
+	if (err == -1 || err == ENOENT || err == ESRCH || err == EBADF || err == EPERM)
+		fail(r, -EINVAL, line, "there is no %s \"%s\": %s lists them", db->what, value,
+		     db->list);
+	else if (err)
+		fail(r, -err, line, "looking up the %s \"%s\" failed: %s", db->what, value,
+		     strerror(err));
+	else
+		add_id(r, ids, id);
+}
+
+static void take_user(struct reader *r, unsigned int line, const char *value)
+{
+	static const struct database users = { "user", "getent passwd", find_user };
+
+	take_id(r, line, &users, value, &r->rule.users);
+}
+
+static void take_group(struct reader *r, unsigned int line, const char *value)
+{
+	static const struct database groups = { "group", "getent group", find_group };
+
+	take_id(r, line, &groups, value, &r->rule.groups);
+}
+
+static void add_pattern(struct reader *r, struct policy_patterns *p, const char *pattern)
+{
+	char **more = grow(r, p->pattern, p->n, sizeof(*more));
+
+	if (!more)
+		return;
+	p->pattern = more;
+	more[p->n] = strdup(pattern);
+	if (more[p->n])
+		p->n++;
+	else
+		no_memory(r);
+}
+
+/* Whether a pattern can match something that ends so. */
+static bool can_end(const char *pattern, const char *suffix)
+{
+	size_t len = strlen(pattern), n = strlen(suffix);
+
+	return (len > n && !strcmp(pattern + len - n, suffix)) ||
+	       (len && strchr("*?]", pattern[len - 1]));
+}
+
+static void take_unit(struct reader *r, unsigned int line, const char *value)
+{
+	if (strlen(value) < WHO_UNIT_SIZE && !strchr(value, '/') &&
+	    (can_end(value, ".service") || can_end(value, ".scope")))
+		add_pattern(r, &r->rule.units, value);
+	else
+		fail(r, -EINVAL, line,
+		     "unit \"%s\": the name of a service or scope is wanted, such as "
+		     "\"xenstored.service\" or \"qemu-*.service\"",
+		     value);
+}
+
+static void take_cgroup(struct reader *r, unsigned int line, const char *value)
+{
+	if (strlen(value) < WHO_CGROUP_SIZE && *value && strchr("/*?[", *value))
+		add_pattern(r, &r->rule.cgroups, value);
+	else
+		fail(r, -EINVAL, line,
+		     "cgroup \"%s\": a path below the root of control groups is wanted, such as "
+		     "\"/system.slice/*\"",
+		     value);
+}
+
+/* N, N-M or "any". Return: NULL, or what is wrong. */
+static const char *parse_range(const char *value, struct policy_range *range)
+{
+	char first[16];
+	const char *dash = strchr(value, '-');
+	uint64_t a, b;
+
+	if (!strcmp(value, "any")) {
+		*range = (struct policy_range){ 0, UINT16_MAX };
+		return NULL;
+	}
+	snprintf(first, sizeof(first), "%.*s", dash ? (int)(dash - value) : 15, value);
+	if ((dash && dash - value >= (int)sizeof(first)) || !parse_number(first, UINT32_MAX, &a) ||
+	    !parse_number(dash ? dash + 1 : first, UINT32_MAX, &b))
+		return "a domain's number, a range like \"1-100\", or \"any\" is wanted";
+	if (a >= DOMID_RESERVED || b >= DOMID_RESERVED)
+		return "domains have numbers from 0 to 32751";
+	if (a > b)
+		return "the range is the wrong way round";
+	*range = (struct policy_range){ (uint16_t)a, (uint16_t)b };
+	return NULL;
+}
+
+static void take_domid(struct reader *r, unsigned int line, const char *value)
+{
+	struct policy_ranges *ranges = &r->rule.domids;
+	struct policy_range range, *more;
+	const char *wrong = parse_range(value, &range);
+
+	if (wrong)
+		return fail(r, -EINVAL, line, "domid \"%s\": %s", value, wrong);
+	more = grow(r, ranges->range, ranges->n, sizeof(*more));
+	if (!more)
+		return;
+	ranges->range = more;
+	more[ranges->n++] = range;
+}
+
+static void take_action(struct reader *r, unsigned int line, const char *value)
+{
+	r->rule.has_action = true;
+	for (int i = POLICY_ALLOW; i <= POLICY_DENY; i++) {
+		if (strcmp(value, policy_action_name((enum policy_action)i)) != 0)
 			continue;
-		}
-		unexpected(r, "a key");
-		next(r);
-		skip_setting(r);
+		r->rule.action = (enum policy_action)i;
+		return;
 	}
-	if (t->token == POLICY_CLOSE)
-		next(r);
-	else if (!r->cut)
-		policy_fail(r, -EINVAL, line, "the brace that is opened here is not closed");
+	fail(r, -EINVAL, line, "action \"%s\": allow, deny or read-only is wanted", value);
 }
 
-static bool of_file(const struct policy_reader *r)
+static void take_rule_pv(struct reader *r, unsigned int line, const char *value)
 {
-	return r->text.token == POLICY_VALUE && find_key(&policy_in_file, r->text.value);
+	if (!strcmp(value, "yes"))
+		r->rule.pv = POLICY_RULE_PV_YES;
+	else if (!strcmp(value, "no"))
+		r->rule.pv = POLICY_RULE_PV_NO;
+	else
+		fail(r, -EINVAL, line, "pv_descriptor \"%s\": in a rule yes or no is wanted",
+		     value);
 }
 
-/* To the end of the section that begins here or is under way, or to the next one. */
-static void skip_section(struct policy_reader *r)
-{
-	const struct policy_text *t = &r->text;
-	unsigned int depth = 0;
+struct rule_key {
+	const char *name;
+	void (*take)(struct reader *r, unsigned int line, const char *value);
+	bool list;
+};
 
-	for (; t->token != POLICY_END; next(r)) {
-		if (begins_section(r) && (!depth || t->first))
-			return;
-		if (!depth && of_file(r) && policy_text_assigned(t))
-			return;
-		depth += t->token == POLICY_OPEN;
-		if (t->token == POLICY_CLOSE && depth-- <= 1)
-			return next(r);
+static const struct rule_key rule_keys[] = {
+	{ "user", take_user, true },
+	{ "group", take_group, true },
+	{ "unit", take_unit, true },
+	{ "cgroup", take_cgroup, true },
+	{ "domid", take_domid, true },
+	{ "action", take_action, false },
+	{ "pv_descriptor", take_rule_pv, false },
+};
+
+#define N_RULE_KEYS (sizeof(rule_keys) / sizeof(rule_keys[0]))
+
+/* --- what libconfuse calls: a mistake is told of, and all goes on ------------------------------- */
+
+/* A value of a rule. The first of a key, again: the key was said before. */
+static int take_rule_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct reader *r = reading;
+	unsigned int i = 0;
+
+	while (i < N_RULE_KEYS && strcmp(rule_keys[i].name, opt->name) != 0)
+		i++;
+	assert(i < N_RULE_KEYS);
+	if (r->seen & 1U << i && opt->nvalues == 1)
+		fail(r, -EINVAL, line_of(cfg), "\"%s\" for the second time in this rule%s",
+		     opt->name, rule_keys[i].list ? ": write a list, {\"a\", \"b\"}" : "");
+	r->seen |= 1U << i;
+	rule_keys[i].take(r, line_of(cfg), value);
+	*(const char **)result = value;
+	return 0;
+}
+
+/* Return: whether it is said for the first time in this file. */
+static bool say_once(struct reader *r, unsigned int bit)
+{
+	bool first = !(r->said & bit);
+
+	r->said |= bit;
+	return first;
+}
+
+static int take_limit(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct reader *r = reading;
+	unsigned int i = 0;
+	uint64_t number = 0;
+
+	while (i < POLICY_N_LIMITS && strcmp(policy_limit_name(i), opt->name) != 0)
+		i++;
+	assert(i < POLICY_N_LIMITS);
+	if (!say_once(r, SAID_KEYS << i))
+		fail(r, -EINVAL, line_of(cfg), "limit \"%s\" for the second time", opt->name);
+	if (strcmp(value, "none") != 0 && (!parse_number(value, LIMIT_MAX, &number) || !number))
+		fail(r, -EINVAL, line_of(cfg),
+		     "limit %s = \"%s\": a number from 1 to %llu is wanted, or none", opt->name,
+		     value, LIMIT_MAX);
+	else
+		policy_limit_set(&r->p->limits, (enum policy_limit)i, number);
+	*(const char **)result = value;
+	return 0;
+}
+
+static int end_limit(cfg_t *cfg, cfg_opt_t *opt)
+{
+	(void)cfg;
+	(void)opt;
+	if (!say_once(reading, SAID_LIMIT))
+		fail(reading, -EINVAL, reading->now->line,
+		     "a second \"limit\" in this file: write one");
+	return 0;
+}
+
+static int take_pv(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct reader *r = reading;
+
+	if (!say_once(r, SAID_PV))
+		fail(r, -EINVAL, line_of(cfg), "\"%s\" for the second time", opt->name);
+	*(const char **)result = value;
+	for (int i = POLICY_PV_ROOT; i <= POLICY_PV_NONE; i++) {
+		if (strcmp(value, policy_pv_name((enum policy_pv)i)) != 0)
+			continue;
+		r->p->pv = (enum policy_pv)i;
+		return 0;
 	}
+	fail(r, -EINVAL, line_of(cfg),
+	     "pv_descriptor \"%s\": outside of rules root, any or none is wanted", value);
+	return 0;
 }
 
-static void take_limits(struct policy_reader *r)
-{
-	const unsigned int line = r->text.line;
-
-	if (r->said & SAID_LIMIT)
-		policy_fail(r, -EINVAL, line, "a second \"limit\" in this file: write one");
-	r->said |= SAID_LIMIT;
-	next(r);
-	if (r->text.token == POLICY_OPEN)
-		return take_section(r, &policy_in_limit);
-	unexpected(r, "\"{\" behind \"limit\"");
-	skip_section(r);
-}
-
-static void check_name(struct policy_reader *r, const char *name)
+static void check_name(struct reader *r, const char *name)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789-_.:@ ";
 	size_t len = strlen(name);
 
 	if (!len || len >= POLICY_NAME_SIZE || strspn(name, letters) != len)
-		return policy_fail(
-			r, -EINVAL, r->text.line,
-			"rule \"%s\": a name has 1 to %d letters, digits, spaces and -_.:@", name,
-			POLICY_NAME_SIZE - 1);
+		return fail(r, -EINVAL, r->now->line,
+			    "rule \"%s\": a name has 1 to %d letters, digits, spaces and -_.:@",
+			    name, POLICY_NAME_SIZE - 1);
 	snprintf(r->rule.name, sizeof(r->rule.name), "%s", name);
 	for (unsigned int i = 0; i < r->p->n_rules; i++) {
 		const struct policy_rule *other = &r->p->rule[i];
 
 		if (!strcmp(other->name, name))
-			return policy_fail(r, -EINVAL, r->text.line,
-					   "rule \"%s\": there is one of that name in %s:%u", name,
-					   other->file, other->line);
+			return fail(r, -EINVAL, r->now->line,
+				    "rule \"%s\": there is one of that name in %s:%u", name,
+				    other->file, other->line);
+	}
+}
+
+/* An empty list gives no value, and would be taken for no condition. */
+static void check_lists(struct reader *r, cfg_t *section)
+{
+	for (unsigned int i = 0; i < N_RULE_KEYS; i++) {
+		cfg_opt_t *opt = cfg_getopt(section, rule_keys[i].name);
+
+		if (opt && opt->flags & CFGF_MODIFIED && !cfg_opt_size(opt))
+			fail(r, -EINVAL, r->now->line,
+			     "rule \"%s\": the list of \"%s\" is empty: leave it out, or name one",
+			     cfg_title(section), rule_keys[i].name);
 	}
 }
 
 /* The rule is complete; it is of use if there was no mistake. */
-static void add_rule(struct policy_reader *r)
+static void add_rule(struct reader *r)
 {
-	struct policy_rule *rule = &r->rule;
-
-	if (!rule->has_action && !r->form)
-		policy_fail(r, -EINVAL, rule->line,
-			    "rule \"%s\" has no action: allow, deny or read-only", rule->name);
+	r->rule.file = r->file;
+	r->rule.line = r->now->line;
 	if (r->p->n_rules < POLICY_RULES_MAX) {
-		r->p->rule[r->p->n_rules++] = *rule;
-		*rule = (struct policy_rule){ 0 };
-		return;
+		r->p->rule[r->p->n_rules++] = r->rule;
+		r->rule = (struct policy_rule){ 0 };
+	} else if (say_once(r, SAID_TOO_MANY)) {
+		fail(r, -EINVAL, r->now->line, "more than %d rules", POLICY_RULES_MAX);
 	}
-	if (!(r->said & SAID_TOO_MANY))
-		policy_fail(r, -EINVAL, rule->line, "more than %d rules", POLICY_RULES_MAX);
-	r->said |= SAID_TOO_MANY;
-	policy_rule_clear(rule);
 }
 
-static void take_rule(struct policy_reader *r)
+/* A rule's closing brace. */
+static int end_rule(cfg_t *cfg, cfg_opt_t *opt)
 {
-	const struct policy_text *t = &r->text;
+	struct reader *r = reading;
+	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
 
-	r->rule.file = r->file;
-	r->rule.line = t->line;
-	next(r);
-	if (t->token == POLICY_VALUE)
-		check_name(r, t->value);
-	else
-		unexpected(r, "the rule's name");
-	if (t->token == POLICY_VALUE || t->token == POLICY_WRONG)
-		next(r);
-	if (t->token == POLICY_OPEN) {
-		take_section(r, &policy_in_rule);
-	} else {
-		if (!r->form)
-			unexpected(r, "\"{\" behind the rule's name");
-		skip_section(r);
-	}
+	(void)cfg;
+	check_name(r, cfg_title(section));
+	check_lists(r, section);
+	if (!r->rule.has_action && !r->now->open)
+		fail(r, -EINVAL, r->now->line,
+		     "rule \"%s\" has no action: allow, deny or read-only", cfg_title(section));
 	add_rule(r);
+	return 0;
 }
 
 /* --- the whole ---------------------------------------------------------------------------------- */
 
-static void take_text(struct policy_reader *r)
-{
-	const struct policy_text *t = &r->text;
-	uint32_t seen = 0;
+#define LIMIT_OPT(name, scope, thing, value) CFG_STR_CB(#name, NULL, CFGF_NODEFAULT, take_limit),
 
-	for (next(r); t->token != POLICY_END;) {
-		r->form = false;
-		r->cut = t->cut;
-		if (is(r, "rule")) {
-			take_rule(r);
-		} else if (is(r, "limit")) {
-			take_limits(r);
-		} else if (of_file(r)) {
-			take_setting(r, &policy_in_file, &seen);
-		} else if (t->token == POLICY_CLOSE) {
-			policy_fail(r, -EINVAL, t->line, "this brace closes nothing");
-			next(r);
-		} else {
-			unexpected(r, "\"rule\", \"limit\" or \"pv_descriptor\"");
-			next(r);
-			skip_section(r);
-		}
-	}
+/* Return: libconfuse's root, with all that can be said, or NULL. */
+static cfg_t *new_root(void)
+{
+	static cfg_opt_t rule_opts[] = {
+		CFG_STR_LIST_CB("user", NULL, CFGF_NODEFAULT, take_rule_value),
+		CFG_STR_LIST_CB("group", NULL, CFGF_NODEFAULT, take_rule_value),
+		CFG_STR_LIST_CB("unit", NULL, CFGF_NODEFAULT, take_rule_value),
+		CFG_STR_LIST_CB("cgroup", NULL, CFGF_NODEFAULT, take_rule_value),
+		CFG_STR_LIST_CB("domid", NULL, CFGF_NODEFAULT, take_rule_value),
+		CFG_STR_CB("action", NULL, CFGF_NODEFAULT, take_rule_value),
+		CFG_STR_CB("pv_descriptor", NULL, CFGF_NODEFAULT, take_rule_value),
+		CFG_END(),
+	};
+	static cfg_opt_t limit_opts[] = {
+		POLICY_LIMITS(LIMIT_OPT) CFG_END(),
+	};
+	static cfg_opt_t opts[] = {
+		CFG_STR_CB("pv_descriptor", NULL, CFGF_NODEFAULT, take_pv),
+		CFG_SEC("limit", limit_opts, CFGF_NONE),
+		CFG_SEC("rule", rule_opts, CFGF_MULTI | CFGF_TITLE),
+		CFG_END(),
+	};
+	cfg_t *cfg = cfg_init(opts, CFGF_NONE);
+
+	if (!cfg)
+		return NULL;
+	cfg_set_error_function(cfg, take_error);
+	cfg_set_validate_func(cfg, "rule", end_rule);
+	cfg_set_validate_func(cfg, "limit", end_limit);
+	return cfg;
 }
 
-static bool add_file(struct policy_reader *r, const char *name)
+static void parse_with(struct reader *r, cfg_t *cfg, FILE *f)
+{
+	const struct policy_statement *s = r->now;
+	int result;
+
+	errno = 0;
+	result = cfg_parse_fp(cfg, f);
+	/* It says nothing of a key that is "", nor where it has no memory. */
+	if (result != CFG_SUCCESS && !r->told && errno == ENOMEM)
+		no_memory(r);
+	else if (result != CFG_SUCCESS && !r->told)
+		fail(r, -EINVAL, line_of(cfg), "this cannot be understood");
+	else if (result == CFG_SUCCESS && s->open)
+		fail(r, -EINVAL, s->open, "the brace that is opened here is not closed");
+}
+
+static void take_statement(void *arg, const struct policy_statement *s)
+{
+	struct reader *r = arg;
+	FILE *f = fmemopen(s->text, s->len, "r");
+	cfg_t *cfg = new_root();
+
+	r->now = s;
+	r->told = false;
+	r->seen = 0;
+	policy_rule_clear(&r->rule);
+	if (f && cfg)
+		parse_with(r, cfg, f);
+	else
+		no_memory(r);
+	if (cfg)
+		cfg_free(cfg);
+	if (f)
+		fclose(f);
+}
+
+static void take_wrong(void *arg, unsigned int line, const char *why)
+{
+	fail(arg, -EINVAL, line, "%s", why);
+}
+
+static bool add_file(struct reader *r, const char *name)
 {
 	char **more = reallocarray(r->p->file, r->p->n_files + 1, sizeof(*more));
 
@@ -400,16 +601,18 @@ static bool add_file(struct policy_reader *r, const char *name)
 void policy_add_text(struct policy *p, const char *name, const char *text, size_t len,
 		     struct policy_why *why)
 {
-	struct policy_reader r = { .p = p, .file = name, .why = why };
-	const char *wrong;
-	unsigned int line;
+	struct reader r = { .p = p, .file = name, .why = why };
+	char *copy = malloc(len + 1);
 
-	if (!add_file(&r, name) || policy_text_begin(&r.text, text, len))
-		return policy_no_memory(&r);
-	wrong = policy_text_check(text, len, &line);
-	if (wrong)
-		policy_fail(&r, -EINVAL, line, "%s", wrong);
-	else
-		take_text(&r);
-	policy_text_finish(&r.text);
+	if (copy && add_file(&r, name)) {
+		memcpy(copy, text, len);
+		reading = &r;
+		policy_text_cut(copy, len,
+				&(struct policy_text_use){ take_statement, take_wrong, &r });
+		reading = NULL;
+	} else {
+		no_memory(&r);
+	}
+	policy_rule_clear(&r.rule);
+	free(copy);
 }

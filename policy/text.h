@@ -1,65 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy/text.h - the words and signs of a policy's text
+ * policy/text.h - what a policy's text may look like, before a library parses it, and its statements
  */
 #ifndef POLICY_TEXT_H
 #define POLICY_TEXT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-enum policy_token {
-	POLICY_END,
-	POLICY_VALUE,  /* a word or a string */
-	POLICY_OPEN,   /* { */
-	POLICY_CLOSE,  /* } */
-	POLICY_COMMA,  /* , */
-	POLICY_EQUALS, /* = */
-	POLICY_MORE,   /* += */
-	POLICY_WRONG,  /* something else */
-};
-
 /**
- * struct policy_text - a text, and the token that was read last
- * @at, @end: what is left of it
- * @at_line:  the line of @at
- * @token:    the token
- * @line:     where it begins
- * @first:    it is the first one in its line
- * @value:    of POLICY_VALUE, without its quotes
- * @wrong:    of POLICY_WRONG, what is wrong
- * @cut:      it is a string without an end, and took the rest of its line
+ * struct policy_statement - "KEY = VALUE", "limit {...}", "rule NAME {...}", or what stands in place of one
+ * @text: @len bytes, at least one
+ * @line: where it begins
+ * @open: where its outermost brace was opened, if that is not closed, else 0
  */
-struct policy_text {
-	const char *at;
-	const char *end;
-	unsigned int at_line;
-	enum policy_token token;
+struct policy_statement {
+	char *text;
+	size_t len;
 	unsigned int line;
-	bool first;
-	char *value;
-	const char *wrong;
-	bool cut;
+	unsigned int open;
 };
 
 /**
- * policy_text_check() - whether there are characters that no text has
- * @line: out: where
- *
- * Return: NULL, or what is wrong.
+ * struct policy_text_use - what becomes of a text
+ * @statement: take the next one
+ * @wrong:     a mistake in that line
  */
-const char *policy_text_check(const char *text, size_t len, unsigned int *line);
+struct policy_text_use {
+	void (*statement)(void *arg, const struct policy_statement *s);
+	void (*wrong)(void *arg, unsigned int line, const char *why);
+	void *arg;
+};
 
-/** policy_text_begin() - before the first token of @len bytes. Return: 0 or -ENOMEM */
-int policy_text_begin(struct policy_text *t, const char *text, size_t len);
-
-/** policy_text_next() - read one token; behind the last one comes POLICY_END, as often as it is asked for */
-void policy_text_next(struct policy_text *t);
-
-/** policy_text_assigned() - whether the next token is "=" or "+=" */
-bool policy_text_assigned(const struct policy_text *t);
-
-/** policy_text_finish() - free what it holds */
-void policy_text_finish(struct policy_text *t);
+/**
+ * policy_text_cut() - cut a text into statements, without those that libconfuse would take in another way than they look
+ * @text: @len bytes, whatever they are; its comments are blanked out
+ */
+void policy_text_cut(char *text, size_t len, const struct policy_text_use *use);
 
 #endif /* POLICY_TEXT_H */

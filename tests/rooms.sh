@@ -55,6 +55,7 @@ tests/xen/random.h
 libraries='
 cuse_lowlevel.h,fuse*      device/session.c bench/cuse_ioctl.c
 urcu.h,urcu/urcu*          base/rcu.h base/rcu.c policy/quota.c
+confuse.h                  policy/parse.c
 ncurses*,curses.h          gntdevctl/top.c
 '
 

@@ -31,7 +31,7 @@ cd "$top" || exit 1
 [ -z "$list" ] || list=$(realpath "$list") || exit 1
 tree=$top/build/mutants
 guards=(table.c base/arena.c device/caller.c device/copy.c device/grant.c device/enforce.c device/winioctl.c device/token.c
-	client/procmaps.c client/procwalk.c policy/keys.c policy/parse.c policy/policy.c policy/quota.c
+	client/procmaps.c client/procwalk.c policy/text.c policy/parse.c policy/policy.c policy/quota.c
 	window/window.c window/socket.c window/conn.c window/scan.c window/dir.c
 	xen/xen.c xen/pvh.c xen/pv.c xen/event.c xen/copy.c xen/undo.c xen/keeper.c xen/journal.c)
 killed=0 alive=0 equivalent=0 broken=0
