@@ -2,180 +2,13 @@
 /*
  * keeper/test_keeper.c - the keeper holds what it was given for one daemon after another, whatever it is told
  *
- * A child is the keeper; this process plays daemons, by messages or through state/lent.h.
+ * A child is the keeper; this process plays daemons, by messages.
  */
-#include <check.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <liburing.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/clock.h"
-#include "base/why.h"
 #include "keeper/hold.h"
-#include "keeper/keeper.h"
-#include "state/keep.h"
-#include "state/lent.h"
-#include "tests/unit/place.h"
+#include "tests/unit/keeper/rig.h"
 #include "tests/unit/suite.h"
-
-/* Longer than anything takes that is not hung. */
-#define LONG_MS 20000
-
-static char dir[64], path[80], mark[80];
-static pid_t keeper;
-static int daemon_sock;
-
-static void start_keeper(void)
-{
-	int pair[2];
-
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	keeper = fork();
-	ck_assert_int_ge(keeper, 0);
-	if (!keeper) {
-		close(pair[0]);
-		_exit(keeper_run(path, pair[1]) ? 1 : 0);
-	}
-	close(pair[1]);
-	daemon_sock = pair[0];
-}
-
-static void setup(void)
-{
-	snprintf(dir, sizeof(dir), "%s/test_keeper.XXXXXX", test_place());
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/keeper", dir);
-	snprintf(mark, sizeof(mark), "%s/mark", dir);
-	start_keeper();
-}
-
-static void teardown(void)
-{
-	kill(keeper, SIGKILL);
-	waitpid(keeper, NULL, 0);
-	unlink(path);
-	unlink(mark);
-	ck_assert_int_eq(rmdir(dir), 0);
-}
-
-/* --- what daemons say ----------------------------------------------------------------------------- */
-
-/* Return: the answer's error. @fd: in: to go along; out: what came */
-static int say(int sock, struct keep_msg *m, const char *text, size_t len, int *fd)
-{
-	struct pollfd p = { .fd = sock, .events = POLLIN };
-	int err = keep_send(sock, m, text, len, *fd);
-
-	*fd = -1;
-	if (err)
-		return err;
-	ck_assert_int_eq(poll(&p, 1, LONG_MS), 1);
-	err = keep_recv(sock, keeper, m, NULL, NULL, fd);
-	return err ? err : m->error;
-}
-
-static int say_name(int sock, enum keep_op op, const char *name, int fd)
-{
-	struct keep_msg m = { .op = op };
-	int err;
-
-	strcpy(m.name, name);
-	err = say(sock, &m, NULL, 0, &fd);
-	if (fd >= 0 && op != KEEP_TAKE)
-		close(fd);
-	return err ? err : op == KEEP_TAKE ? fd : 0;
-}
-
-static int say_serve(int sock, uint64_t seconds, const char *text, size_t len)
-{
-	struct keep_msg m = { .op = KEEP_SERVE, .value = seconds };
-	int fd = -1;
-
-	return say(sock, &m, text, len, &fd);
-}
-
-static int try_connect(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	strcpy(addr.sun_path, path);
-	if (!connect(sock, (struct sockaddr *)&addr, sizeof(addr)))
-		return sock;
-	close(sock);
-	return -1;
-}
-
-static int connect_keeper(void)
-{
-	int sock = try_connect();
-
-	ck_assert_int_ge(sock, 0);
-	return sock;
-}
-
-/* Another daemon; the former may not be seen to have ended yet. */
-static int hello(struct keep_msg *m)
-{
-	uint64_t begin = clock_ms();
-	int sock = connect_keeper(), fd, err;
-
-	do {
-		*m = (struct keep_msg){ .op = KEEP_HELLO };
-		fd = -1;
-		err = say(sock, m, NULL, 0, &fd);
-	} while (err == -EBUSY && clock_ms() - begin < LONG_MS);
-	ck_assert_int_eq(err, 0);
-	return sock;
-}
-
-static void first_hello(void)
-{
-	ck_assert_int_eq(say_name(daemon_sock, KEEP_HELLO, "", -1), 0);
-}
-
-static void keeper_ends(void)
-{
-	uint64_t begin = clock_ms();
-	int status;
-	pid_t pid;
-
-	while (!(pid = waitpid(keeper, &status, WNOHANG))) {
-		ck_assert_uint_lt(clock_ms() - begin, LONG_MS);
-		poll(NULL, 0, 5);
-	}
-	ck_assert_int_eq(pid, keeper);
-	ck_assert(WIFEXITED(status) && !WEXITSTATUS(status));
-	ck_assert_int_ne(access(path, F_OK), 0);
-}
-
-/* The first daemon holds a pipe's writing end as "state", serves and is gone. Return: the reading end. */
-static int leave_state(uint64_t seconds, const char *command, size_t len)
-{
-	int pipes[2];
-
-	ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
-	first_hello();
-	ck_assert_int_eq(say_name(daemon_sock, KEEP_PUT, KEEP_STATE, pipes[1]), 0);
-	close(pipes[1]);
-	ck_assert_int_eq(say_serve(daemon_sock, seconds, command, len), 0);
-	return pipes[0];
-}
-
-static bool has_ended(int pipe_end)
-{
-	return poll(&(struct pollfd){ .fd = pipe_end, .events = POLLIN }, 1, 0) == 1;
-}
 
 /* --- things --------------------------------------------------------------------------------------- */
 
@@ -627,75 +460,6 @@ START_TEST(other_users)
 }
 END_TEST
 
-/* --- the daemon's side ---------------------------------------------------------------------------- */
-
-START_TEST(lent)
-{
-	static char *const command[] = { (char *)"/bin/false", NULL };
-	int held = leave_state(3600, "/bin/false", sizeof("/bin/false")), pipes[2], fd;
-	struct lent_config c = { .path = path };
-	char text[256] = "", name[KEEP_NAME] = "";
-	const struct why why = { text, sizeof(text) };
-	struct lent *l, *other;
-	bool left;
-
-	ck_assert_int_eq(lent_open(&c, &l, &why), -EBUSY);
-	ck_assert_ptr_nonnull(strstr(text, "another CUSE daemon"));
-	close(daemon_sock);
-	ck_assert_int_eq(lent_open(&c, &l, &why), 0);
-	ck_assert(lent_adopting(l) && lent_alive(l) && lent_ended_ns(l, &left) && !left);
-	ck_assert_int_eq(lent_next(l, name), 0);
-	ck_assert_str_eq(name, KEEP_STATE);
-	ck_assert_int_eq(lent_next(l, name), -ENOENT);
-	fd = lent_take(l, KEEP_STATE);
-	ck_assert_int_ge(fd, 0);
-	close(fd);
-	ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
-	ck_assert_int_eq(lent_give(l, "more", pipes[1]), 0);
-	close(pipes[1]);
-	ck_assert_int_eq(lent_give(l, "a name that is longer than it may be", pipes[0]), -EINVAL);
-	ck_assert_int_eq(lent_serve(l, command, 3600), 0);
-	lent_leave(l);
-	lent_close(l);
-	ck_assert_int_eq(lent_open(&c, &other, &why), 0);
-	ck_assert(lent_ended_ns(other, &left) && left);
-	ck_assert_int_eq(lent_drop(other, "more"), 0);
-	ck_assert(has_ended(pipes[0]));
-	ck_assert_int_eq(lent_end(other), 0);
-	lent_close(other);
-	keeper_ends();
-	ck_assert(has_ended(held));
-	/* Now there is none: neither to end something, nor its program. */
-	c.end = true;
-	ck_assert_int_eq(lent_open(&c, &l, &why), -ENOENT);
-	c.end = false;
-	ck_assert_int_eq(lent_open(&c, &l, &why), -ENOEXEC);
-	ck_assert_ptr_nonnull(strstr(text, LENT_PROGRAM));
-	close(pipes[0]);
-	close(held);
-}
-END_TEST
-
-START_TEST(keeper_is_killed)
-{
-	int held = leave_state(3600, "/bin/false", sizeof("/bin/false"));
-	struct lent_config c = { .path = path };
-	char text[256];
-	const struct why why = { text, sizeof(text) };
-	struct lent *l;
-
-	close(daemon_sock);
-	ck_assert_int_eq(lent_open(&c, &l, &why), 0);
-	kill(keeper, SIGKILL);
-	while (lent_alive(l))
-		poll(NULL, 0, 5);
-	ck_assert_int_lt(lent_give(l, "x", held), 0);
-	ck_assert_int_eq(lent_end(l), 0);
-	lent_close(l);
-	close(held);
-}
-END_TEST
-
 Suite *keeper_suite(void)
 {
 	Suite *s = suite_create("keeper");
@@ -719,8 +483,6 @@ Suite *keeper_suite(void)
 	tcase_add_loop_test(tc, hostile_daemon, 0, HOSTILE_N);
 	tcase_add_test(tc, many_who_say_nothing);
 	tcase_add_test(tc, other_users);
-	tcase_add_test(tc, lent);
-	tcase_add_test(tc, keeper_is_killed);
 	suite_add_tcase(s, tc);
 	return s;
 }
