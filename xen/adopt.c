@@ -218,6 +218,7 @@ int xen_adopted(struct hypervisor *hv)
 		n++;
 		undo(x, w);
 	}
+	xen_ports_adopted(x->ports, x->lent);
 	x->adopting = false;
 	if (n)
 		log_debug("%zu windows of the predecessor were of no use any more", n);

@@ -163,6 +163,17 @@ static void take_files(const struct ports *ps, struct port *p, pid_t tid)
 	close(pidfd);
 }
 
+/* With the lock. */
+static struct port *find(struct ports *ps, uint32_t number)
+{
+	struct port *p;
+
+	cds_list_for_each_entry(p, &ps->all, node)
+		if (p->number == number)
+			return p;
+	return NULL;
+}
+
 /* --- what the keeper has of them ---------------------------------------------------------------- */
 
 static void file_name(const struct port *p, unsigned int i, char name[KEEP_NAME])
@@ -209,18 +220,38 @@ static void take_kept(struct lent *lent, struct port *p)
 	}
 }
 
-/* --- the interface of hypercall.h --------------------------------------------------------------- */
-
-/* With the lock. */
-static struct port *find(struct ports *ps, uint32_t number)
+/* Whether it is a file of a port that no map refers to: who was killed while it gave or dropped them left it. */
+static bool is_left_over(struct ports *ps, const char *name)
 {
-	struct port *p;
+	unsigned int number, i;
+	const struct port *p;
+	bool left;
 
-	cds_list_for_each_entry(p, &ps->all, node)
-		if (p->number == number)
-			return p;
-	return NULL;
+	if (sscanf(name, "port.%u.%u", &number, &i) != 2)
+		return false;
+	pthread_mutex_lock(&ps->lock);
+	p = find(ps, number);
+	left = !p || i >= p->n;
+	pthread_mutex_unlock(&ps->lock);
+	return left;
 }
+
+void xen_ports_adopted(struct ports *ps, struct lent *lent)
+{
+	char name[KEEP_NAME] = "", before[KEEP_NAME] = "";
+
+	while (!lent_next(lent, name)) {
+		if (!is_left_over(ps, name)) {
+			memcpy(before, name, sizeof(before));
+			continue;
+		}
+		if (lent_drop(lent, name))
+			return;
+		memcpy(name, before, sizeof(name));
+	}
+}
+
+/* --- the interface of hypercall.h --------------------------------------------------------------- */
 
 static int check_port(struct xen *x, uint32_t number)
 {

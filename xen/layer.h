@@ -190,6 +190,9 @@ struct ports *ports_new(void);
 
 void ports_free(struct ports *ps);
 
+/** xen_ports_adopted() - all that are referred to are there: the keeper lets go of other ports' files, which would keep them bound */
+void xen_ports_adopted(struct ports *ps, struct lent *lent);
+
 /* As in hypercall.h. */
 int xen_port_get(struct hypervisor *hv, uint32_t number, pid_t tid);
 void xen_port_put(struct hypervisor *hv, uint32_t number);

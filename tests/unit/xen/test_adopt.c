@@ -18,6 +18,8 @@
 static struct lent_double {
 	bool adopting;
 	int journal;
+	unsigned int n;
+	const char *port[4];
 } lends;
 
 bool lent_adopting(const struct lent *l)
@@ -42,10 +44,36 @@ int lent_give(struct lent *l, const char *name, int fd)
 	return 0;
 }
 
+/* Return: the place of a name, @n if it is not there. */
+static unsigned int place_of(const struct lent_double *d, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < d->n && strcmp(d->port[i], name) != 0; i++)
+		;
+	return i;
+}
+
+/* As the keeper's: the last takes the place of what is dropped. */
 int lent_drop(struct lent *l, const char *name)
 {
-	(void)l;
-	(void)name;
+	struct lent_double *d = (struct lent_double *)l;
+	unsigned int i = place_of(d, name);
+
+	if (i == d->n)
+		return -ENOENT;
+	d->port[i] = d->port[--d->n];
+	return 0;
+}
+
+int lent_next(struct lent *l, char name[KEEP_NAME])
+{
+	const struct lent_double *d = (const struct lent_double *)l;
+	unsigned int i = *name ? place_of(d, name) + 1 : 0;
+
+	if (i >= d->n)
+		return -ENOENT;
+	strcpy(name, d->port[i]);
 	return 0;
 }
 
@@ -345,6 +373,22 @@ START_TEST(others_windows_are_not_named)
 }
 END_TEST
 
+/* A daemon was killed between two of a port's files: they would keep it bound for ever. */
+START_TEST(ports_of_nobody_are_let_go)
+{
+	setup();
+	dead[n_dead++] = x;
+	start_adopting(&xen_pvh, x);
+	lends.n = 4;
+	memcpy(lends.port, (const char *[]){ "port.5.1", "journal", "port.7.0", "port.5.0" },
+	       sizeof(lends.port));
+	ck_assert_int_eq(hv->ops->adopted(hv), 0);
+	ck_assert_uint_eq(lends.n, 1);
+	ck_assert_str_eq(lends.port[0], "journal");
+	teardown();
+}
+END_TEST
+
 Suite *adopt_suite(void)
 {
 	Suite *s = suite_create("adopt");
@@ -357,6 +401,7 @@ Suite *adopt_suite(void)
 	tcase_add_loop_test(killed, adopted_large, 0, 2);
 	tcase_add_loop_test(named, damage_is_refused, 0, 6);
 	tcase_add_loop_test(named, others_windows_are_not_named, 0, 2);
+	tcase_add_test(named, ports_of_nobody_are_let_go);
 	suite_add_tcase(s, killed);
 	suite_add_tcase(s, named);
 	return s;
