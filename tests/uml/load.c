@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load.c - clients that do all that clients do, and never expect an error: load FILE DOMID REF N
+ * load.c - clients that do all that clients do, and never expect an error: load FILE DOMID REF N [GNTALLOC]
  *
  * REF to REF + N - 1 are grants of DOMID to be mapped writable, a page of its own for each thread. What was written
  * through a mapping is read back by GRANT_COPY, and the other way round, so that it is seen whether a mapping still
- * shows the granter's page. FILE is a struct load_shared (load.h). A quarter of the threads are another user's, and
+ * shows the granter's page. FILE is a struct load_shared (load.h). GNTALLOC is a device by which DOMID grants: pages are
+ * granted, copied from, and given back. A quarter of the threads are another user's, and
  * reach the daemon through its socket; all of them get signals; children are forked that hold windows, and killed.
  * To be started by gntdev-run.
  */
@@ -22,6 +23,7 @@
 #include <sys/wait.h>
 #include <xen/xen.h>
 #include <xen/grant_table.h>
+#include <xen/sys/gntalloc.h>
 #include <xen/sys/gntdev.h>
 
 #include "tests/uml/load.h"
@@ -33,6 +35,7 @@
 
 static struct load_shared *shared;
 static uint32_t domid, first_ref, n_refs;
+static const char *gntalloc;
 
 /**
  * struct thread - one of them
@@ -284,6 +287,52 @@ static void let_go(struct thread *t)
 	unmap(t, t->kept_index);
 }
 
+/* What is written into a page that we grant is there for whoever has its reference. */
+static void see_granted(struct thread *t, int fd, const struct ioctl_gntalloc_alloc_gref *op)
+{
+	static __thread unsigned char buf[PAGE];
+	struct ioctl_gntalloc_unmap_notify notify = { .index = op->index + 77,
+						      .action = UNMAP_NOTIFY_CLEAR_BYTE };
+	uint32_t ref = t->ref;
+	uint64_t start = begin();
+	void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)op->index);
+
+	if (!end(t, start, "mmap of gntalloc", p != MAP_FAILED))
+		return;
+	fill(p, t->seed);
+	t->ref = op->gref_ids[0];
+	if (copy(t, buf, false) && memcmp(buf, p, PAGE))
+		wrong(t, "a page that was granted is another");
+	t->ref = ref;
+	start = begin();
+	end(t, start, "SET_UNMAP_NOTIFY of gntalloc",
+	    !ioctl(fd, IOCTL_GNTALLOC_SET_UNMAP_NOTIFY, &notify));
+	hide(t, p);
+}
+
+/* Given back by DEALLOC_GREF, or by the close. */
+static void grant(struct thread *t)
+{
+	struct ioctl_gntalloc_alloc_gref op = { .flags = GNTALLOC_FLAG_WRITABLE, .count = 1 };
+	struct ioctl_gntalloc_dealloc_gref back = { .count = 1 };
+	uint64_t start = begin();
+	int fd = open(gntalloc, O_RDWR | O_CLOEXEC);
+
+	if (!end(t, start, "open of gntalloc", fd >= 0))
+		return;
+	start = begin();
+	if (end(t, start, "ALLOC_GREF", !ioctl(fd, IOCTL_GNTALLOC_ALLOC_GREF, &op))) {
+		see_granted(t, fd, &op);
+		back.index = op.index;
+		start = begin();
+		if (rand_r(&t->seed) % 2)
+			end(t, start, "DEALLOC_GREF",
+			    !ioctl(fd, IOCTL_GNTALLOC_DEALLOC_GREF, &back));
+	}
+	start = begin();
+	end(t, start, "close of gntalloc", !close(fd));
+}
+
 static void open_again(struct thread *t)
 {
 	uint64_t start;
@@ -322,6 +371,8 @@ static void any_step(struct thread *t)
 		keep(t);
 	else if (op >= 98)
 		open_again(t);
+	else if (gntalloc)
+		grant(t);
 }
 
 /* Hold a known number of things, say so, and let go of them when all others have been counted. */
@@ -425,12 +476,13 @@ int main(int argc, char **argv)
 	int status, bad = 0;
 
 	if (argc < 5 || !(shared = map_file(argv[1], sizeof(*shared)))) {
-		fprintf(stderr, "usage: load FILE DOMID REF N\n");
+		fprintf(stderr, "usage: load FILE DOMID REF N [GNTALLOC]\n");
 		return 2;
 	}
 	domid = (uint32_t)atoi(argv[2]);
 	first_ref = (uint32_t)atoi(argv[3]);
 	n_refs = (uint32_t)atoi(argv[4]);
+	gntalloc = argv[5];
 	for (unsigned int g = 0; first < n_refs && first < LOAD_THREADS - 1; g++, first += n) {
 		n = n_refs - first < PER_GROUP ? n_refs - first : PER_GROUP;
 		if (!fork()) {

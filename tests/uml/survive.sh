@@ -37,11 +37,11 @@ holds_the_same()
 }
 lets_go() { [ "$(report opens)" -eq 0 ] && [ "$(report maps)" -eq 0 ]; }
 
-# start_load DOMID REF THREADS
+# start_load DOMID REF THREADS [GNTALLOC]
 start_load()
 {
 	threads=$3
-	client "$BUILD/tests/uml/load" "$CASE_DIR/load" "$1" "$2" "$threads" 2>load.err &
+	client "$BUILD/tests/uml/load" "$CASE_DIR/load" "$1" "$2" "$threads" "${@:4}" 2>load.err &
 	load=$!
 	check "all clients are at work" wait_for 20 have_started
 }

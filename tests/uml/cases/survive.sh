@@ -8,12 +8,12 @@ export GNTDEV_STEPS=$CASE_DIR/steps
 truncate -s 4096 steps
 
 BUILD=$BUILD/steps start_daemon
-chmod 666 /dev/xen/gntdev
+chmod 666 /dev/xen/gntdev /dev/xen/gntalloc
 mkfifo granter.in
 client "$BUILD/examples/granter" -n "$threads" 0 <granter.in >granter.out 2>&1 &
 exec {granter_in}>granter.in
 wait_for 5 grep -q refs granter.out
-start_load 1 "$(sed -n 's/refs: \([0-9]*\) .*/\1/p' granter.out)" "$threads"
+start_load 1 "$(sed -n 's/refs: \([0-9]*\) .*/\1/p' granter.out)" "$threads" /dev/xen/gntalloc
 kill_daemons "${SURVIVE_KILLS:-160}" "${SURVIVE_SEED:-1}"
 # The granter's window is one of them.
 end_load 1
