@@ -44,6 +44,7 @@
 	X(sim_domain_dying, "a domain has been removed and still has all it had")      \
 	X(sim_domain_gone, "it is gone, its tables are not wiped")                     \
 	X(alloc_open_recorded, "an open of gntalloc has its record, nobody knows")     \
+	X(alloc_retired, "it is found no more, its record is still there")             \
 	X(alloc_released, "its record has ended, its pages are still there")           \
 	X(alloc_begun, "the request knows its index, there is no page")                \
 	X(page_frames, "pages have their frames, and are not granted")                 \

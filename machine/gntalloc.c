@@ -161,9 +161,12 @@ static void gntalloc_release(struct device *dev, uint64_t fh)
 	struct alloc_open *o;
 
 	pthread_mutex_lock(&ga->lock);
-	o = ids_remove(ga->opens, fh);
+	o = ids_retire(ga->opens, fh);
 	if (o) {
+		step(alloc_retired);
 		record_end(ga->pages.records, o->record);
+		/* In this order: no two records have one slot. */
+		ids_free(ga->opens, fh);
 		step(alloc_released);
 		pages_unlist(&ga->pages, &o->pages, page_after(&o->pages, NULL), UINT64_MAX);
 	}

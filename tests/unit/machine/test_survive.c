@@ -5,8 +5,12 @@
  * A request is carried out by a child that is killed after its first store, its second, and so on (sim/prefix.h). Each
  * time the next daemon adopts what was left and executes the request again: it must be as if it had been executed once.
  */
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/step.h"
 #include "machine/lasting.h"
 #include "sim/kept.h"
 #include "tests/unit/machine/rig.h"
@@ -311,6 +315,18 @@ static uint64_t sent(void)
 	return n;
 }
 
+/* Of base/step.h: at the one that is told the daemon opens the device once more, and dies. */
+static uint32_t open_at;
+
+void step_reached(enum step s)
+{
+	if (open_at != (uint32_t)s + 1)
+		return;
+	open_at = 0;
+	run(OPEN);
+	kill(getpid(), SIGKILL);
+}
+
 /* --- the tests ------------------------------------------------------------------------------------------ */
 
 START_TEST(open_again)
@@ -531,6 +547,28 @@ static int try_to_adopt(void)
 }
 
 /* Refused, and nothing is touched. */
+/* Its slot is not another's as long as its record is there. */
+START_TEST(opened_while_released)
+{
+	pid_t pid;
+
+	ck_assert_int_eq(run(OPEN), 0);
+	prepare(RELEASE);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		open_at = STEP_alloc_retired + 1;
+		carry_out(NULL);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(shared->result, 0);
+	succeed();
+	ck_assert_uint_eq(n_opened, 2);
+	gntalloc_close_all(ga);
+}
+END_TEST
+
 START_TEST(damaged)
 {
 	struct alloc_page_lasting *p, page;
@@ -582,8 +620,16 @@ Suite *survive_suite(void);
 Suite *survive_suite(void)
 {
 	const TTest *const tests[] = {
-		open_again,    alloc_again,   alloc_undone_again,     dealloc_again, notify_again,
-		release_again, windows_go_on, window_ended_meanwhile, damaged,
+		open_again,
+		alloc_again,
+		alloc_undone_again,
+		dealloc_again,
+		notify_again,
+		release_again,
+		windows_go_on,
+		window_ended_meanwhile,
+		opened_while_released,
+		damaged,
 	};
 
 	return suite_of("gntalloc_survive", tests, sizeof(tests) / sizeof(tests[0]), survive_setup,
