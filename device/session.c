@@ -193,7 +193,8 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 	/* It lies in the slot, as long as that is the request's. */
 	sr->rq.in = in;
 	sr->rq.in_len = in_len;
-	sr->turn.bytes = in_len;
+	/* Short or long: an area is an area. */
+	sr->turn.bytes = sr->slot->areas[0] ? SLOT_AREA_BYTES : 0;
 	sr->rq.out_len = out_len;
 	sr->rq.cmd = (uint32_t)cmd;
 	sr->rq.tid = ctx->pid;

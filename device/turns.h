@@ -29,12 +29,14 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "state/slot.h"
+
 /* Threads that requests can have at a time: all, and those of one user. */
 #define TURNS_MAX      256U
 #define TURNS_PER_USER 32U
 
-/* Bytes of arguments that a user's requests keep at a time while they wait: as many as all its threads can have. */
-#define TURNS_BYTES (TURNS_PER_USER * 128 * 1024)
+/* Bytes that a user's requests keep at a time while they wait, beside their slots: four areas for each thread that it can have. */
+#define TURNS_BYTES (4 * TURNS_PER_USER * SLOT_AREA_BYTES)
 
 struct turns;
 struct turns_open;
@@ -43,7 +45,7 @@ struct turns_open;
  * struct turn - one request; embedded in what it is about
  * @unique: the number that the kernel knows it by; set before turns_enter()
  * @fh:     its open; from turns_enter() on
- * @bytes:  set before turns_enter(): of its argument, which is kept while it waits
+ * @bytes:  set before turns_enter(): what is kept for it while it waits, and not for others
  * @sure:   set before turns_enter(): it waits for nobody, and others may wait for it (a close, from which a
  *          client's other files are closed, which may be what its other requests wait for). One such request
  *          of a user has a thread whatever that user has

@@ -19,6 +19,7 @@
 #include "client/who.h"
 #include "device/answer.h"
 #include "device/session.h"
+#include "device/turns.h"
 #include "state/state.h"
 #include "tests/unit/device/fake_cuse.h"
 #include "tests/unit/suite.h"
@@ -158,7 +159,7 @@ static void rest(struct request *rq)
 static void hang(struct request *rq)
 {
 	request_wait_begin(rq);
-	__atomic_store_n(&w->resting, 1, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&w->resting, 1, __ATOMIC_ACQ_REL);
 	while (!__atomic_load_n(&w->go_on, __ATOMIC_ACQUIRE))
 		usleep(1000);
 	request_wait_end(rq);
@@ -639,6 +640,42 @@ START_TEST(a_signal_is_not_answered)
 }
 END_TEST
 
+#define WAITING (TURNS_BYTES / SLOT_AREA_BYTES)
+
+static unsigned int refused(const uint64_t *unique, unsigned int n, unsigned int ms)
+{
+	unsigned int refused = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct fake_answer *a = fake_answer(unique[i], ms);
+
+		refused += a && a->error == -ENOMEM;
+	}
+	return refused;
+}
+
+/* A request that is just too long for its slot has as much memory as the longest. */
+START_TEST(areas_that_wait_are_bounded)
+{
+	uint64_t hanging[8], unique[WAITING + 1], fh = open_device();
+
+	for (unsigned int i = 0; i < 8; i++)
+		hanging[i] = fake_ioctl(fh, HANG, 0, 0);
+	/* All threads that an open can have. */
+	while (__atomic_load_n(&w->resting, __ATOMIC_ACQUIRE) < 6)
+		usleep(1000);
+	for (unsigned int i = 0; i <= WAITING; i++)
+		unique[i] = fake_ioctl(fh, BYTES, SLOT_REQUEST_BYTES, 0);
+	/* All have come when the one behind them has. */
+	wait_for(fake_open());
+	w->go_on = 1;
+	ck_assert_uint_eq(refused(unique, WAITING + 1, PATIENCE_MS), 1);
+	for (unsigned int i = 0; i < 8; i++)
+		wait_for(hanging[i]);
+	finish();
+}
+END_TEST
+
 Suite *survive_suite(void);
 
 Suite *survive_suite(void)
@@ -655,6 +692,7 @@ Suite *survive_suite(void)
 		it_leaves_what_it_has,
 		it_ends_for_its_predecessor,
 		a_signal_is_not_answered,
+		areas_that_wait_are_bounded,
 	};
 
 	return suite_of("survive", tests, sizeof(tests) / sizeof(tests[0]), setup, NULL);
