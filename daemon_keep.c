@@ -195,15 +195,20 @@ static int opened(void *arg, uid_t user, uint64_t fh)
 	return session_opened(arg, user, fh);
 }
 
+static int by_number(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Asked for each record, and clients have as many requests in hand as they have threads. */
 static bool in_hand(void *arg, uint64_t unique)
 {
 	const uint64_t *all;
 	size_t n = session_in_hand(arg, &all);
 
-	for (size_t i = 0; i < n; i++)
-		if (all[i] == unique)
-			return true;
-	return false;
+	return n && bsearch(&unique, all, n, sizeof(unique), by_number);
 }
 
 bool daemon_keep_adopt(struct daemon *d, const struct why *why)

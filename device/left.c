@@ -41,6 +41,13 @@ static void add(struct left *l, struct slots *slots, struct slot *slot)
 	l->unique[l->n++] = h.unique;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 int left_new(struct left *l, struct slots *slots)
 {
 	size_t n = count(slots);
@@ -55,6 +62,7 @@ int left_new(struct left *l, struct slots *slots)
 		return -ENOMEM;
 	while ((slot = slots_next(slots, &cursor)))
 		add(l, slots, slot);
+	qsort(l->unique, l->n, sizeof(*l->unique), by_number);
 	return 0;
 }
 

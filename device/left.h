@@ -23,7 +23,7 @@
 
 /**
  * struct left - requests in hand
- * @slot:   of each, @unique: its number; @n of them
+ * @slot:   of each, @n of them; @unique: their numbers, sorted
  * @next:   the first that has not been begun (atomic)
  * @begun:  such as have not ended (atomic), the last of them at @since, CLOCK_MONOTONIC ms
  */

@@ -51,7 +51,7 @@ int session_new(const struct session_config *c, struct session **out, char *why,
 
 /**
  * session_in_hand() - the requests that will be executed again
- * @unique: out: their numbers (struct request)
+ * @unique: out: their numbers (struct request), sorted
  *
  * Until session_start(). Return: how many.
  */
