@@ -147,9 +147,14 @@ static void map_undo(struct device *dev, struct ioctl_call *call, void *arg)
 		grant_finish(gd, found);
 }
 
-/* What this request made when it was executed before. Return: whether it did. */
-static bool made_before(struct gntdev *gd, struct ioctl_call *call,
-			struct ioctl_gntdev_map_grant_ref *op)
+/*
+ * What this request made when it was executed before, if nobody has unmapped it since. Return: whether it did.
+ *
+ * Under RCU: a record that has no ender then stays. Looked at in this order: one that is another map's by now has another
+ * maker.
+ */
+static bool find_made(struct gntdev *gd, struct ioctl_call *call,
+		      struct ioctl_gntdev_map_grant_ref *op)
 {
 	const struct request *rq = call->c.rq;
 	uint32_t record = rq->again ? marks_find(gd->marks, rq->unique) : 0;
@@ -159,13 +164,24 @@ static bool made_before(struct gntdev *gd, struct ioctl_call *call,
 	if (!record || record_kind(gd->records, record) != RECORD_MAP)
 		return false;
 	head = record_head(gd->records, record);
-	if (head->maker != rq->unique || __atomic_load_n(&head->ender, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&head->ender, __ATOMIC_ACQUIRE) || head->maker != rq->unique)
 		return false;
 	record_read(gd->records, record, sizeof(*head), &shown, sizeof(shown));
 	call->note = shown.told;
 	op->index = (uint64_t)head->first << ABI_PAGE_SHIFT;
 	call->c.ev.index = op->index;
 	return true;
+}
+
+static bool made_before(struct gntdev *gd, struct ioctl_call *call,
+			struct ioctl_gntdev_map_grant_ref *op)
+{
+	bool made;
+
+	rcu_read_enter();
+	made = find_made(gd, call, op);
+	rcu_read_leave();
+	return made;
 }
 
 static int ioctl_map(struct device *dev, struct ioctl_call *call, void *arg)

@@ -275,8 +275,11 @@ static void undo(struct mapping *mp)
 	m->readonly = false;
 	m->vaddr = 0;
 	m->holder = 0;
+	/* Fresh, it can be ended and freed by others: not while those who look for what is unsure can come by it. */
+	rcu_read_enter();
 	end = map_renew(m);
 	forget_unsure(gd, mp);
+	rcu_read_leave();
 	free(mp);
 	if (end == MAP_DEAD)
 		grant_finish(gd, m);
