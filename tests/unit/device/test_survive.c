@@ -644,14 +644,14 @@ END_TEST
 
 static unsigned int refused(const uint64_t *unique, unsigned int n, unsigned int ms)
 {
-	unsigned int refused = 0;
+	unsigned int sum = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
 		const struct fake_answer *a = fake_answer(unique[i], ms);
 
-		refused += a && a->error == -ENOMEM;
+		sum += a && a->error == -ENOMEM;
 	}
-	return refused;
+	return sum;
 }
 
 /* A request that is just too long for its slot has as much memory as the longest. */
