@@ -74,6 +74,9 @@ int grant_notify_set(struct gntdev *gd, struct map *m, uint32_t byte, uint32_t a
 						     __ATOMIC_RELAXED))
 			break;
 	}
+	/* Else its end would be that of an mmap that has not come through, and the notification lost. */
+	if (!err && map_phase(m) == MAP_MAPPED)
+		window_shown(gd->windows, m->window);
 	if (!err)
 		lasting_map_notify(m);
 	/* The reference of the notification replaced, or of the one refused. */

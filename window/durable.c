@@ -23,7 +23,7 @@
  * not been sent, the window ended with the daemon, and the event of that is in the queue, which window_new() drains; if it had, there is
  * no event until the client is through with it. What is not known is whether the client has got all of the reply, of more
  * than one message: that says WINDOW_SENT, set after the last of them. If it is missing the client may ask again, after it
- * has let go of what it got; so window_join() tells, and the device makes the end of such a window undo its mmap.
+ * has let go of what it got. (A client that is quick may have done more with a window before that is noted: window_shown().) So window_join() tells, and the device makes the end of such a window undo its mmap.
  *
  * An event leaves the memory of those in hand after what it says is in the record: WINDOW_UNLINKED, WINDOW_SHARED,
  * WINDOW_DOUBT or WINDOW_ENDED. To handle it once more is harmless. Doubt lasts, too, as the events that it comes from are
@@ -154,6 +154,15 @@ void window_sent(struct windows *w, uint64_t id)
 	note(w, id, WINDOW_SENT, -1);
 	rcu_read_leave();
 	step(window_sent);
+}
+
+void window_shown(struct windows *w, uint64_t id)
+{
+	struct window *win = ids_get(w->ids, id);
+
+	if (win && window_is(win, WINDOW_SENDING) && !window_is(win, WINDOW_SENT) &&
+	    win->name.count <= WINDOW_PIECES_PER_MESSAGE)
+		window_set(win, WINDOW_SENT);
 }
 
 void window_delivered(struct windows *w, uint64_t id, pid_t client)

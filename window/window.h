@@ -220,6 +220,14 @@ void window_sending(struct windows *w, uint64_t id, pid_t client);
 void window_sent(struct windows *w, uint64_t id);
 
 /**
+ * window_shown() - a client has done something that only who has the window does
+ *
+ * It may be quicker than window_sent(). Of a window whose reply is of several messages it says nothing. Under RCU; nothing
+ * happens if the window has gone.
+ */
+void window_shown(struct windows *w, uint64_t id);
+
+/**
  * window_delivered() - the window's descriptor is in the client's hands, or nowhere any more
  * @client: the process that received it, 0 if it is not visible to us
  *

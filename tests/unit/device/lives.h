@@ -134,6 +134,11 @@ void window_sent(struct windows *ws, uint64_t id)
 	w->win[id].noted = true;
 }
 
+void window_shown(struct windows *ws, uint64_t id)
+{
+	window_sent(ws, id);
+}
+
 uint64_t windows_ended(const struct windows *ws)
 {
 	(void)ws;

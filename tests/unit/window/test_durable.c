@@ -33,6 +33,7 @@ struct step_orders {
  * @n:	    users so far: @id, and how often the end of its window was told
  * @joined: the last daemon has found its window, and thinks that it was @sent
  * @asked:  for how many windows it looked
+ * @quick:  clients have done more with a window before it is noted that it was sent
  * @forget: the next daemon joins so many windows and forgets them again; @left: what it found in all
  * @used:   cells in use when the last daemon ended for good
  */
@@ -42,6 +43,7 @@ struct shared {
 	uint64_t id[USERS];
 	int gone[USERS];
 	bool joined[USERS];
+	bool quick;
 	bool sent[USERS];
 	unsigned int asked;
 	unsigned int forget;
@@ -98,6 +100,11 @@ static void make_window(int sock)
 		_exit(2);
 	window_sending(windows, shared->id[n], getppid());
 	send_fds(sock, n, &fd, 1);
+	if (shared->quick) {
+		rcu_read_enter();
+		window_shown(windows, shared->id[n]);
+		rcu_read_leave();
+	}
 	window_sent(windows, shared->id[n]);
 	window_delivered(windows, shared->id[n], getppid());
 	close(fd);
@@ -519,6 +526,20 @@ START_TEST(what_was_sent_stays_sent)
 }
 END_TEST
 
+/* It has ended, too, when the first successor looks. */
+START_TEST(what_was_shown_was_sent)
+{
+	shared->quick = true;
+	die_at(STEP_window_replied, 1);
+	ck_assert(ask_window());
+	end_daemon(-1);
+	let_go(0);
+	ck_assert(start_daemon(false));
+	ck_assert(shared->sent[0]);
+	assert_all_as_it_is(1);
+}
+END_TEST
+
 /* A debugger, or grep -r, so often that the kernel does not tell of all of it. */
 START_TEST(opened_again_while_nobody_watches)
 {
@@ -683,6 +704,7 @@ Suite *durable_suite(void)
 	tcase_add_test(tc, what_leaves_leaves_all);
 	tcase_add_test(tc, what_is_forgotten_is_not_told);
 	tcase_add_test(tc, what_was_sent_stays_sent);
+	tcase_add_test(tc, what_was_shown_was_sent);
 	tcase_add_test(tc, opened_again_while_nobody_watches);
 	tcase_add_test(tc, ends_while_nobody_watches_are_found);
 	tcase_add_test(tc, the_path_is_not_needed);
