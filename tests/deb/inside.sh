@@ -360,6 +360,18 @@ leaves_alone()
 	[ "$(main_pid)" = "$old" ] && readlink "/proc/$old/exe" | grep ' (deleted)$'
 }
 
+# The policy has become wrong: a new daemon would not start, and clients would lose all.
+leaves_alone_what_would_not_start()
+{
+	local old policy=/etc/cuse-gntdev.conf
+
+	old=$(main_pid)
+	cp $policy /test/policy && echo 'no such word' >> $policy
+	dpkg -i "$1" >/test/dpkg.out 2>&1 || { cat /test/dpkg.out; return 1; }
+	cp /test/policy $policy
+	[ "$(main_pid)" = "$old" ] && systemctl is-active $service && was_told 'would not start'
+}
+
 # A package that would adopt another version of what the daemon keeps, and no other.
 refuses_what_cannot_take_over()
 {
@@ -397,7 +409,8 @@ package_installs()
 	check "that enables nothing and starts nothing" is_disabled_and_still
 	check "that leaves the kernel's driver alone" driver_loads
 	check "the service does not simulate unless it is told to" does_not_simulate_by_itself
-	echo 'OPTIONS="--sim"' > $options
+	# As systemd reads it. A shell would look for a command "--limit=65536".
+	echo 'OPTIONS=--sim --limit=65536' > $options
 }
 
 package_upgrades()
@@ -407,6 +420,7 @@ package_upgrades()
 	check "a changed configuration stays" grep -e --sim $options
 	check "it stays enabled" systemctl is-enabled $service
 	check "what could not take over is refused, and nothing is touched" under_load refuses_what_cannot_take_over
+	check "nor is it replaced by what would not start" under_load leaves_alone_what_would_not_start /test/new.deb
 	check "a downgrade replaces it, too" under_load replaces /test/previous.deb
 	check "a setting leaves the daemon alone" under_load leaves_alone /test/new.deb
 	check "it tells so" was_told 'RESTART_ON_UPGRADE=no'
