@@ -1,17 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window/fds.h - a number and descriptors, from a daemon to the test whose child it is
+ * window/fds.h - what a daemon and the test whose child it is have in common: memory, and descriptors by a socket
  */
 #ifndef TEST_WINDOW_FDS_H
 #define TEST_WINDOW_FDS_H
 
+#include <check.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define FDS_MAX 4
 
-/* A process to which they cannot be sent any more ends. */
+/* As base/step.c has it. */
+struct step_orders {
+	uint32_t die_at;
+	uint32_t die_in;
+	uint64_t reached[128];
+};
+
+/* Memory of both, from before the fork; @memory: its descriptor. */
+static inline void *share(const char *name, size_t size, int *memory)
+{
+	void *p;
+
+	*memory = memfd_create(name, 0);
+	ck_assert_int_eq(ftruncate(*memory, (off_t)size), 0);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *memory, 0);
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	return p;
+}
+
+/* A number and descriptors. A process to which they cannot be sent any more ends. */
 static inline void send_fds(int sock, unsigned int n, const int *fd, int fds)
 {
 	union {

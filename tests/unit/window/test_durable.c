@@ -20,13 +20,6 @@
 #define ASK_LEAVE 'l'
 #define ASK_END	  'e' /* for good */
 
-/* As base/step.c has it. */
-struct step_orders {
-	uint32_t die_at;
-	uint32_t die_in;
-	uint64_t reached[128];
-};
-
 /**
  * struct shared - what the daemons tell
  * @life:   of the windows
@@ -318,17 +311,6 @@ static void assert_held_are_there(void)
 		if (is_held(n))
 			ck_assert_msg(!times_gone(n), "window %u is held, and was told to be gone",
 				      n);
-}
-
-static void *share(const char *name, size_t size, int *memory)
-{
-	void *p;
-
-	*memory = memfd_create(name, 0);
-	ck_assert_int_eq(ftruncate(*memory, (off_t)size), 0);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *memory, 0);
-	ck_assert_ptr_ne(p, MAP_FAILED);
-	return p;
 }
 
 static void set_up(void)
