@@ -386,15 +386,17 @@ static int serve(struct daemon *d, int signals)
 	}
 }
 
-/* Before argp, which sorts what it gets: our path, and the arguments. Return: NULL if there is no memory. */
+/* Before argp, which sorts what it gets: our path, and the arguments. Return: to be freed; NULL if there is no memory. */
 static char **own_command(int argc, char **argv)
 {
 	static char path[PATH_MAX];
 	char **command = calloc((size_t)argc + 1, sizeof(*command));
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
-	if (!command || n < 0)
+	if (!command || n < 0) {
+		free(command);
 		return NULL;
+	}
 	command[0] = path;
 	for (int i = 1; i < argc; i++)
 		command[i] = argv[i];
@@ -419,34 +421,18 @@ static int check(const struct daemon_config *c)
 	return good ? EXIT_SUCCESS : EXIT_CONFIG;
 }
 
-int main(int argc, char **argv)
+static int run(const struct daemon_config *c)
 {
-	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc };
-	struct daemon_config config;
-	struct daemon *d;
 	char why[DAEMON_WHY_MAX];
-	int signals, status = EXIT_SUCCESS;
+	int signals = open_signals(), status = EXIT_SUCCESS;
+	struct daemon *d;
 	bool lasting;
 
-	if (!stdfds_occupy())
-		return EXIT_FAILURE;
-	unit_begin();
-	daemon_config_init(&config);
-	config.command = own_command(argc, argv);
-	if (!config.command)
-		return EXIT_FAILURE;
-	argp_parse(&argp, argc, argv, 0, NULL, &config);
-	log_init(config.verbose);
-	if (config.check)
-		return check(&config);
-	if (config.adopts)
-		return tell_versions();
-	signals = open_signals();
 	if (signals < 0) {
 		log_err("signalfd: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	d = daemon_start(&config, &lasting, why, sizeof(why));
+	d = daemon_start(c, &lasting, why, sizeof(why));
 	if (!d) {
 		log_stop();
 		log_err("%s", why);
@@ -454,12 +440,37 @@ int main(int argc, char **argv)
 		return lasting ? EXIT_CONFIG : EXIT_FAILURE;
 	}
 	sd_notify(0, "READY=1");
-	if (!config.end)
+	if (!c->end)
 		status = serve(d, signals);
 	sd_notify(0, "STOPPING=1");
 	if (daemon_stop(d))
 		status = EXIT_FAILURE;
 	close(signals);
 	log_stop();
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = { .options = options, .parser = parse_option, .doc = doc };
+	struct daemon_config config;
+	char **command;
+	int status;
+
+	if (!stdfds_occupy())
+		return EXIT_FAILURE;
+	unit_begin();
+	daemon_config_init(&config);
+	command = own_command(argc, argv);
+	if (!command)
+		return EXIT_FAILURE;
+	config.command = command;
+	argp_parse(&argp, argc, argv, 0, NULL, &config);
+	log_init(config.verbose);
+	if (config.check)
+		status = check(&config);
+	else
+		status = config.adopts ? tell_versions() : run(&config);
+	free(command);
 	return status;
 }
