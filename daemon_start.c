@@ -148,6 +148,7 @@ static bool start_gntdev(struct daemon *d, const struct why *why)
 	d->gntdev.quota = quota_new();
 	if (!d->table || !d->defer || !d->gntdev.quota)
 		return because(why, "out of memory");
+	table_last(d->table, &state_header(d->state)->opens);
 	d->gntdev.dev.name = d->config->name;
 	d->gntdev.hv = d->platform.hv;
 	enforce_bound(&d->gntdev);

@@ -579,6 +579,11 @@ void table_for_each_open(struct table *t, void (*fn)(struct gnt_open *o, void *a
 
 /* --- tables --------------------------------------------------------------------------------- */
 
+void table_last(struct table *t, uint64_t *generations)
+{
+	ids_last(t->opens, generations);
+}
+
 struct table *table_new(void)
 {
 	struct table *t = malloc(sizeof(*t));

@@ -96,6 +96,14 @@ enum map_end {
 struct table *table_new(void);
 
 /**
+ * table_last() - have the ids of opens never repeat soon, also not those of a predecessor's table
+ * @generations: a word that lasts, see ids_last()
+ *
+ * Before there is an open. A close that is carried out again by a successor must not meet another open.
+ */
+void table_last(struct table *t, uint64_t *generations);
+
+/**
  * table_destroy() - free a table
  * @t: the table; every open must have been closed
  *

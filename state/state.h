@@ -50,6 +50,7 @@ static_assert(sizeof(struct state_init) == 256, "the same for every program of t
  * @outage_ns: from the end of the last one to when this one served
  * @again:     requests that were executed again (added to atomically by whoever does it)
  * @poison:    requests that were given up, as each daemon that had one in hand has died of it (the same)
+ * @opens:     generations of the ids of opens (table.h, table_last()); their owner's
  * @made_dir:  whether the run directory was made by a daemon
  * @since:     when the first one began, CLOCK_BOOTTIME in ns
  * @program:   version of the program of the last that served
@@ -68,7 +69,8 @@ struct state_header {
 	uint64_t poison;
 	uint64_t since;
 	uint64_t made_dir;
-	uint64_t zero[5];
+	uint64_t opens;
+	uint64_t zero[4];
 	char program[32];
 	char options[STATE_OPTIONS_BYTES];
 	struct state_init init[STATE_SESSIONS];

@@ -335,6 +335,27 @@ static void refused(struct table *t, uint64_t id, uint64_t first, uint32_t count
 	map_free(m);
 }
 
+/* A close may be carried out again: it must not meet an open that came later. */
+START_TEST(an_id_is_not_given_by_a_successor_again)
+{
+	uint64_t generations = 0, id[9];
+
+	for (int n = 0; n < 9; n += 3) {
+		struct table *t = table_new();
+
+		table_last(t, &generations);
+		ck_assert_int_eq(table_restored(t), 0);
+		for (int i = n; i < n + 3; i++) {
+			id[i] = open_new(t, &generations);
+			for (int former = 0; former < i; former++)
+				ck_assert_uint_ne(id[i], id[former]);
+			ck_assert_int_eq(open_close(t, id[i], NULL, NULL, NULL), 0);
+		}
+		table_destroy(t);
+	}
+}
+END_TEST
+
 START_TEST(what_cannot_be_is_refused)
 {
 	struct table *t = table_new();
@@ -391,6 +412,7 @@ Suite *table_restore_suite(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, an_id_is_not_given_by_a_successor_again);
 	tcase_add_test(tc, what_cannot_be_is_refused);
 	tcase_add_test(tc, gaps_are_used_again);
 	tcase_add_loop_test(tc, it_goes_on_where_the_other_has_ended, 0, 10);
