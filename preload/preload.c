@@ -77,7 +77,7 @@
 #endif
 
 /* How often a daemon may end while it has this request; one that ends because of it must not do so for ever. */
-#define ENDED_TRIES 10
+#define ENDED_TRIES 50
 /* How often its socket may be missing although it answers. */
 #define CONNECT_TRIES 5
 

@@ -79,7 +79,7 @@ START_TEST(but_not_for_ever)
 {
 	will_end(_i, 1000, (struct said){ .magic = 0 });
 	assert_refused(ENODEV, NULL, 3 * PAGE, RW, MAP_SHARED);
-	ck_assert_int_eq(daemon_.asked, 10);
+	ck_assert_int_eq(daemon_.asked, 50);
 }
 END_TEST
 
