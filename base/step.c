@@ -9,27 +9,12 @@
 
 #ifdef KILL_STEPS
 
-#include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/**
- * struct step_orders - as tests/uml/kills.c has it, too
- * @die_at: enum step, and one more; 0: nowhere
- * @die_in: how many times that step is still to be reached
- * @reached: how often each was
- */
-struct step_orders {
-	uint32_t die_at;
-	uint32_t die_in;
-	uint64_t reached[128];
-};
-
-static_assert(STEPS_N <= 128, "each step has its number");
 
 static struct step_orders *orders(void)
 {

@@ -8,6 +8,9 @@
 #ifndef BASE_STEP_H
 #define BASE_STEP_H
 
+#include <assert.h>
+#include <stdint.h>
+
 /*
  * All of them: a test walks through this list, and a name that is not in it does not compile. X(NAME, what has just happened)
  */
@@ -84,6 +87,20 @@ enum step {
 #undef STEP_ENUM
 		STEPS_N
 };
+
+/**
+ * struct step_orders - in the file that $GNTDEV_STEPS names: a test tells the daemon when to die, and sees how far it came
+ * @die_at: enum step, and one more; 0: nowhere
+ * @die_in: how many times that step is still to be reached
+ * @reached: how often each was
+ */
+struct step_orders {
+	uint32_t die_at;
+	uint32_t die_in;
+	uint64_t reached[128];
+};
+
+static_assert(STEPS_N <= 128, "each step has its number");
 
 #ifdef KILL_STEPS
 /** step_reached() - count a step; does not return if the process is to die here. Any thread */

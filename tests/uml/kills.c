@@ -19,13 +19,6 @@
 #include "base/step.h"
 #include "tests/uml/load.h"
 
-/* As in base/step.c. */
-struct step_orders {
-	uint32_t die_at;
-	uint32_t die_in;
-	uint64_t reached[128];
-};
-
 #define KILLS_MAX  100000
 #define HANG_US	   (60 * 1000000ULL)
 #define MOST_US	   30000

@@ -75,12 +75,8 @@ struct world {
 };
 
 static struct world *w;
-/* What die in the next life, and what has been reached: as base/step.c has it. */
-static struct orders {
-	uint32_t die_at;
-	uint32_t die_in;
-	uint64_t reached[128];
-} * orders;
+/* When to die in the next life, and what has been reached. */
+static struct step_orders *orders;
 
 static int records_kept;
 static struct sim_kept sim_left;

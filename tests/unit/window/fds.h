@@ -14,13 +14,6 @@
 
 #define FDS_MAX 4
 
-/* As base/step.c has it. */
-struct step_orders {
-	uint32_t die_at;
-	uint32_t die_in;
-	uint64_t reached[128];
-};
-
 /* Memory of both, from before the fork; @memory: its descriptor. */
 static inline void *share(const char *name, size_t size, int *memory)
 {
