@@ -101,7 +101,9 @@ struct session_request *receiver_request(const struct request_ops *ops, struct f
 	sr->slot = receiver_me->slot;
 	sr->refs = 2;
 	sr->turn.unique = receiver_me->unique;
+	sr->turn.told = receiver_me->again;
 	receiver_me->slot = NULL;
+	receiver_me->passes = false;
 	return sr;
 }
 
@@ -175,7 +177,10 @@ static void receiver_handle(void *own)
 	r->unique = h->unique;
 	if (!take_interrupt(r, h)) {
 		r->slot->attempts++;
+		r->passes = true;
 		r->s->process(r->s, r->slot);
+		if (r->passes)
+			turns_pass(r->s->turns, r->unique);
 	} else if (r->s->workers) {
 		workers_rouse(r->s->workers);
 	}
@@ -201,14 +206,12 @@ static void give_up(struct session *s, struct slot *slot)
 	slot_free(s->ch.slots, slot);
 }
 
-/* Its caller may have been sent a signal, of which the predecessor alone was told. */
+/* Its caller may have been sent a signal, of which the predecessor alone was told (struct turn, @told). */
 static void do_again(struct receiver *r, struct slot *slot)
 {
 	struct session *s = r->s;
 	struct slot *own = r->slot;
 
-	turns_signal(s->turns,
-		     ((struct fuse_in_header *)slot_request(s->ch.slots, slot, 0))->unique);
 	if (s->state)
 		__atomic_add_fetch(&s->state->again, 1, __ATOMIC_RELAXED);
 	step(left_begun);

@@ -19,6 +19,7 @@
  * @pipe:     it receives by
  * @slot:     for the next request, or that of the one that libfuse is taking apart; NULL: its request has it
  * @unique:   number of the request in @slot; @again: it was left by a predecessor
+ * @passes:   nothing was made of it that enters (device/turns.h)
  * @running:  the one in hand; @answered by this thread
  */
 struct receiver {
@@ -27,6 +28,7 @@ struct receiver {
 	struct slot *slot;
 	uint64_t unique;
 	bool again;
+	bool passes;
 	const struct session_request *running;
 	bool answered;
 };

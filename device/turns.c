@@ -14,13 +14,12 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "device/early.h"
+
 #define BUCKETS 256
 
 /* Of opens; of this memory only what is used is there. */
 #define OPEN_BUCKETS 65536
-
-/* Signals whose requests have not come yet, the latest. */
-#define EARLY 64
 
 struct user {
 	uid_t uid;
@@ -57,8 +56,7 @@ struct turns {
 	TAILQ_HEAD(signalled, user) signalled; /* those that have such requests */
 	unsigned int n_signalled;
 	unsigned int look;
-	unsigned int n_early;
-	uint64_t early[EARLY];
+	struct early early;
 	LIST_HEAD(same_open, turns_open) opens[OPEN_BUCKETS];
 };
 
@@ -222,9 +220,8 @@ static void add(struct turns *t, struct turn *turn)
 {
 	LIST_INSERT_HEAD(bucket_of(t, turn->unique), turn, same);
 	turn->open->requests++;
-	for (unsigned int i = 0; i < EARLY && i < t->n_early; i++)
-		if (t->early[i] == turn->unique)
-			mark_signalled(t, turn);
+	if (turn->told)
+		mark_signalled(t, turn);
 }
 
 static struct turn *find(struct turns *t, uint64_t unique)
@@ -254,7 +251,14 @@ void turns_signal(struct turns *t, uint64_t unique)
 	if (turn)
 		mark_signalled(t, turn);
 	else
-		t->early[t->n_early++ % EARLY] = unique;
+		early_signal(&t->early, unique);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void turns_pass(struct turns *t, uint64_t unique)
+{
+	pthread_mutex_lock(&t->lock);
+	early_come(&t->early, unique);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -385,6 +389,8 @@ enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn)
 	enum turns_answer answer = TURNS_GONE;
 
 	pthread_mutex_lock(&t->lock);
+	if (early_come(&t->early, turn->unique))
+		turn->told = true;
 	turn->open = find_open(t, fh);
 	if (turn->open) {
 		turn->fh = fh;

@@ -49,6 +49,7 @@ struct turns_open;
  * @sure:   set before turns_enter(): it waits for nobody, and others may wait for it (a close, from which a
  *          client's other files are closed, which may be what its other requests wait for). One such request
  *          of a user has a thread whatever that user has
+ * @told:   set before turns_enter(): its thread may have been sent a signal of which nobody is told any more
  * @signal: its thread has been sent a signal, see turns_signal()
  * @runs:   threads that it has: 1, or 0 while it waits for something else; 2 for a moment, if that has come
  *          before the first one was left
@@ -61,6 +62,7 @@ struct turn {
 	uint64_t fh;
 	size_t bytes;
 	bool sure;
+	bool told;
 	bool signal;
 	bool queued;
 	unsigned int runs;
@@ -136,9 +138,12 @@ bool turns_may_next(struct turns *t);
  * turns_signal() - the kernel says that a caller has been sent a signal
  * @unique: of its request
  *
- * One that has not come yet is remembered, by its number, for a while.
+ * One that has not come yet is remembered, by its number (device/early.h).
  */
 void turns_signal(struct turns *t, uint64_t unique);
+
+/** turns_pass() - a request has come that does not enter: signals of its caller are of no interest */
+void turns_pass(struct turns *t, uint64_t unique);
 
 /**
  * turns_signalled() - go through requests whose callers were sent a signal

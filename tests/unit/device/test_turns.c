@@ -261,6 +261,75 @@ START_TEST(signals)
 }
 END_TEST
 
+/*
+ * Signals for what has been answered do not push out one that comes before its request, however many a client brings
+ * about: of calls, and of what never waits for a thread.
+ */
+START_TEST(early_signal_stays)
+{
+	uint64_t id = open_of(1), late = 100000;
+	struct turn t;
+
+	turns_signal(turns, late);
+	for (uint64_t unique = late + 2; unique < late + 6000; unique += 2) {
+		t = (struct turn){ .unique = unique };
+		if (unique % 3)
+			turns_pass(turns, unique);
+		else if (turns_enter(turns, id, &t) == TURNS_RUN)
+			turns_leave(turns, &t, true);
+		turns_signal(turns, unique);
+		turns_signal(turns, unique);
+	}
+	t = (struct turn){ .unique = late };
+	ck_assert_int_eq(turns_enter(turns, id, &t), TURNS_RUN);
+	ck_assert(t.signal);
+	turns_leave(turns, &t, true);
+	/* A number that comes again is another request's. */
+	turns_signal(turns, late);
+	t = (struct turn){ .unique = late };
+	ck_assert_int_eq(turns_enter(turns, id, &t), TURNS_RUN);
+	ck_assert(!t.signal);
+	turns_leave(turns, &t, true);
+}
+END_TEST
+
+/* There is one thread for each request that has not come: all of them may be told of before. */
+START_TEST(early_signals_of_all_threads)
+{
+	uint64_t id = open_of(1);
+	struct turn t;
+
+	for (uint64_t unique = 2; unique <= 1000; unique += 2)
+		turns_signal(turns, unique);
+	for (uint64_t unique = 2; unique <= 1000; unique += 2) {
+		t = (struct turn){ .unique = unique };
+		ck_assert_int_eq(turns_enter(turns, id, &t), TURNS_RUN);
+		ck_assert(t.signal);
+		turns_leave(turns, &t, true);
+	}
+}
+END_TEST
+
+/* Numbers go on for ever, and may begin anywhere. */
+START_TEST(early_signals_later)
+{
+	uint64_t id = open_of(1), unique = 2;
+	struct turn t;
+
+	for (int i = 0; i < 40; i++, unique += 1ULL << (20 + i % 8)) {
+		turns_signal(turns, unique);
+		turns_pass(turns, unique + 2);
+		turns_signal(turns, unique + 2);
+		for (int come = 0; come < 2; come++) {
+			t = (struct turn){ .unique = unique + 2 * (uint64_t)come };
+			ck_assert_int_eq(turns_enter(turns, id, &t), TURNS_RUN);
+			ck_assert(t.signal == !come);
+			turns_leave(turns, &t, true);
+		}
+	}
+}
+END_TEST
+
 static void look_at(struct turn *t, void *arg)
 {
 	++((unsigned int *)arg)[t->fh - 1000];
@@ -328,6 +397,9 @@ Suite *turns_suite(void)
 	tcase_add_test(tc, closed_while_it_runs);
 	tcase_add_test(tc, a_close_is_sure);
 	tcase_add_test(tc, signals);
+	tcase_add_test(tc, early_signal_stays);
+	tcase_add_test(tc, early_signals_of_all_threads);
+	tcase_add_test(tc, early_signals_later);
 	tcase_add_test(tc, signals_of_users);
 	tcase_add_test(tc, bytes_that_wait);
 	suite_add_tcase(s, tc);
