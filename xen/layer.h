@@ -36,8 +36,8 @@ struct xen;
  * @lost:    how many grants Xen would not unmap
  *
  * The rest is xen/pvh.c's:
- * @node:    with the others of its open, or in quarantine
- * @idle:    in the order in which they became idle, while nobody uses it
+ * @node:    with the others of its open, if @listed, or in quarantine
+ * @idle:    in the order in which they became idle, while nobody uses it; @fit: with others of its use
  * @idle_since: when that was, ticks
  * @open_id: whose it is
  * @domid:   whose grants it has shown; DOMID_INVALID: several domains'
@@ -48,12 +48,14 @@ struct xen;
 struct xen_window {
 	struct cds_list_head node;
 	struct cds_list_head idle;
+	struct cds_list_head fit;
 	uint64_t open_id;
 	size_t n;
 	size_t lost;
 	uint64_t idle_since;
 	uint32_t pin;
 	uint16_t domid;
+	bool listed;
 	bool closed;
 	bool orphan;
 	uint32_t slot[];

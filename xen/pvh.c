@@ -62,6 +62,8 @@
 /* And how long: half a minute. */
 #define IDLE_TICKS 60
 #define BUCKETS	   1024
+/* Windows of an open that is closed that are looked at before others have their turn. */
+#define STEPS 256
 
 /* The pool of idle windows is a subdirectory: a watch on the windows' names does not see it. */
 #define POOL_DIR  "pages"
@@ -71,8 +73,10 @@
  * struct pvh - all windows
  * @dirfd:       where their files are
  * @lock:        for all below, and never held during a hypercall
- * @bucket:      the windows of an open, by the hash of its id
+ * @bucket:      the windows of opens that are open, by the hash of the id, @in_bucket of them
+ * @closed:      those of opens that have gone that somebody uses
  * @idle:        those that nobody uses, the longest unused last
+ * @fit:         the same, by the hash of what they can be used for, the longest unused last
  * @idle_pages:  their pages
  * @pages:       of all windows there are (atomic): those that are away, or about to be
  * @ticks:       calls of pvh_tend()
@@ -82,16 +86,19 @@ struct pvh {
 	int dirfd;
 	pthread_mutex_t lock;
 	struct cds_list_head bucket[BUCKETS];
+	size_t in_bucket[BUCKETS];
+	struct cds_list_head closed;
 	struct cds_list_head idle;
+	struct cds_list_head fit[BUCKETS];
 	size_t idle_pages;
 	uint64_t pages;
 	uint64_t ticks;
 	struct cds_list_head quarantine;
 };
 
-static struct cds_list_head *bucket_of(struct pvh *p, uint64_t open_id)
+static size_t hash(uint64_t key)
 {
-	return &p->bucket[(open_id * 0x9e3779b97f4a7c15ULL) >> 54];
+	return (size_t)((key * 0x9e3779b97f4a7c15ULL) >> 54);
 }
 
 static_assert(BUCKETS == 1U << (64 - 54), "the hash picks a bucket");
@@ -323,10 +330,29 @@ static int make_window(struct xen *x, size_t n, uint16_t domid, const struct hv_
 
 /* --- the pool ----------------------------------------------------------------------------------- */
 
+/*
+ * Who can use it. There are POOL_PAGES idle windows at most, and of one open so few sizes that fit into the pool
+ * that it cannot fill one place with windows that are of no use to others there.
+ */
+static struct cds_list_head *fit_of(struct pvh *p, uint64_t open_id, uint16_t domid, size_t n)
+{
+	return &p->fit[hash(open_id ^ hash(n) << 32 ^ (uint64_t)domid << 48)];
+}
+
+/* The lock is held. */
+static void put_idle(struct pvh *p, struct xen_window *w)
+{
+	cds_list_add(&w->idle, &p->idle);
+	cds_list_add(&w->fit, fit_of(p, w->open_id, w->domid, w->n));
+	w->idle_since = p->ticks;
+	p->idle_pages += w->n;
+}
+
 /* The lock is held. */
 static void take_idle(struct pvh *p, struct xen_window *w)
 {
 	cds_list_del_init(&w->idle);
+	cds_list_del(&w->fit);
 	p->idle_pages -= w->n;
 }
 
@@ -335,9 +361,8 @@ static struct xen_window *find_idle(struct pvh *p, uint64_t open_id, uint16_t do
 	struct xen_window *w, *found = NULL;
 
 	pthread_mutex_lock(&p->lock);
-	cds_list_for_each_entry(w, bucket_of(p, open_id), node) {
-		if (w->open_id == open_id && w->domid == domid && w->n == n &&
-		    !cds_list_empty(&w->idle)) {
+	cds_list_for_each_entry(w, fit_of(p, open_id, domid, n), fit) {
+		if (w->open_id == open_id && w->domid == domid && w->n == n) {
 			take_idle(p, w);
 			found = w;
 			break;
@@ -345,6 +370,14 @@ static struct xen_window *find_idle(struct pvh *p, uint64_t open_id, uint16_t do
 	}
 	pthread_mutex_unlock(&p->lock);
 	return found;
+}
+
+/* The lock is held: to another list, if need be from the windows of its open. */
+static void leave(struct pvh *p, struct xen_window *w, struct cds_list_head *to)
+{
+	p->in_bucket[hash(w->open_id)] -= w->listed;
+	w->listed = false;
+	cds_list_move(&w->node, to);
 }
 
 /*
@@ -364,7 +397,10 @@ static bool is_whole(struct pvh *p, const struct xen_window *w)
 
 static void unlist(struct pvh *p, struct xen_window *w)
 {
+	CDS_LIST_HEAD(nowhere);
+
 	pthread_mutex_lock(&p->lock);
+	leave(p, w, &nowhere);
 	cds_list_del(&w->node);
 	pthread_mutex_unlock(&p->lock);
 }
@@ -385,7 +421,7 @@ static void make_room(struct pvh *p, size_t most, struct cds_list_head *out)
 		struct xen_window *w = cds_list_entry(p->idle.prev, struct xen_window, idle);
 
 		take_idle(p, w);
-		cds_list_move(&w->node, out);
+		leave(p, w, out);
 	}
 }
 
@@ -417,7 +453,9 @@ static void list_window(struct pvh *p, struct xen_window *w)
 {
 	CDS_INIT_LIST_HEAD(&w->idle);
 	pthread_mutex_lock(&p->lock);
-	cds_list_add(&w->node, bucket_of(p, w->open_id));
+	cds_list_add(&w->node, &p->bucket[hash(w->open_id)]);
+	p->in_bucket[hash(w->open_id)]++;
+	w->listed = true;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -464,36 +502,64 @@ static void pvh_window_put(struct xen *x, struct xen_window *w)
 
 	pthread_mutex_lock(&p->lock);
 	if (w->lost || w->closed || w->domid == DOMID_INVALID || w->n > POOL_PAGES) {
-		cds_list_move(&w->node, &old);
+		leave(p, w, &old);
 	} else {
 		make_room(p, POOL_PAGES - w->n, &old);
-		cds_list_add(&w->idle, &p->idle);
-		w->idle_since = p->ticks;
-		p->idle_pages += w->n;
+		put_idle(p, w);
 	}
 	pthread_mutex_unlock(&p->lock);
 	destroy_list(x, &old);
 }
 
+/* The lock is held: its open has gone. Return: whether it is to be destroyed, and in @old. */
+static void close_window(struct xen *x, struct xen_window *w, struct cds_list_head *old)
+{
+	struct pvh *p = x->pvh;
+	bool idle = !cds_list_empty(&w->idle);
+
+	if (idle)
+		take_idle(p, w);
+	leave(p, w, idle ? old : &p->closed);
+	w->closed = true;
+	x->journal->window[w->slot[0]].closed = true;
+}
+
+/*
+ * Some of the windows in an open's bucket, from the front: its own leave it, others' go to the end, behind those that were
+ * not looked at yet.
+ */
+static void close_some(struct xen *x, uint64_t open_id, size_t n, struct cds_list_head *old)
+{
+	struct cds_list_head *bucket = &x->pvh->bucket[hash(open_id)];
+
+	pthread_mutex_lock(&x->pvh->lock);
+	while (n-- && !cds_list_empty(bucket)) {
+		struct xen_window *w = cds_list_entry(bucket->next, struct xen_window, node);
+
+		if (w->open_id == open_id) {
+			close_window(x, w, old);
+		} else {
+			cds_list_del(&w->node);
+			cds_list_add_tail(&w->node, bucket);
+		}
+	}
+	pthread_mutex_unlock(&x->pvh->lock);
+}
+
+/* All that there are now; what a late mmap makes is left to age(). */
 static void pvh_open_gone(struct xen *x, uint64_t open_id)
 {
 	struct pvh *p = x->pvh;
-	struct xen_window *w, *next;
 	CDS_LIST_HEAD(old);
+	size_t left;
 
 	pthread_mutex_lock(&p->lock);
-	cds_list_for_each_entry_safe(w, next, bucket_of(p, open_id), node)
-	{
-		if (w->open_id != open_id)
-			continue;
-		w->closed = true;
-		x->journal->window[w->slot[0]].closed = true;
-		if (!cds_list_empty(&w->idle)) {
-			take_idle(p, w);
-			cds_list_move(&w->node, &old);
-		}
-	}
+	left = p->in_bucket[hash(open_id)];
 	pthread_mutex_unlock(&p->lock);
+	for (size_t n; left; left -= n) {
+		n = left < STEPS ? left : STEPS;
+		close_some(x, open_id, n, &old);
+	}
 	destroy_list(x, &old);
 }
 
@@ -533,7 +599,7 @@ static void age(struct xen *x)
 		if (p->ticks - w->idle_since < IDLE_TICKS)
 			break;
 		take_idle(p, w);
-		cds_list_move(&w->node, &old);
+		leave(p, w, &old);
 	}
 	pthread_mutex_unlock(&p->lock);
 	destroy_list(x, &old);
@@ -579,8 +645,11 @@ static int pvh_init(struct xen *x, int dirfd, const char **why)
 	if (!p)
 		return -ENOMEM;
 	pthread_mutex_init(&p->lock, NULL);
-	for (size_t i = 0; i < BUCKETS; i++)
+	for (size_t i = 0; i < BUCKETS; i++) {
 		CDS_INIT_LIST_HEAD(&p->bucket[i]);
+		CDS_INIT_LIST_HEAD(&p->fit[i]);
+	}
+	CDS_INIT_LIST_HEAD(&p->closed);
 	CDS_INIT_LIST_HEAD(&p->idle);
 	CDS_INIT_LIST_HEAD(&p->quarantine);
 	x->pvh = p;

@@ -80,6 +80,29 @@ START_TEST(not_another_open_of_many)
 }
 END_TEST
 
+/* More than are looked at in one go, some in use, beside those of another open in the same bucket of the hash. */
+START_TEST(many_of_an_open)
+{
+	static struct hv_grant *g[2000];
+	const struct hv_place at[] = { { .open_id = 1 }, { .open_id = 2 }, { .open_id = 988 } };
+
+	for (uint32_t i = 0; i < 2000; i++)
+		g[i] = map_ok(i, 1, &at[i % 3]);
+	for (uint32_t i = 0; i < 1000; i++)
+		unmap_ok(g[i], 1);
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_uint_eq(made(1, &at[i]), 0);
+		hv->ops->open_gone(hv, at[i].open_id);
+		check_all();
+		ck_assert_uint_eq(counts().away, 1000 + (i == 0 ? 666 : i == 1 ? 333 : 0));
+	}
+	for (uint32_t i = 1000; i < 2000; i++)
+		unmap_ok(g[i], 1);
+	ck_assert_uint_eq(counts().away, 0);
+	ck_assert_uint_eq(made(1, &at[0]), 1);
+}
+END_TEST
+
 START_TEST(not_another_domain)
 {
 	struct hv_grant *g = grants(FAKE_OTHER, 0, 5);
@@ -421,6 +444,7 @@ Suite *pool_suite(void)
 	tcase_add_test(tc, not_while_in_use);
 	tcase_add_test(tc, not_another_open);
 	tcase_add_test(tc, not_another_open_of_many);
+	tcase_add_test(tc, many_of_an_open);
 	tcase_add_test(tc, not_another_domain);
 	tcase_add_test(tc, not_after_two_domains);
 	tcase_add_test(tc, not_after_close);
