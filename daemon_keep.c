@@ -234,12 +234,14 @@ bool daemon_keep_adopt(struct daemon *d, const struct why *why)
 
 bool daemon_keep_serve(struct daemon *d, const struct why *why)
 {
+	char version[KEEP_NAME];
 	int err = unit_lease(d->lent);
 
+	snprintf(version, sizeof(version), "%u", state_header(d->state)->version);
 	if (!err && !lent_adopting(d->lent))
 		err = lent_give(d->lent, KEEP_STATE, state_fd(d->state));
 	if (!err)
-		err = lent_serve(d->lent, d->config->command, d->config->successor);
+		err = lent_serve(d->lent, d->config->command, d->config->successor, version);
 	return !err || no_keeper(err, why);
 }
 
@@ -260,11 +262,21 @@ void daemon_keep_served(struct daemon *d)
 			 (double)state_header(d->state)->outage_ns / 1e6);
 }
 
+/* One that was killed has left its socket. One that is only slow takes our end for a death, and has all ended once more. */
+static void remove_socket(const struct daemon *d)
+{
+	int dir = keep_clear_place(d->keeper_path);
+
+	if (dir >= 0)
+		close(dir);
+	else if (dir == -EADDRINUSE)
+		log_err("the keeper does not answer, and stays. Do not kill it");
+}
+
 void daemon_keep_end(struct daemon *d)
 {
-	/* One that was killed has left its socket. */
 	if (d->lent && !lent_alive(d->lent))
-		unlink(d->keeper_path);
+		remove_socket(d);
 	if (d->lent && lent_end(d->lent) == -EBUSY)
 		log_err("the keeper has not ended yet: it is undoing what is left. Do not kill it");
 	lent_close(d->lent);

@@ -4,9 +4,12 @@
  *
  * It serves one daemon at a time, over a connection (state/keep.h), and does nothing on its own as long as
  * one is there. When the connection of one that served ends without END, the daemon has died or left, with all its
- * threads. Its other descriptors may last a moment longer, so nobody else gets anything before the process is gone. Then:
+ * threads. Its other descriptors may last a moment longer, so nobody else gets anything, nor is anything ended, before the
+ * process is gone. (One that was lent nothing but the header is in nobody's way: a successor that refuses to start may wait until
+ * its command line is mended.) Then:
  *
- *  1. a successor is waited for, as long as the last daemon said;
+ *  1. a successor is waited for, as long as the last daemon said; one that has come has the same time once more until it serves,
+ *     and is killed if it does not;
  *  2. if none serves by then, or systemd lets go of the lease (the service is over: it will not be started again), the
  *     daemon's program is run with --end: it adopts what is here, ends it in order, and says END;
  *  3. if that fails, or there is nothing that can be adopted, what Xen has mapped is undone by the journal (keeper/raw.c).
@@ -21,12 +24,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,7 +43,7 @@
 /* Connections at once, most of which are somebody's who just looks; and arguments of a command. */
 #define CONNS 8
 #define ARGS  256
-/* How long the daemon's program may take to end everything, ms. */
+/* How long the daemon's program may take to end everything, and how long a daemon that has left us may live on, ms. */
 #define END_MS 60000
 
 #define NS_PER_S 1000000000ULL
@@ -56,13 +57,19 @@ struct conn {
 /**
  * struct keeper - all there is
  * @daemon:  the connection that has said HELLO; NULL: none
- * @process: a pidfd of the last that has said HELLO, -1: none; @process_pid
+ * @process: a pidfd of the last that has said HELLO, -1: none, or it is gone; @process_pid
+ * @lent:    it was lent something, or has given something
+ * @linger_until: when it is killed if it is still there without its connection, clock_ms(); 0: it may stay
+ * @serve_until:  when it is killed if it has not said SERVE, clock_ms(); 0: it need not
  * @serves:  it has said SERVE
  * @left:    the last that served has said LEAVE
  * @ended:   when that one ended, CLOCK_BOOTTIME in ns; 0: none has
  * @seconds: how long its successor is waited for
+ * @version: what it has said of what it leaves
  * @command: @len bytes: the program that ends all
  * @ender:   its process, a pidfd, -1: it does not run; @ender_pid; until when it may take, clock_ms()
+ * @let_go:  the lease has ended
+ * @full:    it was told that nothing more is held
  * @over:    END was said, or nothing is left to be tried
  */
 struct keeper {
@@ -72,11 +79,17 @@ struct keeper {
 	struct conn *daemon;
 	int process;
 	pid_t process_pid;
+	bool lent;
 	bool serves;
 	bool left;
+	bool let_go;
+	bool full;
 	bool over;
+	uint64_t linger_until;
+	uint64_t serve_until;
 	uint64_t ended;
 	uint64_t seconds;
+	char version[KEEP_NAME];
 	size_t len;
 	char command[KEEP_TEXT_MAX];
 	int ender;
@@ -160,6 +173,58 @@ static void reap_ender(struct keeper *k)
 	k->over = true;
 }
 
+/* --- the daemon's process ------------------------------------------------------------------------ */
+
+static void forget_process(struct keeper *k)
+{
+	if (k->process >= 0)
+		close(k->process);
+	k->process = -1;
+	k->linger_until = 0;
+}
+
+/* One that is gone already is none. */
+static void note_process(struct keeper *k, pid_t pid)
+{
+	forget_process(k);
+	k->process = pidfd_open(pid, 0);
+	k->process_pid = pid;
+	k->lent = false;
+}
+
+/* Whether it may still have open what it was lent, or connections of clients. */
+static bool lives(const struct keeper *k)
+{
+	return k->process >= 0 &&
+	       poll(&(struct pollfd){ .fd = k->process, .events = POLLIN }, 1, 0) == 0;
+}
+
+static void kill_process(struct keeper *k, const char *why)
+{
+	log_err("keeper: process %d %s: killing it", (int)k->process_pid, why);
+	pidfd_send_signal(k->process, SIGKILL, NULL, 0);
+}
+
+/* Without its connection it does nothing of use: as a rule it is just being taken apart by the kernel. */
+static void wait_for_process(struct keeper *k)
+{
+	if (!k->linger_until) {
+		k->linger_until = clock_ms() + END_MS;
+	} else if (clock_ms() >= k->linger_until) {
+		kill_process(k, "has left the keeper and does not end");
+		k->linger_until = UINT64_MAX;
+	}
+}
+
+/* Others wait for their turn, and clients for any daemon. */
+static void see_that_it_serves(struct keeper *k)
+{
+	if (!k->daemon || !k->serve_until || clock_ms() < k->serve_until)
+		return;
+	kill_process(k, "has taken over and serves nobody");
+	k->serve_until = 0;
+}
+
 /* --- connections -------------------------------------------------------------------------------- */
 
 static void close_conn(struct keeper *k, struct conn *c)
@@ -171,6 +236,9 @@ static void close_conn(struct keeper *k, struct conn *c)
 	if (!was_daemon)
 		return;
 	k->daemon = NULL;
+	k->serve_until = 0;
+	if (!k->lent)
+		forget_process(k);
 	if (!k->serves || k->over) {
 		/* A first one that never served has left nothing. */
 		k->over |= !k->ended;
@@ -224,29 +292,16 @@ static void accept_one(struct keeper *k)
 
 /* --- what is said ------------------------------------------------------------------------------- */
 
-/* Whether the last daemon's process may still have open what it was lent, or connections of clients. */
-static bool lingers(const struct keeper *k, pid_t next)
-{
-	return k->process >= 0 && k->process_pid != next &&
-	       poll(&(struct pollfd){ .fd = k->process, .events = POLLIN }, 1, 0) == 0;
-}
-
-/* One that is gone already is none. */
-static void note_process(struct keeper *k, pid_t pid)
-{
-	if (k->process >= 0)
-		close(k->process);
-	k->process = pidfd_open(pid, 0);
-	k->process_pid = pid;
-}
-
 static int hello(struct keeper *k, struct conn *c, struct keep_msg *m)
 {
-	if ((k->daemon && k->daemon != c) || lingers(k, c->pid))
+	if ((k->daemon && k->daemon != c) || (k->process_pid != c->pid && lives(k)))
 		return -EBUSY;
 	if (k->ender >= 0 && c->pid != k->ender_pid)
 		return -ESHUTDOWN;
+	if (!k->daemon && k->ended && k->ender < 0)
+		k->serve_until = clock_ms() + (k->seconds ? k->seconds : 1) * 1000;
 	k->daemon = c;
+	k->let_go = false;
 	note_process(k, c->pid);
 	m->value = k->ended;
 	m->left = k->left;
@@ -259,6 +314,7 @@ static void look(const struct keeper *k, struct keep_msg *m)
 	m->value = k->daemon ? (uint64_t)k->daemon->pid : 0;
 	m->count = k->hold.n;
 	m->left = k->daemon ? 0 : (uint32_t)time_left(k);
+	memcpy(m->name, k->version, sizeof(m->name));
 }
 
 static int serve(struct keeper *k, const struct keep_msg *m, const char *text, size_t len)
@@ -267,7 +323,9 @@ static int serve(struct keeper *k, const struct keep_msg *m, const char *text, s
 		return -EINVAL;
 	memcpy(k->command, text, len);
 	k->len = len;
+	memcpy(k->version, m->name, sizeof(k->version));
 	k->seconds = m->value;
+	k->serve_until = 0;
 	k->serves = true;
 	k->left = false;
 	return 0;
@@ -283,16 +341,29 @@ static int next(const struct keeper *k, struct keep_msg *m)
 	return 0;
 }
 
+static int put(struct keeper *k, const struct keep_msg *m, int fd)
+{
+	int err = hold_put(&k->hold, m->name, fd);
+
+	if (err == -ENFILE && !k->full) {
+		log_err("keeper: it holds %d descriptors and takes no more: %s is refused",
+			KEEP_THINGS, m->name);
+		k->full = true;
+	}
+	return err;
+}
+
 /* Of the daemon. @fd: in: what came along, or -1; out: what is to go along, or -1 */
 static int obey(struct keeper *k, struct keep_msg *m, const char *text, size_t len, int *fd)
 {
-	int put = *fd;
+	int came = *fd;
 
 	*fd = -1;
+	k->lent |= m->op != KEEP_NEXT && (m->op != KEEP_TAKE || strcmp(m->name, KEEP_STATE) != 0);
 	if (m->op == KEEP_PUT)
-		return hold_put(&k->hold, m->name, put);
-	if (put >= 0)
-		close(put);
+		return put(k, m, came);
+	if (came >= 0)
+		close(came);
 	switch (m->op) {
 	case KEEP_NEXT:
 		return next(k, m);
@@ -356,41 +427,60 @@ static void hear(struct keeper *k, struct conn *c)
 
 /* --- waiting ------------------------------------------------------------------------------------ */
 
-/* What is polled: the listener, each connection, the lease, the program that ends all. */
-enum { P_LISTENER, P_CONN, P_LEASE = P_CONN + CONNS, P_ENDER, P_N };
+/* What is polled: the listener, each connection, the lease, the last daemon's process, the program that ends all. */
+enum { P_LISTENER, P_CONN, P_LEASE = P_CONN + CONNS, P_PROCESS, P_ENDER, P_N };
 
 static void fill(const struct keeper *k, struct pollfd *p)
 {
+	bool alone = !k->daemon && k->ender < 0;
 	int lease = hold_get(&k->hold, KEEP_LEASE);
 
 	p[P_LISTENER] = (struct pollfd){ k->listener, POLLIN, 0 };
 	for (int i = 0; i < CONNS; i++)
 		p[P_CONN + i] = (struct pollfd){ k->conn[i].sock, POLLIN, 0 };
 	/* Nothing is waited for but its end. */
-	p[P_LEASE] = (struct pollfd){ k->daemon || k->ender >= 0 ? -1 : lease, POLLRDHUP, 0 };
+	p[P_LEASE] = (struct pollfd){ alone && !k->let_go ? lease : -1, POLLRDHUP, 0 };
+	p[P_PROCESS] = (struct pollfd){ alone ? k->process : -1, POLLIN, 0 };
 	p[P_ENDER] = (struct pollfd){ k->ender, POLLIN, 0 };
 }
 
 static int timeout_ms(const struct keeper *k)
 {
+	uint64_t now = clock_ms();
+
 	if (k->ender >= 0)
 		return 1000;
-	if (k->daemon)
+	if (k->daemon && !k->serve_until)
 		return -1;
+	if (k->daemon)
+		return k->serve_until > now ? (int)(k->serve_until - now) : 0;
+	if (k->linger_until)
+		return 1000;
 	return (int)time_left(k) * 1000 + 1;
 }
 
-/* Nobody is connected, and nobody has been asked to end all: is it time? */
-static void look_after(struct keeper *k, bool lease_gone)
+/* Return: NULL: a successor may still come. */
+static const char *why_end(const struct keeper *k)
 {
+	if (hold_get(&k->hold, KEEP_STATE) < 0)
+		return "the daemon has died, and nothing that it has left can be adopted";
+	if (k->let_go)
+		return "the service is over";
+	return time_left(k) ? NULL : "no successor has come";
+}
+
+/* Nobody is connected, and nobody has been asked to end all: is it time? */
+static void look_after(struct keeper *k)
+{
+	const char *why;
+
 	if (k->daemon || k->ender >= 0 || k->over)
 		return;
-	if (hold_get(&k->hold, KEEP_STATE) < 0)
-		end_all(k, "the daemon has died, and nothing that it has left can be adopted");
-	else if (lease_gone)
-		end_all(k, "the service is over");
-	else if (!time_left(k))
-		end_all(k, "no successor has come");
+	why = why_end(k);
+	if (why && k->process >= 0)
+		wait_for_process(k);
+	else if (why)
+		end_all(k, why);
 }
 
 static void turn(struct keeper *k)
@@ -400,6 +490,9 @@ static void turn(struct keeper *k)
 	fill(k, p);
 	if (poll(p, P_N, timeout_ms(k)) < 0)
 		return;
+	/* Before there may be another one. */
+	if (p[P_PROCESS].revents)
+		forget_process(k);
 	for (int i = 0; i < CONNS; i++)
 		if (p[P_CONN + i].revents && k->conn[i].sock == p[P_CONN + i].fd)
 			hear(k, &k->conn[i]);
@@ -407,35 +500,19 @@ static void turn(struct keeper *k)
 		accept_one(k);
 	if (k->ender >= 0)
 		reap_ender(k);
-	look_after(k, p[P_LEASE].revents != 0);
+	see_that_it_serves(k);
+	k->let_go |= p[P_LEASE].revents && !k->daemon;
+	look_after(k);
 }
 
-static int lock_dir_of(const char *path)
-{
-	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	int fd;
-
-	strcpy(dir, path);
-	fd = open(dirname(dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0 && !flock(fd, LOCK_EX))
-		return fd;
-	return -errno;
-}
-
-/* With the directory locked. A socket that nobody listens on any more gives way. Nobody else may ever connect. */
+/* With the directory locked, and no socket there. Nobody else may ever connect. */
 static int bind_at(int sock, const struct sockaddr_un *addr)
 {
-	const struct sockaddr *sa = (const struct sockaddr *)addr;
-	int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int err = connect(probe, sa, sizeof(*addr)) ? errno : EADDRINUSE;
-	mode_t mask;
+	mode_t mask = umask(0177);
+	int err = bind(sock, (const struct sockaddr *)addr, sizeof(*addr)) || listen(sock, CONNS)
+			  ? -errno
+			  : 0;
 
-	close(probe);
-	if (err != ENOENT && err != ECONNREFUSED)
-		return -err;
-	unlink(addr->sun_path);
-	mask = umask(0177);
-	err = bind(sock, sa, sizeof(*addr)) || listen(sock, CONNS) ? -errno : 0;
 	umask(mask);
 	return err;
 }
@@ -443,14 +520,11 @@ static int bind_at(int sock, const struct sockaddr_un *addr)
 static int listen_at(const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int dir, sock, err;
+	int dir = keep_clear_place(path), sock, err;
 
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
-	dir = lock_dir_of(path);
 	if (dir < 0)
 		return dir;
+	strcpy(addr.sun_path, path);
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	err = sock < 0 ? -errno : bind_at(sock, &addr);
 	close(dir);

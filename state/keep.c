@@ -5,11 +5,15 @@
 #include "state/keep.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 union control {
@@ -133,6 +137,54 @@ int keep_recv(int sock, pid_t peer, struct keep_msg *m, char *text, size_t *len,
 	else if (len)
 		*len = (size_t)n - sizeof(*m);
 	return err;
+}
+
+static int lock_dir_of(const struct sockaddr_un *addr)
+{
+	char dir[sizeof(addr->sun_path)];
+	int fd, err;
+
+	strcpy(dir, addr->sun_path);
+	fd = open(dirname(dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && !flock(fd, LOCK_EX))
+		return fd;
+	err = -errno;
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* One that is slow has not accepted those who came before: it is full, and there. Return: 0: nobody listens; -errno. */
+static int nobody_listens(const struct sockaddr_un *addr)
+{
+	int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+
+	if (probe < 0)
+		return -errno;
+	err = connect(probe, (const struct sockaddr *)addr, sizeof(*addr)) ? errno : EADDRINUSE;
+	close(probe);
+	if (err == ENOENT || err == ECONNREFUSED)
+		return 0;
+	return err == EAGAIN ? -EADDRINUSE : -err;
+}
+
+int keep_clear_place(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int dir, err;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(addr.sun_path, path);
+	dir = lock_dir_of(&addr);
+	if (dir < 0)
+		return dir;
+	err = nobody_listens(&addr);
+	if (!err && unlink(path) && errno != ENOENT)
+		err = -errno;
+	if (err)
+		close(dir);
+	return err ? err : dir;
 }
 
 pid_t keep_peer(int sock)

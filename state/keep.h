@@ -23,7 +23,7 @@
 
 /* Names, their NUL included; what is kept at a time; text of a SERVE. */
 #define KEEP_NAME     32
-#define KEEP_THINGS   4096
+#define KEEP_THINGS   16384
 #define KEEP_TEXT_MAX 8192
 /* Longest time for which a successor is waited for. */
 #define KEEP_SECONDS_MAX 86400
@@ -43,12 +43,13 @@
  * @KEEP_TAKE:	what is held under @name, with the answer. -ENOENT
  * @KEEP_PUT:	hold this, instead of what has had the name. -ENFILE: too much
  * @KEEP_DROP:	let go of it. -ENOENT
- * @KEEP_SERVE: I serve clients from now on. When I am gone wait for a successor that serves for @value seconds, then start the
- *		program whose path and arguments are the text, each ended by a NUL, with one more argument: --end
+ * @KEEP_SERVE: I serve clients from now on. When I am gone wait @value seconds for a successor, which then has that time once
+ *		more until it serves; if none does start the program whose path and arguments are the text, each ended by a NUL, with one
+ *		more argument: --end. @name: a version of what is left then, of which the keeper knows nothing
  * @KEEP_LEAVE: I am about to end, and leave all to my successor
  * @KEEP_END:	all has been ended for good: let go of everything, and end
  * @KEEP_LOOK:	of anybody, instead of HELLO: how are things? Answer: @value: process number of the daemon, 0: there is none; @count;
- *		@left: seconds for which a successor is still waited for
+ *		@left: seconds for which a successor is still waited for; @name: that of the last SERVE
  */
 enum keep_op {
 	KEEP_HELLO = 1,
@@ -109,6 +110,14 @@ int keep_send(int sock, struct keep_msg *m, const char *text, size_t len, int fd
  * -EPROTONOSUPPORT: of another version; -errno, also if a descriptor cannot be taken. Nothing is left open then.
  */
 int keep_recv(int sock, pid_t peer, struct keep_msg *m, char *text, size_t *len, int *fd);
+
+/**
+ * keep_clear_place() - lock the directory of a keeper's socket, and remove the socket if nobody listens on it any more
+ *
+ * Waits for who has it locked, which is for as long as this takes. Return: the directory, which is locked until it is closed;
+ * -EADDRINUSE: a keeper lives, however slow it is; -ENAMETOOLONG; -errno.
+ */
+int keep_clear_place(const char *path);
 
 /** keep_peer() - whether the other end is of our own user. Return: its process number; -EPERM if it is another's */
 pid_t keep_peer(int sock);

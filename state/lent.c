@@ -321,7 +321,7 @@ bool lent_alive(const struct lent *l)
 	return poll(&p, 1, 0) == 0;
 }
 
-int lent_serve(struct lent *l, char *const *command, unsigned int seconds)
+int lent_serve(struct lent *l, char *const *command, unsigned int seconds, const char *version)
 {
 	struct keep_msg m = { .op = KEEP_SERVE, .value = seconds };
 	char text[KEEP_TEXT_MAX];
@@ -334,6 +334,7 @@ int lent_serve(struct lent *l, char *const *command, unsigned int seconds)
 			return -E2BIG;
 		memcpy(text + len, *command, n);
 	}
+	snprintf(m.name, sizeof(m.name), "%s", version);
 	return ask(l, &m, text, len, &fd);
 }
 

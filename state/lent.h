@@ -96,11 +96,12 @@ bool lent_alive(const struct lent *l);
  * lent_serve() - we serve from now on
  * @command: path and arguments, NULL at the end: run again, with --end behind it, if there is no successor
  * @seconds: how long one is waited for
+ * @version: shorter than KEEP_NAME: told to whoever asks the keeper what a successor has to adopt
  *
  * Before it, the end of this daemon is no event: what has been left waits for another, for as long as it would have. Return:
  * 0; -E2BIG: the command is too long; -errno.
  */
-int lent_serve(struct lent *l, char *const *command, unsigned int seconds);
+int lent_serve(struct lent *l, char *const *command, unsigned int seconds, const char *version);
 
 /** lent_leave() - we are about to end, and leave all to a successor */
 void lent_leave(struct lent *l);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -96,7 +97,7 @@ static inline int say_name(int sock, enum keep_op op, const char *name, int fd)
 
 static inline int say_serve(int sock, uint64_t seconds, const char *text, size_t len)
 {
-	struct keep_msg m = { .op = KEEP_SERVE, .value = seconds };
+	struct keep_msg m = { .op = KEEP_SERVE, .value = seconds, .name = "7" };
 	int fd = -1;
 
 	return say(sock, &m, text, len, &fd);
@@ -168,6 +169,79 @@ static inline int leave_state(uint64_t seconds, const char *command, size_t len)
 	close(pipes[1]);
 	ck_assert_int_eq(say_serve(daemon_sock, seconds, command, len), 0);
 	return pipes[0];
+}
+
+/* --- one that dies -------------------------------------------------------------------------------- */
+
+static pid_t other_pid;
+static int other_leaves = -1;
+
+/* It serves until it is told to close its connection, and lives until it is killed. */
+static inline void other_daemon(int state, int lease, uint64_t seconds, const char *command,
+				size_t len, int told, int tells)
+{
+	char byte;
+
+	start_keeper();
+	first_hello();
+	if (state >= 0)
+		ck_assert_int_eq(say_name(daemon_sock, KEEP_PUT, KEEP_STATE, state), 0);
+	if (lease >= 0)
+		ck_assert_int_eq(say_name(daemon_sock, KEEP_PUT, KEEP_LEASE, lease), 0);
+	ck_assert_int_eq(say_serve(daemon_sock, seconds, command, len), 0);
+	if (write(tells, &keeper, sizeof(keeper)) != sizeof(keeper) || read(told, &byte, 1) != 1)
+		_exit(1);
+	close(daemon_sock);
+	if (write(tells, &byte, 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/*
+ * A daemon with a process of its own, and a keeper that it has started in place of the test's. @lease: to be given, or -1; @state:
+ * whether one is left. Return: as leave_state().
+ */
+static inline int start_other(bool state, int lease, uint64_t seconds, const char *command,
+			      size_t len)
+{
+	int pipes[2], told[2], tells[2];
+
+	close(daemon_sock);
+	keeper_ends();
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	ck_assert_int_eq(pipe2(pipes, O_CLOEXEC) | pipe2(told, O_CLOEXEC) | pipe2(tells, O_CLOEXEC),
+			 0);
+	other_pid = fork();
+	ck_assert_int_ge(other_pid, 0);
+	if (!other_pid)
+		other_daemon(state ? pipes[1] : -1, lease, seconds, command, len, told[0],
+			     tells[1]);
+	ck_assert_int_eq(read(tells[0], &keeper, sizeof(keeper)), sizeof(keeper));
+	close(pipes[1]);
+	close(told[0]);
+	close(tells[1]);
+	other_leaves = told[1];
+	daemon_sock = tells[0];
+	return pipes[0];
+}
+
+/* Its connection ends, and its process goes on. */
+static inline void other_lingers(void)
+{
+	char byte;
+
+	ck_assert_int_eq(write(other_leaves, "", 1), 1);
+	ck_assert_int_eq(read(daemon_sock, &byte, 1), 1);
+}
+
+/* The keeper is this process's child then. */
+static inline void other_dies(void)
+{
+	kill(other_pid, SIGKILL);
+	ck_assert_int_eq(waitpid(other_pid, NULL, 0), other_pid);
+	close(other_leaves);
+	close(daemon_sock);
 }
 
 static inline bool has_ended(int pipe_end)

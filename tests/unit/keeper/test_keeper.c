@@ -92,13 +92,30 @@ START_TEST(holds_no_more_than_it_may)
 	ck_assert_int_eq(hold_drop(&h, "7"), 0);
 	ck_assert_int_eq(hold_put(&h, "c", dup(null)), 0);
 	ck_assert_int_eq(hold_put(&h, "one more", dup(null)), -ENFILE);
-	ck_assert_int_eq(hold_get(&h, "4095"), 1000000 + 4095);
+	ck_assert_int_eq(hold_get(&h, "16383"), 1000000 + 16383);
 	hold_keep_only(&h, not_c);
 	ck_assert_uint_eq(h.n, KEEP_THINGS - 1);
 	ck_assert_int_eq(hold_get(&h, "c"), -ENOENT);
 	close(null);
 }
 END_TEST
+
+/* A command that leaves a mark: it sees that it was told to end all. */
+static size_t mark_command(char *text)
+{
+	static const char script[] =
+		"test \"$1\" = --end && test -z \"$NOTIFY_SOCKET\" && touch \"$0\"";
+	size_t n = 0;
+
+	memcpy(text, "/bin/sh", 8);
+	n = 8;
+	memcpy(text + n, "-c", 3);
+	n += 3;
+	memcpy(text + n, script, sizeof(script));
+	n += sizeof(script);
+	memcpy(text + n, mark, strlen(mark) + 1);
+	return n + strlen(mark) + 1;
+}
 
 /* --- daemons -------------------------------------------------------------------------------------- */
 
@@ -139,6 +156,7 @@ START_TEST(one_daemon_at_a_time)
 	ck_assert_int_eq(say(other, &m, NULL, 0, &none), 0);
 	ck_assert_uint_eq(m.value, (uint64_t)getpid());
 	ck_assert_uint_eq(m.count, 1);
+	ck_assert_str_eq(m.name, "7");
 	for (enum keep_op op = KEEP_NEXT; op <= KEEP_END; op++)
 		ck_assert_int_eq(say_name(other, op, KEEP_STATE, -1), -EPERM);
 	close(other);
@@ -149,18 +167,6 @@ START_TEST(one_daemon_at_a_time)
 }
 END_TEST
 
-/* With a keeper of its own: one that serves, whose connection ends, and which stays until it is killed. */
-static _Noreturn void linger(int told)
-{
-	start_keeper();
-	leave_state(3600, "/bin/false", sizeof("/bin/false"));
-	close(daemon_sock);
-	if (write(told, "", 1) != 1)
-		_exit(1);
-	for (;;)
-		pause();
-}
-
 static int say_only(int sock, enum keep_op op, struct keep_msg *m)
 {
 	int none = -1;
@@ -169,37 +175,110 @@ static int say_only(int sock, enum keep_op op, struct keep_msg *m)
 	return say(sock, m, NULL, 0, &none);
 }
 
+static void nobody_serves(int sock)
+{
+	struct keep_msg m;
+
+	do
+		ck_assert_int_eq(say_only(sock, KEEP_LOOK, &m), 0);
+	while (m.value);
+}
+
 /* What it still has open, such as an answer that no client has read yet, would mislead the successor. */
 START_TEST(no_successor_before_the_process_is_gone)
 {
-	int told[2], other;
+	int held = start_other(true, -1, 3600, "/bin/false", sizeof("/bin/false")), sock;
+	struct keep_msg m;
+
+	sock = connect_keeper();
+	other_lingers();
+	nobody_serves(sock);
+	ck_assert_int_eq(say_only(sock, KEEP_HELLO, &m), -EBUSY);
+	other_dies();
+	ck_assert_int_eq(say_only(sock, KEEP_HELLO, &m), 0);
+	ck_assert_uint_eq(m.count, 1);
+	ck_assert_int_eq(say_only(sock, KEEP_END, &m), 0);
+	keeper_ends();
+	close(sock);
+	close(held);
+}
+END_TEST
+
+/* Nor would what ends all be misled less. Neither for want of time, nor of the service. */
+START_TEST(no_end_before_the_process_is_gone)
+{
+	char text[KEEP_TEXT_MAX];
+	int lease[2], held, sock;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lease), 0);
+	held = start_other(true, lease[0], _i ? 3600 : 0, text, mark_command(text));
+	if (_i)
+		shutdown(lease[1], SHUT_RDWR);
+	sock = connect_keeper();
+	other_lingers();
+	nobody_serves(sock);
+	for (int i = 0; i < 20; i++) {
+		poll(NULL, 0, 10);
+		ck_assert_int_eq(say_name(sock, KEEP_LOOK, "", -1), 0);
+		ck_assert_int_ne(access(mark, F_OK), 0);
+	}
+	other_dies();
+	keeper_ends();
+	ck_assert_int_eq(access(mark, F_OK), 0);
+	close(lease[0]);
+	close(lease[1]);
+	close(sock);
+	close(held);
+}
+END_TEST
+
+/* One that was lent the header and refuses it may wait, and be waited for by nobody. */
+START_TEST(who_refuses_is_in_nobodys_way)
+{
+	int held = start_other(true, -1, 3600, "/bin/false", sizeof("/bin/false")), sock, next;
+	struct keep_msg m;
+	int status;
+	pid_t pid;
+
+	other_dies();
+	sock = connect_keeper();
+	ck_assert_int_eq(say_only(sock, KEEP_HELLO, &m), 0);
+	close(say_name(sock, KEEP_TAKE, KEEP_STATE, -1));
+	if (_i)
+		ck_assert_int_eq(say_name(sock, KEEP_TAKE, "records", -1), -ENOENT);
+	close(sock);
+	pid = fork();
+	if (!pid) {
+		next = connect_keeper();
+		nobody_serves(next);
+		_exit(say_only(next, KEEP_HELLO, &m) == (_i ? -EBUSY : 0) ? 0 : 1);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	close(held);
+}
+END_TEST
+
+/* A successor that has said HELLO and no more has so long as the last daemon said, and is killed then. */
+START_TEST(who_does_not_come_to_serve)
+{
+	char text[KEEP_TEXT_MAX];
+	int held = start_other(true, -1, 1, text, mark_command(text)), status;
 	struct keep_msg m;
 	pid_t pid;
-	char byte;
 
-	first_hello();
-	ck_assert_int_eq(pipe2(told, O_CLOEXEC), 0);
-	snprintf(path, sizeof(path), "%s/second", dir);
+	other_dies();
 	pid = fork();
-	if (!pid)
-		linger(told[1]);
-	ck_assert_int_eq(read(told[0], &byte, 1), 1);
-	other = connect_keeper();
-	do
-		ck_assert_int_eq(say_only(other, KEEP_LOOK, &m), 0);
-	while (m.value);
-	ck_assert_int_eq(say_only(other, KEEP_HELLO, &m), -EBUSY);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	ck_assert_int_eq(say_only(other, KEEP_HELLO, &m), 0);
-	ck_assert_uint_eq(m.count, 1);
-	ck_assert_int_eq(say_only(other, KEEP_END, &m), 0);
-	ck_assert_int_eq(poll(&(struct pollfd){ .fd = other, .events = POLLRDHUP }, 1, LONG_MS), 1);
-	close(other);
-	close(told[0]);
-	close(told[1]);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/keeper", dir);
+	if (!pid) {
+		hello(&m);
+		for (;;)
+			pause();
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	keeper_ends();
+	ck_assert_int_eq(access(mark, F_OK), 0);
+	close(held);
 }
 END_TEST
 
@@ -238,29 +317,12 @@ END_TEST
 
 /* --- the end -------------------------------------------------------------------------------------- */
 
-/* A command that leaves a mark: it sees that it was told to end all. */
-static size_t mark_command(char *text)
-{
-	static const char script[] =
-		"test \"$1\" = --end && test -z \"$NOTIFY_SOCKET\" && touch \"$0\"";
-	size_t n = 0;
-
-	memcpy(text, "/bin/sh", 8);
-	n = 8;
-	memcpy(text + n, "-c", 3);
-	n += 3;
-	memcpy(text + n, script, sizeof(script));
-	n += sizeof(script);
-	memcpy(text + n, mark, strlen(mark) + 1);
-	return n + strlen(mark) + 1;
-}
-
 START_TEST(nobody_comes)
 {
 	char text[KEEP_TEXT_MAX];
-	int held = leave_state((uint64_t)_i, text, mark_command(text));
+	int held = start_other(true, -1, (uint64_t)_i, text, mark_command(text));
 
-	close(daemon_sock);
+	other_dies();
 	keeper_ends();
 	ck_assert_int_eq(access(mark, F_OK), 0);
 	ck_assert(has_ended(held));
@@ -271,22 +333,23 @@ END_TEST
 START_TEST(the_service_is_over)
 {
 	char text[KEEP_TEXT_MAX];
-	int held = leave_state(3600, text, mark_command(text)), lease[2];
+	int lease[2], held;
 
+	/* The lease itself, which whoever is started has, too, but for the keeper. */
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lease), 0);
-	ck_assert_int_eq(say_name(daemon_sock, KEEP_PUT, KEEP_LEASE, lease[0]), 0);
+	held = start_other(true, lease[0], 3600, text, mark_command(text));
 	close(lease[0]);
 	/* As long as a daemon serves that is its business. */
 	if (_i)
-		close(lease[1]);
-	first_hello();
+		shutdown(lease[1], SHUT_RDWR);
 	ck_assert_int_ne(access(mark, F_OK), 0);
-	close(daemon_sock);
+	other_dies();
 	if (!_i) {
 		poll(NULL, 0, 50);
 		ck_assert(!has_ended(held));
-		close(lease[1]);
+		shutdown(lease[1], SHUT_RDWR);
 	}
+	close(lease[1]);
 	keeper_ends();
 	ck_assert_int_eq(access(mark, F_OK), 0);
 	close(held);
@@ -297,11 +360,9 @@ END_TEST
 START_TEST(nothing_to_be_adopted)
 {
 	char text[KEEP_TEXT_MAX];
-	size_t len = mark_command(text);
 
-	first_hello();
-	ck_assert_int_eq(say_serve(daemon_sock, 3600, text, len), 0);
-	close(daemon_sock);
+	close(start_other(false, -1, 3600, text, mark_command(text)));
+	other_dies();
 	keeper_ends();
 	ck_assert_int_ne(access(mark, F_OK), 0);
 }
@@ -319,8 +380,8 @@ START_TEST(while_all_is_ended)
 
 	memcpy(command, script, sizeof(script));
 	strcpy(command + sizeof(script), path);
-	held = leave_state(0, command, sizeof(script) + strlen(path) + 1);
-	close(daemon_sock);
+	held = start_other(true, -1, 0, command, sizeof(script) + strlen(path) + 1);
+	other_dies();
 	do {
 		m = (struct keep_msg){ .op = KEEP_LOOK };
 		sock = connect_keeper();
@@ -474,6 +535,9 @@ Suite *keeper_suite(void)
 	tcase_add_test(tc, end_lets_go);
 	tcase_add_test(tc, one_daemon_at_a_time);
 	tcase_add_test(tc, no_successor_before_the_process_is_gone);
+	tcase_add_loop_test(tc, no_end_before_the_process_is_gone, 0, 2);
+	tcase_add_loop_test(tc, who_refuses_is_in_nobodys_way, 0, 2);
+	tcase_add_test(tc, who_does_not_come_to_serve);
 	tcase_add_loop_test(tc, a_successor_takes_all, 0, 2);
 	tcase_add_loop_test(tc, nobody_comes, 0, 2);
 	tcase_add_loop_test(tc, the_service_is_over, 0, 2);

@@ -30,7 +30,7 @@ START_TEST(lent)
 	ck_assert_int_eq(lent_give(l, "more", pipes[1]), 0);
 	close(pipes[1]);
 	ck_assert_int_eq(lent_give(l, "a name that is longer than it may be", pipes[0]), -EINVAL);
-	ck_assert_int_eq(lent_serve(l, command, 3600), 0);
+	ck_assert_int_eq(lent_serve(l, command, 3600, "1"), 0);
 	lent_leave(l);
 	lent_close(l);
 	ck_assert_int_eq(lent_open(&c, &other, &why), 0);
@@ -72,11 +72,41 @@ START_TEST(keeper_is_killed)
 }
 END_TEST
 
+/* Nobody removes the socket of one that is only slow, even if it accepts nobody. */
+START_TEST(keeper_is_slow)
+{
+	int sock[20], dir_fd;
+
+	first_hello();
+	for (int i = 0; i < 3; i++) {
+		kill(keeper, i == 1 ? SIGSTOP : SIGCONT);
+		ck_assert_int_eq(keep_clear_place(path), -EADDRINUSE);
+		ck_assert_int_eq(access(path, F_OK), 0);
+	}
+	/* Stopped, with as many before us as the socket takes. */
+	kill(keeper, SIGSTOP);
+	for (int i = 0; i < 20; i++)
+		sock[i] = keep_clear_place(path);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(sock[i], -EADDRINUSE);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	kill(keeper, SIGKILL);
+	ck_assert_int_eq(waitpid(keeper, NULL, 0), keeper);
+	dir_fd = keep_clear_place(path);
+	ck_assert_int_ge(dir_fd, 0);
+	ck_assert_int_ne(access(path, F_OK), 0);
+	close(dir_fd);
+	dir_fd = keep_clear_place(path);
+	ck_assert_int_ge(dir_fd, 0);
+	close(dir_fd);
+}
+END_TEST
+
 Suite *lent_suite(void);
 
 Suite *lent_suite(void)
 {
-	const TTest *const tests[] = { lent, keeper_is_killed };
+	const TTest *const tests[] = { lent, keeper_is_killed, keeper_is_slow };
 
 	return suite_of("lent", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);
 }
