@@ -15,7 +15,9 @@ UDEVDIR  = $(PREFIX)/lib/udev/rules.d
 CONFDIR  = $(PREFIX)/lib
 MANDIR   = $(PREFIX)/share/man
 DOCDIR   = $(PREFIX)/share/doc/cuse-gntdev
-COMPLETIONS = $(PREFIX)/share/bash-completion/completions
+BASHDIR  = $(PREFIX)/share/bash-completion/completions
+ZSHDIR   = $(PREFIX)/share/zsh/site-functions
+FISHDIR  = $(PREFIX)/share/fish/vendor_completions.d
 TORTURE_SECONDS ?= 8
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
@@ -399,8 +401,11 @@ install: $(PROGRAMS) $(MAN)
 	@# Somebody's rules stay.
 	test -e $(DESTDIR)$(SYSCONFDIR)/cuse-gntdev.conf || \
 		install -D -m 644 systemd/cuse-gntdev.conf $(DESTDIR)$(SYSCONFDIR)/cuse-gntdev.conf
-	$(if $(wildcard completion/gntdevctl),install -D -m 644 completion/gntdevctl \
-		$(DESTDIR)$(COMPLETIONS)/gntdevctl)
+	install -D -m 644 completion/gntdevctl.bash $(DESTDIR)$(BASHDIR)/gntdevctl
+	ln -sf gntdevctl $(DESTDIR)$(BASHDIR)/cuse_gntdev
+	ln -sf gntdevctl $(DESTDIR)$(BASHDIR)/gntdev-run
+	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) completion/_gntdevctl
+	install -D -m 644 -t $(DESTDIR)$(FISHDIR) $(wildcard completion/*.fish)
 	install -m 644 systemd/70-cuse-gntdev.rules $(DESTDIR)$(UDEVDIR)
 	install -m 644 systemd/cuse-gntdev.modprobe $(DESTDIR)$(CONFDIR)/modprobe.d/cuse-gntdev.conf
 	install -m 644 systemd/cuse-gntdev.sysusers $(DESTDIR)$(CONFDIR)/sysusers.d/cuse-gntdev.conf

@@ -45,7 +45,11 @@ const char *argp_program_version = "cuse_gntdev " VERSION;
 static const char doc[] = "Serve Linux's /dev/xen/gntdev from userspace, through CUSE. "
 			  "Where there is no Xen, a simulated hypervisor stands in for it, and "
 			  "/dev/xen/gntalloc grants "
-			  "pages as one of its domains.";
+			  "pages as one of its domains.\v"
+			  "Examples:\n\n"
+			  "  cuse_gntdev --xen --check        are options and policy right?\n"
+			  "  cuse_gntdev --sim --fault=map:nth=3,status=eagain,for_ms=200\n"
+			  "\nThe manual: man cuse_gntdev";
 
 enum {
 	OPT_SIM = 's',
@@ -65,9 +69,11 @@ enum {
 	OPT_SUCCESSOR = 'S',
 	OPT_END = 'E',
 	OPT_ADOPTS = 'A',
+	OPT_HELP = 'h',
 };
 
 static const struct argp_option options[] = {
+	{ NULL, OPT_HELP, NULL, 0, "Give this help list", -1 },
 	{ "xen", OPT_XEN, NULL, 0, "Use the real Xen (the default in its dom0)", 0 },
 	{ "config", OPT_CONFIG, "FILE", 0,
 	  "Who may map what: the policy's main file (default /etc/cuse-gntdev.conf); FILE.d/*.conf "
@@ -192,6 +198,9 @@ static error_t parse_purpose(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_ADOPTS:
 		c->adopts = true;
+		break;
+	case OPT_HELP:
+		argp_state_help(state, state->out_stream, ARGP_HELP_STD_HELP);
 		break;
 	default:
 		return parse_sim_option(key, arg, state);

@@ -14,14 +14,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/option.h"
 #include "gntdevctl/text.h"
 
 volatile sig_atomic_t ctl_stop;
+
+/* --watch without a number. */
+#define WATCH_SECONDS 2
 
 enum {
 	OPT_SOCKET = 0x100,
 	OPT_RUN_DIR,
 	OPT_NAME,
+	OPT_NO_LEGEND,
+	OPT_NO_PAGER,
+	OPT_COLOR,
+	OPT_OUTPUT = 'o',
 	OPT_JSON = 'j',
 	OPT_HELP = 'h',
 };
@@ -108,6 +116,10 @@ static const struct argp_option global_options[] = {
 	{ NULL, OPT_HELP, NULL, 0, "Give this help list", -1 },
 	{ NULL, 0, NULL, 0, "With all commands:", 20 },
 	{ "json", OPT_JSON, NULL, 0, "Print JSON: one record a line, or one object", 20 },
+	{ "output", OPT_OUTPUT, "FORMAT", 0, "\"json\" is --json; \"text\" is the default", 20 },
+	{ "no-legend", OPT_NO_LEGEND, NULL, 0, "No headings, sums and remarks: rows alone", 20 },
+	{ "no-pager", OPT_NO_PAGER, NULL, 0, "Do not have a pager show it", 20 },
+	{ "color", OPT_COLOR, "WHEN", 0, "\"auto\" (on a terminal), \"always\", \"never\"", 20 },
 	{ "socket", OPT_SOCKET, "PATH", 0,
 	  "The daemon's control socket (default: xen-gntdev.ctl in the run directory)", 20 },
 	{ "run-dir", OPT_RUN_DIR, "DIR", 0, "The daemon's --run-dir (default " CTL_RUN_DIR ")",
@@ -115,6 +127,47 @@ static const struct argp_option global_options[] = {
 	{ "name", OPT_NAME, "NAME", 0, "The daemon's --name (default " CTL_DEVICE ")", 20 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
+
+static bool one_of(const char *arg, const char *const *words)
+{
+	for (; *words; words++)
+		if (!strcmp(arg, *words))
+			return true;
+	return false;
+}
+
+/* What is about the output. */
+static error_t parse_output(int key, char *arg, struct argp_state *state)
+{
+	static const char *const formats[] = { "json", "text", NULL };
+	static const char *const colors[] = { "auto", "always", "never", NULL };
+	struct ctl *ctl = state->input;
+
+	switch (key) {
+	case OPT_OUTPUT:
+		if (!one_of(arg, formats))
+			argp_error(state, "--output=%s: \"json\" or \"text\" is wanted", arg);
+		ctl->json = !strcmp(arg, "json");
+		return 0;
+	case OPT_JSON:
+		ctl->json = true;
+		return 0;
+	case OPT_COLOR:
+		if (!one_of(arg, colors))
+			argp_error(state, "--color=%s: \"auto\", \"always\" or \"never\" is wanted",
+				   arg);
+		ctl->color = arg;
+		return 0;
+	case OPT_NO_LEGEND:
+		ctl->rows = true;
+		return 0;
+	case OPT_NO_PAGER:
+		ctl->no_pager = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
 
 static error_t parse_global(int key, char *arg, struct argp_state *state)
 {
@@ -133,11 +186,8 @@ static error_t parse_global(int key, char *arg, struct argp_state *state)
 	case OPT_NAME:
 		ctl->name = arg;
 		return 0;
-	case OPT_JSON:
-		ctl->json = true;
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_output(key, arg, state);
 	}
 }
 
@@ -179,6 +229,11 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
 			state->child_inputs[1] = line->input;
 		return 0;
 	}
+	if (key == CTL_OPT_WATCH) {
+		line->ctl->watch = arg ? (unsigned int)option_number(state, "watch", arg, 1, 86400)
+				       : WATCH_SECONDS;
+		return 0;
+	}
 	if (key == ARGP_KEY_ARG && !line->command->args)
 		argp_error(state, "\"%s\": there are no arguments besides options", arg);
 	return parse_own(key, arg, state);
@@ -204,4 +259,5 @@ void ctl_parse(struct ctl *ctl, const struct ctl_command *command, int argc, cha
 		 command->examples);
 	if (argp_parse(&argp, argc, argv, 0, NULL, &line))
 		exit(ctl_error(CTL_FAILED, "no memory"));
+	ctl_color(ctl->color);
 }

@@ -38,12 +38,19 @@ enum ctl_status {
  * @socket:  path of the control socket, NULL: derive it from the others
  * @run_dir, @name: as the daemon has them
  * @json:    print JSON
+ * @rows:    no headings, no sums, no remarks
+ * @no_pager: see gntdevctl/terminal.h; @color: "auto" (NULL, too), "always", "never"
+ * @watch:   ask and print again after so many seconds; 0: once
  */
 struct ctl {
 	const char *socket;
 	const char *run_dir;
 	const char *name;
+	const char *color;
 	bool json;
+	bool rows;
+	bool no_pager;
+	unsigned int watch;
 };
 
 /* Set by SIGINT, SIGTERM and SIGHUP once ctl_catch_signals() was called: time to end. */
@@ -53,6 +60,14 @@ void ctl_catch_signals(void);
 
 /* The options of struct ctl, whose parser's input it is. */
 extern const struct argp_child ctl_global[];
+
+/* Of a subcommand that ctl_repeat() repeats, in its own table of options; ctl_parse() takes it. */
+#define CTL_OPT_WATCH 'w'
+#define CTL_OPTION_WATCH                                                       \
+	{                                                                      \
+		"watch", CTL_OPT_WATCH, "SECONDS", OPTION_ARG_OPTIONAL,        \
+			"Print it anew every 2 s, or so many, until SIGINT", 1 \
+	}
 
 /**
  * struct ctl_command - the command line of a subcommand

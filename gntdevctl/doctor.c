@@ -18,6 +18,7 @@
 #include "gntdevctl/doctor_preload.h"
 #include "gntdevctl/doctor_system.h"
 #include "gntdevctl/service.h"
+#include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
 
 enum {
@@ -69,6 +70,12 @@ static void print_json(const struct finding *f)
 
 static void take_finding(const struct finding *f, void *arg)
 {
+	static const enum ctl_paint paint[FINDING_LEVELS] = {
+		[FINDING_OK] = CTL_GOOD,
+		[FINDING_INFO] = CTL_PLAIN,
+		[FINDING_WARNING] = CTL_POOR,
+		[FINDING_FAULT] = CTL_WRONG,
+	};
 	struct report *r = arg;
 
 	r->count[f->level]++;
@@ -76,7 +83,8 @@ static void take_finding(const struct finding *f, void *arg)
 		print_json(f);
 		return;
 	}
-	printf("%-8s %-14s ", finding_level_name(f->level), f->check);
+	printf("%s%-8s%s %-14s ", ctl_paint(paint[f->level]), finding_level_name(f->level),
+	       ctl_paint(CTL_PLAIN), f->check);
 	ctl_print_clean(stdout, f->what);
 	putchar('\n');
 	if (*f->why) {
@@ -233,10 +241,11 @@ int ctl_doctor(struct ctl *ctl, int argc, char **argv)
 	int status;
 
 	ctl_parse(ctl, &command, argc, argv, &a);
+	ctl_page(ctl);
 	r.json = ctl->json;
 	d.root = a.root;
 	status = visit(&d, &r);
-	if (status != CTL_USAGE && !r.json)
+	if (status != CTL_USAGE && !r.json && !ctl->rows)
 		printf("%u faults, %u warnings\n", r.count[FINDING_FAULT],
 		       r.count[FINDING_WARNING]);
 	return status;

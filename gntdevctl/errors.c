@@ -10,6 +10,7 @@
 
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
+#include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
 #include "base/option.h"
 
@@ -66,12 +67,14 @@ static void print_head(const json_t *f)
 	const char *error = ctl_string(f, "errno");
 	long long pid = ctl_integer(f, "pid", 0), uid = ctl_integer(f, "uid", -1);
 
-	printf("[%lld] %s ", ctl_integer(f, "seq", 0),
+	printf("%s[%lld] %s ", ctl_paint(CTL_STRONG), ctl_integer(f, "seq", 0),
 	       ctl_time((uint64_t)ctl_integer(f, "time", 0), 1).s);
 	ctl_print_clean(stdout, ctl_string(f, "op"));
 	if (*error)
 		fputs(": ", stdout);
+	fputs(ctl_paint(CTL_WRONG), stdout);
 	ctl_print_clean(stdout, error);
+	fputs(ctl_paint(CTL_PLAIN), stdout);
 	if (pid > 0) {
 		printf(", client %lld ", pid);
 		ctl_print_clean(stdout, ctl_string(f, "command"));
@@ -155,7 +158,7 @@ static int look_and_follow(struct ctl_client *c, struct errors_args *a)
 	long long after = 0;
 	int status = look(c, a, &after);
 
-	if (!status && !after && !a->ctl->json)
+	if (!status && !after && !a->ctl->json && !a->ctl->rows)
 		puts("no failures so far");
 	/* Of those that come, all. */
 	a->count = 0;
@@ -184,6 +187,8 @@ int ctl_errors(struct ctl *ctl, int argc, char **argv)
 	ctl_parse(ctl, &command, argc, argv, &a);
 	if (a.follow)
 		ctl_catch_signals();
+	else
+		ctl_page(ctl);
 	status = ctl_connect(ctl, &c);
 	if (!status)
 		status = look_and_follow(&c, &a);

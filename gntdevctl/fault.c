@@ -86,6 +86,8 @@ static void print_end(const struct fault_args *a, const json_t *end)
 		putchar('\n');
 		return;
 	}
+	if (a->ctl->rows)
+		return;
 	if (is(a, "release"))
 		printf("%lld operations that waited go on\n", ctl_integer(end, "released", 0));
 	else

@@ -13,6 +13,7 @@
 
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
+#include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
 #include "base/option.h"
 
@@ -23,8 +24,7 @@ enum {
 	OPT_USER = 'u',
 	OPT_DOMID = 'd',
 	OPT_UNIT = 'U',
-	OPT_OPENS = 'o',
-	OPT_NO_LEGEND = 0x200,
+	OPT_OPENS = 0x200,
 };
 
 static const struct argp_option filter_options[] = {
@@ -110,19 +110,18 @@ static bool filter_any(const struct ctl_filter *f)
 
 static const struct argp_option list_options[] = {
 	{ "opens", OPT_OPENS, NULL, 0, "Opens only, without their maps", 1 },
-	{ "no-legend", OPT_NO_LEGEND, NULL, 0, "No headings and no sums", 1 },
+	CTL_OPTION_WATCH,
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
 /**
  * struct list_args - the command line
  * @opens: without maps
- * @legend: with headings and sums
  */
 struct list_args {
 	struct ctl_filter filter;
+	struct ctl *ctl;
 	bool opens;
-	bool legend;
 };
 
 static error_t parse_list(int key, char *arg, struct argp_state *state)
@@ -130,17 +129,11 @@ static error_t parse_list(int key, char *arg, struct argp_state *state)
 	struct list_args *a = state->input;
 
 	(void)arg;
-	switch (key) {
-	case OPT_OPENS:
-		a->opens = true;
-		ctl_set(a->filter.request, "maps", json_false());
-		return 0;
-	case OPT_NO_LEGEND:
-		a->legend = false;
-		return 0;
-	default:
+	if (key != OPT_OPENS)
 		return ARGP_ERR_UNKNOWN;
-	}
+	a->opens = true;
+	ctl_set(a->filter.request, "maps", json_false());
+	return 0;
 }
 
 /* Where the process belongs, as far as it is known. */
@@ -208,27 +201,33 @@ static void print_open(const json_t *o)
 	putchar('\n');
 }
 
+static enum ctl_paint state_paint(const char *state)
+{
+	if (!strcmp(state, "mapped"))
+		return CTL_GOOD;
+	return strcmp(state, "unusable") != 0 ? CTL_PLAIN : CTL_WRONG;
+}
+
 static void print_map(const json_t *m)
 {
 	char id[64], state[32];
 
 	ctl_clean(id, sizeof(id), ctl_string(m, "id"));
 	ctl_clean(state, sizeof(state), ctl_string(m, "state"));
-	printf("  %-22s %6s %7lld  %-4s %-9s %7s  %s\n", id, domids_of(m).s,
-	       ctl_integer(m, "pages", 0), mode_of(m), state,
-	       ctl_age((uint64_t)ctl_integer(m, "age_ms", 0)).s, process(m, "holder").s);
+	printf("  %-22s %6s %7lld  %-4s %s%-9s%s %7s  %s\n", id, domids_of(m).s,
+	       ctl_integer(m, "pages", 0), mode_of(m), ctl_paint(state_paint(state)), state,
+	       ctl_paint(CTL_PLAIN), ctl_age((uint64_t)ctl_integer(m, "age_ms", 0)).s,
+	       process(m, "holder").s);
 }
 
 /**
  * struct lister - the table as far as it is printed
- * @legend:   with headings and sums
  * @any:      there was a row
  * @detached: what comes belongs to no open above it
  * @opens, @maps, @pages: what the rows of opens say
  */
 struct lister {
-	bool json;
-	bool legend;
+	const struct ctl *ctl;
 	bool any;
 	bool detached;
 	long long opens, maps, pages;
@@ -236,10 +235,11 @@ struct lister {
 
 static void print_head(void)
 {
-	printf("%-12s %7s %-10s %-15s %7s %8s  %-8s %s\n"
-	       "  %-22s %6s %7s  %-4s %-9s %7s  %s\n",
-	       "OPEN", "PID", "USER", "COMMAND", "MAPS", "PAGES", "AGE", "UNIT OR CGROUP", "MAP",
-	       "DOMID", "PAGES", "MODE", "STATE", "AGE", "HOLDER");
+	printf("%s%-12s %7s %-10s %-15s %7s %8s  %-8s %s\n"
+	       "  %-22s %6s %7s  %-4s %-9s %7s  %s%s\n",
+	       ctl_paint(CTL_STRONG), "OPEN", "PID", "USER", "COMMAND", "MAPS", "PAGES", "AGE",
+	       "UNIT OR CGROUP", "MAP", "DOMID", "PAGES", "MODE", "STATE", "AGE", "HOLDER",
+	       ctl_paint(CTL_PLAIN));
 }
 
 /* Maps that outlive UNMAP_GRANT_REF or their open come last. */
@@ -248,7 +248,7 @@ static void print_heading(struct lister *l, const json_t *map)
 	if (l->detached || strcmp(ctl_string(map, "state"), "detached") != 0)
 		return;
 	l->detached = true;
-	if (l->legend)
+	if (!l->ctl->rows)
 		puts("unmapped or closed by their clients, and in use until the last munmap:");
 }
 
@@ -256,9 +256,9 @@ static bool list_record(const struct ctl_record *r, void *arg)
 {
 	struct lister *l = arg;
 
-	if (l->json)
+	if (l->ctl->json)
 		return ctl_print_record(r);
-	if (!l->any && l->legend)
+	if (!l->any && !l->ctl->rows)
 		print_head();
 	l->any = true;
 	if (!strcmp(r->name, "open")) {
@@ -288,37 +288,49 @@ static void print_sums(const struct lister *l, const struct list_args *a, bool f
 		       ctl_integer(end, "maps", 0), ctl_integer(end, "pages", 0));
 }
 
+static int list_once(void *arg)
+{
+	struct list_args *a = arg;
+	struct lister l = { .ctl = a->ctl };
+	json_t *end;
+	int status = ctl_query(a->ctl, json_incref(a->filter.request), list_record, &l, &end);
+
+	if (end && !a->ctl->json && !a->ctl->rows)
+		print_sums(&l, a, filter_any(&a->filter), end);
+	json_decref(end);
+	return status;
+}
+
 int ctl_list(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command command = {
 		.doc = "List the open files of the device, and below each what it maps.",
-		.examples = "  gntdevctl list --domid 7   who maps pages of domain 7?\n"
-			    "  gntdevctl list -o -u qemu  the opens of user qemu\n",
+		.examples = "  gntdevctl list --domid 7         who maps pages of domain 7?\n"
+			    "  gntdevctl list --opens -u root   the opens of user root\n",
 		.options = list_options,
 		.parse = parse_list,
 		.more = &ctl_filters,
 	};
-	struct list_args a = { .filter = ctl_filter_init(), .legend = true };
-	struct lister l = { 0 };
-	bool filtered;
-	json_t *end;
+	struct list_args a = { .filter = ctl_filter_init(), .ctl = ctl };
 	int status;
 
 	ctl_parse(ctl, &command, argc, argv, &a);
-	l.json = ctl->json;
-	l.legend = a.legend;
-	filtered = filter_any(&a.filter);
-	status = ctl_query(ctl, a.filter.request, list_record, &l, &end);
-	if (end && !ctl->json && a.legend)
-		print_sums(&l, &a, filtered, end);
-	json_decref(end);
+	status = ctl_repeat(ctl, list_once, &a);
+	json_decref(a.filter.request);
 	return status;
 }
 
 /* --- show ------------------------------------------------------------------------------------- */
 
+static const struct argp_option show_options[] = {
+	CTL_OPTION_WATCH,
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
 struct show_args {
+	struct ctl *ctl;
 	const char *id;
+	json_t *request;
 };
 
 static error_t parse_show(int key, char *arg, struct argp_state *state)
@@ -454,6 +466,16 @@ static bool show_record(const struct ctl_record *r, void *arg)
 	return !ferror(stdout);
 }
 
+static int show_once(void *arg)
+{
+	struct show_args *a = arg;
+	json_t *end;
+	int status = ctl_query(a->ctl, json_incref(a->request), show_record, a->ctl, &end);
+
+	json_decref(end);
+	return status;
+}
+
 int ctl_show(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command command = {
@@ -462,19 +484,19 @@ int ctl_show(struct ctl *ctl, int argc, char **argv)
 		       "grant references and the processes that hold its window now.",
 		.examples = "  gntdevctl show 1           open 1, as list names it\n"
 			    "  gntdevctl show 1:3000      one map of it\n",
+		.options = show_options,
 		.parse = parse_show,
 	};
-	struct show_args a = { 0 };
-	json_t *request, *end;
+	struct show_args a = { .ctl = ctl };
 	int status;
 
 	ctl_parse(ctl, &command, argc, argv, &a);
-	request = show_request(a.id);
-	if (!request)
+	a.request = show_request(a.id);
+	if (!a.request)
 		return ctl_error(
 			CTL_USAGE,
 			"%s: neither the id of an open nor OPEN:INDEX (see gntdevctl list)", a.id);
-	status = ctl_query(ctl, request, show_record, ctl, &end);
-	json_decref(end);
+	status = ctl_repeat(ctl, show_once, &a);
+	json_decref(a.request);
 	return status;
 }

@@ -11,6 +11,7 @@
 #include "control/out.h"
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
+#include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
 #include "base/option.h"
 #include "policy/policy.h"
@@ -371,6 +372,7 @@ int ctl_policy(struct ctl *ctl, int argc, char **argv)
 	struct policy_args a = { .ctl = ctl, .pid = -1, .domid = -1 };
 
 	ctl_parse(ctl, &command, argc, argv, &a);
+	ctl_page(ctl);
 	if (is(&a, "show"))
 		return show(&a);
 	return is(&a, "check") ? check(&a) : explain(&a);

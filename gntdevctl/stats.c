@@ -8,6 +8,7 @@
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
 #include "gntdevctl/share.h"
+#include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
 
 static uint64_t number(const json_t *o, const char *key)
@@ -17,38 +18,50 @@ static uint64_t number(const json_t *o, const char *key)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-static void line(const char *name, struct ctl_text value, const char *what)
+static void heading(const char *text)
 {
-	printf(*what ? "  %-16s %-24s %s\n" : "  %-16s %s%s\n", name, value.s, what);
+	printf("%s%s%s\n", ctl_paint(CTL_STRONG), text, ctl_paint(CTL_PLAIN));
+}
+
+/* A figure, and how much of its limit that is (0: it has none). */
+static void share(const char *name, uint64_t n, uint64_t limit, const char *what)
+{
+	printf("  %-16s %s", name, ctl_paint(ctl_share_paint(n, limit)));
+	printf(*what ? "%-24s%s %s\n" : "%s%s%s\n", ctl_share(n, limit).s, ctl_paint(CTL_PLAIN),
+	       what);
 }
 
 static void print_held(const json_t *s)
 {
 	const json_t *limits = json_object_get(s, "limits");
 
-	puts("held now");
-	for (int i = 0; i < POLICY_N_THINGS; i++)
-		line(policy_thing_name((enum policy_thing)i),
-		     ctl_share_of(s, limits, POLICY_SCOPE_ALL, (enum policy_thing)i), "");
-	line("windows", ctl_share(number(s, "windows"), 0), "that clients have mapped or open");
-	line("grants", ctl_share(number(s, "handles"), number(s, "handle_limit")),
-	     "mapped, of what Xen's maptrack table takes");
-	line("frames away", ctl_share(number(s, "away"), number(limits, "frames")),
-	     "of ours, given back to Xen");
-	line("quarantined", ctl_share(number(s, "quarantined"), 0),
-	     "pages that got no frame back: kept from everybody, tried again");
-	line("event channels", ctl_share(number(s, "ports"), 0), "held for notifications");
+	heading("held now");
+	for (int i = 0; i < POLICY_N_THINGS; i++) {
+		const struct ctl_use use =
+			ctl_use(s, limits, POLICY_SCOPE_ALL, (enum policy_thing)i);
+
+		share(policy_thing_name((enum policy_thing)i), (uint64_t)use.held,
+		      (uint64_t)use.limit, "");
+	}
+	share("windows", number(s, "windows"), 0, "that clients have mapped or open");
+	share("grants", number(s, "handles"), number(s, "handle_limit"),
+	      "mapped, of what Xen's maptrack table takes");
+	share("frames away", number(s, "away"), number(limits, "frames"),
+	      "of ours, given back to Xen");
+	share("quarantined", number(s, "quarantined"), 0,
+	      "pages that got no frame back: kept from everybody, tried again");
+	share("event channels", number(s, "ports"), 0, "held for notifications");
 }
 
 static void print_load(const json_t *s)
 {
-	puts("\nserving");
-	line("workers busy", ctl_share(number(s, "workers_busy"), number(s, "workers")), "");
+	putchar('\n');
+	heading("serving");
+	share("workers busy", number(s, "workers_busy"), number(s, "workers"), "");
 	if (json_is_integer(json_object_get(s, "waiting")))
-		line("requests", ctl_share(number(s, "waiting"), 0), "queued or in hand");
-	line("window places", ctl_share(number(s, "window_slots_used"), number(s, "window_slots")),
-	     "");
-	line("tracers", ctl_share(number(s, "tracers"), 0), "");
+		share("requests", number(s, "waiting"), 0, "queued or in hand");
+	share("window places", number(s, "window_slots_used"), number(s, "window_slots"), "");
+	share("tracers", number(s, "tracers"), 0, "");
 }
 
 static void print_kept(const json_t *k)
@@ -57,14 +70,14 @@ static void print_kept(const json_t *k)
 
 	if (!k)
 		return;
-	puts("\ndaemons before this one");
-	line("survived", ctl_share(number(k, "survived"), 0),
-	     "killed or restarted, and clients went on");
+	putchar('\n');
+	heading("daemons before this one");
+	share("survived", number(k, "survived"), 0, "killed or restarted, and clients went on");
 	snprintf(ms, sizeof(ms), "%.1f ms", ctl_real(k, "outage_ms", 0));
 	printf("  %-16s %-24s %s\n", "last outage", ms, "until the next one served");
-	line("again", ctl_share(number(k, "again"), 0), "requests carried out by a second one");
-	line("poison", ctl_share(number(k, "poison"), 0),
-	     "requests given up (EIO): each daemon ended that had one in hand");
+	share("again", number(k, "again"), 0, "requests carried out by a second one");
+	share("poison", number(k, "poison"), 0,
+	      "requests given up (EIO): each daemon ended that had one in hand");
 }
 
 /* Those of all are told where it is told what is held. */
@@ -75,7 +88,7 @@ static void print_limits(const json_t *limits)
 
 		if (policy_limit_scope((enum policy_limit)i) != POLICY_SCOPE_ALL &&
 		    number(limits, name))
-			line(name, ctl_share(number(limits, name), 0), "at most");
+			share(name, number(limits, name), 0, "at most");
 	}
 }
 
@@ -86,15 +99,16 @@ static void print_policy(const json_t *s)
 	json_t *file;
 	size_t i;
 
-	puts("\npolicy");
-	line("rules", ctl_share(number(p, "rules"), 0), "");
+	putchar('\n');
+	heading("policy");
+	share("rules", number(p, "rules"), 0, "");
 	json_array_foreach(json_object_get(p, "files"), i, file) {
 		printf("  %-16s ", i ? "" : "read from");
 		ctl_print_clean(stdout, json_is_string(file) ? json_string_value(file) : "?");
 		putchar('\n');
 	}
 	if (number(p, "loaded"))
-		line("read at", ctl_time(number(p, "loaded"), 1), "");
+		printf("  %-16s %s\n", "read at", ctl_time(number(p, "loaded"), 1).s);
 	print_limits(json_object_get(s, "limits"));
 	if (*error) {
 		printf("  %-16s ", "not reloaded:");
@@ -125,10 +139,13 @@ static void print_user(const json_t *u, const json_t *limits)
 	fputs("  ", stdout);
 	ctl_column(stdout, user_of(u, name, sizeof(name)), 16);
 	for (int i = 0; i < POLICY_N_THINGS; i++) {
-		const struct ctl_text share =
-			ctl_share_of(u, limits, POLICY_SCOPE_USER, (enum policy_thing)i);
+		const struct ctl_use use =
+			ctl_use(u, limits, POLICY_SCOPE_USER, (enum policy_thing)i);
+		const struct ctl_text text = ctl_share((uint64_t)use.held, (uint64_t)use.limit);
 
-		printf(i < POLICY_N_THINGS - 1 ? "%-24s " : "%s\n", share.s);
+		fputs(ctl_paint(ctl_share_paint((uint64_t)use.held, (uint64_t)use.limit)), stdout);
+		printf(i < POLICY_N_THINGS - 1 ? "%-24s%s " : "%s%s\n", text.s,
+		       ctl_paint(CTL_PLAIN));
 	}
 }
 
@@ -140,16 +157,17 @@ static void print_users(const json_t *stats)
 
 	if (!json_array_size(users))
 		return;
-	printf("\n%-18s ", "users");
+	printf("\n%s%-18s ", ctl_paint(CTL_STRONG), "users");
 	for (int k = 0; k < POLICY_N_THINGS; k++)
-		printf(k < POLICY_N_THINGS - 1 ? "%-24s " : "%s\n",
+		printf(k < POLICY_N_THINGS - 1 ? "%-24s " : "%s",
 		       policy_thing_name((enum policy_thing)k));
+	puts(ctl_paint(CTL_PLAIN));
 	json_array_foreach(users, i, u)
 		print_user(u, ctl_limits_of(stats, u));
 }
 
 /* Counts by name that are not 0, under a heading if there are any. */
-static void print_counts(const char *heading, const json_t *counts)
+static void print_counts(const char *what, const json_t *counts)
 {
 	const char *name;
 	bool any = false;
@@ -159,8 +177,10 @@ static void print_counts(const char *heading, const json_t *counts)
 	json_object_foreach((json_t *)counts, name, n) {
 		if (!json_is_integer(n) || !json_integer_value(n))
 			continue;
-		if (!any)
-			printf("\n%s\n", heading);
+		if (!any) {
+			putchar('\n');
+			heading(what);
+		}
 		any = true;
 		fputs("  ", stdout);
 		ctl_column(stdout, name, 16);
@@ -211,7 +231,8 @@ static void print_operations(const json_t *ops)
 	const char *name;
 	json_t *op;
 
-	puts("\noperations");
+	putchar('\n');
+	heading("operations");
 	json_object_foreach((json_t *)ops, name, op) {
 		uint64_t events = number(op, "events");
 
@@ -249,6 +270,7 @@ int ctl_stats(struct ctl *ctl, int argc, char **argv)
 	};
 
 	ctl_parse(ctl, &command, argc, argv, NULL);
+	ctl_page(ctl);
 	return ctl_query_object(ctl, "stats", print_stats);
 }
 
@@ -265,5 +287,6 @@ int ctl_metrics(struct ctl *ctl, int argc, char **argv)
 	};
 
 	ctl_parse(ctl, &command, argc, argv, NULL);
+	ctl_page(ctl);
 	return ctl_query_object(ctl, "metrics", print_metrics);
 }

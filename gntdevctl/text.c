@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <wchar.h>
 #include <wctype.h>
 
@@ -40,6 +41,33 @@ static struct glyph next_glyph(const char *in)
 	bad.skip = n;
 	columns = iswprint((wint_t)wc) ? wcwidth(wc) : 0;
 	return columns > 0 ? (struct glyph){ in, n, n, (size_t)columns } : bad;
+}
+
+static bool in_color;
+
+static bool may_color(void)
+{
+	const char *term = getenv("TERM"), *none = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && term && strcmp(term, "dumb") != 0 && !(none && *none);
+}
+
+void ctl_color(const char *when)
+{
+	if (!when || !strcmp(when, "auto"))
+		in_color = may_color();
+	else
+		in_color = !strcmp(when, "always");
+}
+
+const char *ctl_paint(enum ctl_paint paint)
+{
+	static const char *const codes[] = {
+		[CTL_PLAIN] = "\033[0m", [CTL_STRONG] = "\033[1m", [CTL_GOOD] = "\033[32m",
+		[CTL_POOR] = "\033[33m", [CTL_WRONG] = "\033[31m",
+	};
+
+	return in_color ? codes[paint] : "";
 }
 
 size_t ctl_clean(char *out, size_t size, const char *in)
@@ -199,6 +227,13 @@ struct ctl_text ctl_share(uint64_t n, uint64_t limit)
 	else
 		snprintf(t.s, sizeof(t.s), "%" PRIu64, n);
 	return t;
+}
+
+enum ctl_paint ctl_share_paint(uint64_t n, uint64_t limit)
+{
+	if (!limit || (double)n <= 0.8 * (double)limit)
+		return CTL_PLAIN;
+	return n < limit ? CTL_POOR : CTL_WRONG;
 }
 
 struct ctl_text ctl_bar(uint64_t n, uint64_t max, size_t width)

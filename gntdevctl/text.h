@@ -13,10 +13,30 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+/**
+ * enum ctl_paint - what a text on a terminal is shown as
+ */
+enum ctl_paint {
+	CTL_PLAIN,
+	CTL_STRONG, /* a heading */
+	CTL_GOOD,
+	CTL_POOR, /* look at it */
+	CTL_WRONG,
+};
+
 /* Short texts are given back by value, for use within one expression. */
 struct ctl_text {
 	char s[48];
 };
+
+/**
+ * ctl_color() - before the first output: whether ctl_paint() says anything; before this it does not
+ * @when: "auto" or NULL: on a terminal, heeding NO_COLOR and TERM; "always"; "never"
+ */
+void ctl_color(const char *when);
+
+/** ctl_paint() - what a terminal is to be sent before a text; CTL_PLAIN behind it. "" if there is no colour */
+const char *ctl_paint(enum ctl_paint paint);
 
 /**
  * ctl_clean() - make a text harmless
@@ -53,6 +73,9 @@ struct ctl_text ctl_user(uid_t uid);
 
 /** ctl_share() - "12 of 100 (12.0 %)", or "12" where @limit is 0 */
 struct ctl_text ctl_share(uint64_t n, uint64_t limit);
+
+/** ctl_share_paint() - CTL_POOR above 80 % of @limit, CTL_WRONG if nothing is left, else CTL_PLAIN */
+enum ctl_paint ctl_share_paint(uint64_t n, uint64_t limit);
 
 /** ctl_bar() - a bar of "#" of at most @width columns (up to 40) for @n out of @max; one for any @n above 0 */
 struct ctl_text ctl_bar(uint64_t n, uint64_t max, size_t width);

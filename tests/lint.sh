@@ -174,7 +174,7 @@ options()
 		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' cuse_gntdev.c)" \
 		"$(sed -n '/^# OPTIONS/,/^# FAULTS/s/^\*--\([a-z-]*\)\*\(=.*\)\?$/\1/p' man/cuse_gntdev.8.scd)"
 	same "options of gntdevctl and man/gntdevctl.1.scd" \
-		"$(sed -n 's/^\t{ "\([a-z-]*\)", OPT_.*/\1/p' gntdevctl/*.c | sort -u)" \
+		"$(sed -n 's/^\t*\({ \)\?"\([a-z-]*\)", \(CTL_\)\?OPT_.*/\2/p' gntdevctl/*.[ch] | sort -u)" \
 		"$(grep '^\*-.*\*' man/gntdevctl.1.scd | grep -o '\*--[a-z-]*' | cut -c4- |
 			grep -vx 'help\|usage\|version\|uid' | sort -u)"
 }

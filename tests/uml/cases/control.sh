@@ -94,20 +94,9 @@ timeout()
 	"${@:2}"
 }
 
-# has_options COMMAND: whether its help knows what completion says it has
-has_options()
-{
-	local option
-
-	"$ctl" "$1" --help >help.out
-	for option in $(_gntdevctl_options "$1"); do
-		grep -Eq -- "$option([=, ]|\[|$)" help.out || { echo "no $option"; return 1; }
-	done
-}
-
 # Of process substitution.
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
-check "completion is read in" . "$TOP/completion/gntdevctl"
+check "completion is read in" . "$TOP/completion/gntdevctl.bash"
 check_output "completion: commands" '^show stats $' completes gntdevctl s
 check_output "completion: options" '^--failed $' completes gntdevctl --json trace --f
 check_output "completion: behind a global option's argument" '^--batch $' completes gntdevctl --name = x top --b
@@ -115,9 +104,9 @@ check_output "completion: ids" "^${id%:*} $id $" completes gntdevctl show ''
 check_output "completion: an index" "^${id#*:} $" completes gntdevctl show "${id%:*}" :
 check_output "completion: processes" "^$pid $" completes gntdevctl list --pid = ''
 check "completion: nothing that is not there" test "$(completes gntdevctl show zzz)" = ' '
-for command in list show stats top trace errors graph metrics policy doctor; do
-	check "completion: the options of $command are its options" has_options $command
-done
+check_output "completion: what policy takes" '^show check explain $' completes gntdevctl policy ''
+check_output "completion: not an option of another command" '^--opens --output $' completes gntdevctl list --o
+check_output "completion: formats" '^json text $' completes gntdevctl -o ''
 unset -f gntdevctl timeout
 
 echo >&"$go"
