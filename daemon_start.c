@@ -309,6 +309,7 @@ static bool start_control(struct daemon *d, const struct why *why)
 		.run_dir = d->config->run_dir,
 		.state = state_header(d->state),
 		.since = clock_realtime_ns(),
+		.patience = CONTROL_PATIENCE,
 	};
 	return control_start(&cc, &d->control, why->text, why->size) == 0;
 }

@@ -309,7 +309,7 @@ static void start(void)
 	cc.path = path;
 	cc.metrics = metrics;
 	cc.group = NULL;
-	cc.view = (struct control_view){ .gd = &gd, .run_dir = dir };
+	cc.view = (struct control_view){ .gd = &gd, .run_dir = dir, .patience = CONTROL_PATIENCE };
 	if (control_start(&cc, &control, why, sizeof(why))) {
 		fprintf(stderr, "bench_control: %s\n", why);
 		exit(1);

@@ -25,16 +25,19 @@ struct sim;
 #define CONTROL_PROTOCOL 1
 /* Bytes of a request, its newline included. */
 #define CONTROL_LINE_MAX 4096
+/* The daemon's patience, ms. */
+#define CONTROL_PATIENCE 5000
 
 /**
  * struct control_view - what can be asked about
- * @gd:      the device
- * @sim:     the simulated hypervisor, NULL under Xen
- * @session: its session, NULL if there is none (in tests)
- * @run_dir: the run directory
- * @state:   what is counted across daemons, NULL if nothing outlives this one (in tests)
- * @since:   when the daemon was started, CLOCK_REALTIME, ns
- * @tracers: connections that trace now; counted by control/trace.c
+ * @gd:       the device
+ * @sim:      the simulated hypervisor, NULL under Xen
+ * @session:  its session, NULL if there is none (in tests)
+ * @run_dir:  the run directory
+ * @state:    what is counted across daemons, NULL if nothing outlives this one (in tests)
+ * @since:    when the daemon was started, CLOCK_REALTIME, ns
+ * @patience: how long an answer waits for what /proc has to tell, ms; it goes without then
+ * @tracers:  connections that trace now; counted by control/trace.c
  */
 struct control_view {
 	struct gntdev *gd;
@@ -43,6 +46,7 @@ struct control_view {
 	const char *run_dir;
 	const struct state_header *state;
 	uint64_t since;
+	unsigned int patience;
 	unsigned int tracers;
 };
 

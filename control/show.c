@@ -33,9 +33,6 @@
 /* A map with that many references and holders is not longer. */
 #define MAP_BYTES (64UL * 1024)
 
-/* How long to wait for the holders. */
-#define HOLDERS_MS 5000
-
 enum stage {
 	STAGE_HOLDERS,
 	STAGE_OPEN,
@@ -355,7 +352,7 @@ int control_ask_show(struct control_request *rq, struct control_out *out,
 		return -ENOMEM;
 	s->answer = (struct control_answer){ .more = show_more, .free = show_free };
 	s->gd = rq->view->gd;
-	s->until = trace_now() + HOLDERS_MS * 1000000ULL;
+	s->until = trace_now() + rq->view->patience * 1000000ULL;
 	err = parse(rq, s);
 	if (err)
 		free(s);
