@@ -55,20 +55,27 @@ SUPPORT  := $(filter-out tests/unit/main.c $(UNIT:%=%.c) tests/unit/torture_%.c,
 TORTURE  := $(patsubst %.c,%,$(wildcard tests/unit/torture_*.c))
 FUZZ     := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 CLIENTS  := $(patsubst %.c,%,$(wildcard tests/uml/*.c tests/deb/*.c))
-BENCH    := $(filter-out bench/untraced,$(patsubst %.c,%,$(wildcard bench/*.c)))
+# Doubles of modules, for daemons that are measured: bench/NAME_gntdev has those that BENCH_NAME names.
+BENCH_DOUBLES := untraced plain on_fuse
+BENCH_DAEMONS := untraced plain fuse fuse_plain
+BENCH_untraced   = untraced
+BENCH_plain      = plain
+BENCH_fuse       = on_fuse
+BENCH_fuse_plain = on_fuse plain
+BENCH    := $(filter-out $(BENCH_DOUBLES:%=bench/%),$(patsubst %.c,%,$(wildcard bench/*.c)))
 # Each source with a main() is a client, the others are what clients share.
 XEN_CLIENTS := $(patsubst tests/xen/%.c,%,$(shell grep -ls '^int main\>' tests/xen/*.c))
 XEN_SUPPORT := $(filter-out $(XEN_CLIENTS),$(patsubst tests/xen/%.c,%,$(wildcard tests/xen/*.c)))
 XEN_TOOLS   := $(patsubst tests/xen/guest/%.c,build/xen/tools/%,$(wildcard tests/xen/guest/*.c))
-# Those that need a CUSE device are started by bench/qemu.sh.
-BENCH_NATIVE := $(filter-out bench/cuse_%,$(BENCH))
+# The others need daemons or a CUSE device: bench/survive.sh and bench/qemu.sh start them.
+BENCH_NATIVE := $(filter bench/bench_%,$(BENCH))
 
 PROGRAMS  = build/cuse_gntdev build/cuse_gntdev-keeper build/gntdevctl build/libgntdev-mmap.so build/gntdev-run $(EXAMPLES:%=build/%)
 UNIT_BIN  = $(UNIT:%=build/asan/%)
 TORTURE_BIN = $(TORTURE:%=build/asan/%) $(TORTURE:%=build/tsan/%)
 REPLAY_BIN = $(FUZZ:%=build/asan/tests/fuzz/replay_%)
 CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%) build/steps/cuse_gntdev
-BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) build/bench/untraced_gntdev
+BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) $(BENCH_DAEMONS:%=build/bench/%_gntdev)
 MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
 .PHONY: all man help deps deps-check demo check bench bench-xen fuzz soak lint format install deb clean
@@ -175,13 +182,12 @@ $1/gntdevctl: $1/o/gntdevctl/gntdevctl.o $1/ctl.a $1/modules.a
 
 # The daemon finds it beside itself.
 $1/cuse_gntdev: | $1/cuse_gntdev-keeper
-$1/bench/untraced_gntdev: | $1/bench/cuse_gntdev-keeper
+$(BENCH_DAEMONS:%=$1/bench/%_gntdev): | $1/bench/cuse_gntdev-keeper
 $1/bench/cuse_gntdev-keeper: $1/cuse_gntdev-keeper
 	$$(call Q,CP)cp $$< $$@
 
-# The daemon without what it traces and counts.
-$1/bench/untraced_gntdev: $1/o/cuse_gntdev.o $1/o/bench/untraced.o $1/modules.a
-	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ $$(PKG_LIBS) -lxengnttab -pthread
+$(BENCH_DAEMONS:%=$1/bench/%_gntdev): $1/o/cuse_gntdev.o $1/modules.a
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$(call in_order,$$^) $$(PKG_LIBS) -lxengnttab -pthread
 
 $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/o/%.o
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread
@@ -200,6 +206,8 @@ $(eval $(call variant,build/tsan,$(TSAN),-pie))
 $(eval $(call variant,build/fuzz,$(FUZZED),-pie))
 # The daemon that tests kill at each step: base/step.h.
 $(eval $(call variant,build/steps,$(HARDEN) -DKILL_STEPS,$(HARDEN_LD)))
+
+$(foreach d,$(BENCH_DAEMONS),$(eval build/bench/$d_gntdev: $(BENCH_$d:%=build/o/bench/%.o)))
 
 build/fuzz/%: CC = clang
 $(FUZZ:%=build/fuzz/fuzz_%): build/fuzz/fuzz_%: build/fuzz/o/tests/fuzz/fuzz_%.o build/fuzz/modules.a \
@@ -364,9 +372,10 @@ demo: $(PROGRAMS) build/uml-xstate.so $(if $(wildcard /dev/cuse),,$(call PACKAGE
 	else echo "no /dev/cuse for us here: in User-Mode Linux"; \
 		tests/uml/run.sh -t 120 -n demo examples/demo.sh; fi
 
-bench: $(BENCH_BIN) $(call PACKAGES,bench)
+bench: $(BENCH_BIN) build/uml-xstate.so $(call PACKAGES,bench cuse)
 	@echo "# native: $$(nproc) processors, Linux $$(uname -r)"
 	@for b in $(BENCH_NATIVE); do build/$$b || exit 1; done
+	@bench/survive.sh
 	@bench/qemu.sh
 
 XEN_BENCH = $(or $(ONE),debian12-pv debian12-pvh)

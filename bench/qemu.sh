@@ -46,11 +46,11 @@ make_root()
 {
 	rm -rf "$dir/guest"
 	mkdir -p "$dir"/guest/{bin,dev,proc,sys,run,mod,tmp}
-	cp build/cuse_gntdev build/cuse_gntdev-keeper build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_trace,untraced_gntdev} "$dir/guest/bin"
+	cp build/cuse_gntdev build/cuse_gntdev-keeper build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_trace,cost,{untraced,plain}_gntdev} "$dir/guest/bin"
 	cp "$(command -v busybox)" "$dir/guest/bin/busybox"
 	cp $cache/*.ko "$dir/guest/mod"
 	# shellcheck disable=SC2046 # paths of libraries have no spaces
-	add_file $(ldd "$dir"/guest/bin/{cuse_gntdev,gntdevctl,cuse_ioctl,cuse_trace} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
+	add_file $(ldd "$dir"/guest/bin/{cuse_gntdev,gntdevctl,cuse_ioctl,cuse_trace,cost} | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
 	# pthread_cancel(), which libfuse's own threads need, loads it by name.
 	add_file "$(ldconfig -p | sed -n 's/.*libgcc_s.so.1 (libc6,x86-64) => //p' | head -n 1)"
 	cat >"$dir/guest/init" <<-'EOF'
@@ -72,6 +72,13 @@ make_root()
 			serve control /bin/untraced_gntdev --granter=none
 			$b mkdir -p /run/cuse-gntdev; $b ln -s /run/gntdev/xen-gntdev.ctl /run/cuse-gntdev
 			$b sleep 1; /bin/cuse_trace || $b cat /run/log
+		elif $b grep -q 'cost=' /proc/cmdline; then
+			serve gntdev /bin/cuse_gntdev --granter=none; ours=$!
+			serve plain /bin/plain_gntdev --granter=none; plain=$!
+			serve control /bin/plain_gntdev --granter=none; control=$!
+			$b sleep 1
+			/bin/cost $($b sed 's/.*cost=\([a-z_]*\).*/\1/' /proc/cmdline) all /dev/xen/gntdev $ours \
+				/dev/xen/plain $plain /dev/xen/control $control || $b cat /run/log
 		else
 			serve gntdev /bin/cuse_gntdev
 			$b sleep 1
@@ -85,17 +92,28 @@ make_root()
 
 get_kernel && make_root || exit 1
 
-# measure CPUS FIGURES PROGRAM: boot with so many processors, run PROGRAM, which prints so many figures
+# measure CPUS FIGURES PROGRAM [OPTION...]: boot with so many processors, and QEMU's options, run PROGRAM, which prints so
+# many figures
 measure()
 {
 	echo "# QEMU without hardware virtualisation, $1 virtual CPU(s), $(cat $cache/name): compare, look at ratios"
-	timeout 400 qemu-system-x86_64 -M q35 -cpu max -m 512 -smp "$1" -nographic -no-reboot -kernel $cache/vmlinuz \
+	timeout 400 qemu-system-x86_64 -M q35 -cpu max -m 512 -smp "$1" -nographic -no-reboot -kernel $cache/vmlinuz "${@:4}" \
 		-initrd "$dir/initrd" -append "console=ttyS0 quiet panic=-1 $3" </dev/null >"$dir/log" 2>&1
 	# The first line has the firmware's control sequences in front.
-	grep -aoE '[a-z0-9_]+ [0-9.]+ (us|ratio|bytes)' "$dir/log" | tee "$dir/figures"
+	grep -aoE '[a-z0-9_]+ -?[0-9.]+ (us|ratio|bytes)' "$dir/log" | tee "$dir/figures"
 	[ "$(wc -l <"$dir/figures")" -ge "$2" ] || { tail -n 20 "$dir/log" >&2; return 1; }
 }
 
+# What surviving costs, by instructions: each takes 2 ns. Debian's kernels zero each page that is allocated: as many
+# instructions as a page has bytes, where processors have one. So once with that and once without.
+counted()
+{
+	echo "# instructions are counted, 500 in a us"
+	measure 1 12 "$1" -icount shift=1,sleep=off
+}
+
+counted "cost=survive_counted init_on_alloc=0" || exit 1
+counted "cost=survive_counted_zeroed" || exit 1
 measure 1 11 cuse_ioctl || exit 1
 # Who reads the trace is another process, that has a processor of its own.
 measure 2 7 cuse_trace || exit 1
