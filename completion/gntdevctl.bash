@@ -111,7 +111,7 @@ _gntdevctl()
 	_gntdevctl_argument "$previous" "$cur" && return
 	case $previous:$cur in
 	*:-*) _gntdevctl_take "$cur" "$(_gntdevctl_help "$command" | _gntdevctl_options)" ;;
-	check:*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	check:* | test:*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	*) _gntdevctl_take "$cur" "$(_gntdevctl_words "$command")" ;;
 	esac
 }

@@ -65,7 +65,7 @@ end
 complete -c gntdevctl -f
 complete -c gntdevctl -n __gntdevctl_is_option -a '(__gntdevctl_options gntdevctl (__gntdevctl_command))'
 complete -c gntdevctl -n 'not __gntdevctl_is_option' -a '(__gntdevctl_words)'
-complete -c gntdevctl -n 'test (commandline -opc)[-1] = check' -F
+complete -c gntdevctl -n 'contains -- (commandline -opc)[-1] check test' -F
 complete -c gntdevctl -n '__gntdevctl_has --pid' -l pid -s p -x -a '(__gntdevctl_opens pid)'
 complete -c gntdevctl -n '__gntdevctl_has --user' -l user -s u -x -a '(__fish_complete_users)'
 complete -c gntdevctl -n '__gntdevctl_has --sort' -l sort -s s -x -a 'pages maps age'

@@ -15,6 +15,7 @@
 #include "gntdevctl/commands.h"
 #include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
+#include "gntdevctl/unit.h"
 #include "base/option.h"
 
 /* --- filters ---------------------------------------------------------------------------------- */
@@ -46,20 +47,10 @@ static unsigned long parse_user(const struct argp_state *state, const char *arg)
 	return pw ? pw->pw_uid : option_number(state, "user", arg, 0, UINT32_MAX);
 }
 
-/* As systemctl does: what has no suffix of a unit is a service. */
 static json_t *parse_unit(const struct argp_state *state, const char *arg)
 {
-	static const char *const suffixes[] = { ".service", ".scope",  ".slice",    ".socket",
-						".mount",   ".swap",   ".timer",    ".path",
-						".device",  ".target", ".automount" };
-	const char *dot = strrchr(arg, '.');
-	json_t *unit = NULL;
+	json_t *unit = json_sprintf("%s%s", arg, ctl_unit_suffix(arg));
 
-	for (size_t i = 0; dot && !unit && i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
-		if (!strcmp(dot, suffixes[i]))
-			unit = json_string(arg);
-	if (!unit)
-		unit = json_sprintf("%s.service", arg);
 	if (!unit)
 		argp_error(state, "--unit: a unit's name is UTF-8");
 	return unit;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gntdevctl/policy.c - gntdevctl policy show, check, explain
+ * gntdevctl/policy.c - gntdevctl policy show, check, test, explain
  *
  * A file is checked here, by the code that the daemon reads it with; a decision is the daemon's.
  */
@@ -11,6 +11,7 @@
 #include "control/out.h"
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
+#include "gntdevctl/policy_test.h"
 #include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
 #include "base/option.h"
@@ -29,12 +30,15 @@ static const struct argp_option options[] = {
 
 /**
  * struct policy_args - the command line
- * @action: "show", "check" or "explain"
+ * @action: "show", "check", "explain" or "test"
+ * @table:  of "test"
+ * @file:   a policy, of "check" and "test"; NULL: the daemon's
  * @pid, @domid: -1: not given
  */
 struct policy_args {
 	struct ctl *ctl;
 	const char *action;
+	const char *table;
 	const char *file;
 	long pid;
 	long domid;
@@ -47,17 +51,32 @@ static bool is(const struct policy_args *a, const char *action)
 
 static void check_arguments(const struct policy_args *a, const struct argp_state *state)
 {
-	if (!is(a, "show") && !is(a, "check") && !is(a, "explain"))
-		argp_error(state, "%s%s%s\"show\", \"check\" or \"explain\" is wanted",
+	if (!is(a, "show") && !is(a, "check") && !is(a, "explain") && !is(a, "test"))
+		argp_error(state, "%s%s%s\"show\", \"check\", \"explain\" or \"test\" is wanted",
 			   a->action ? "\"" : "", a->action ? a->action : "",
 			   a->action ? "\": " : "");
 	if (!is(a, "explain") && (a->pid >= 0 || a->domid >= 0))
 		argp_error(state, "%s: --pid and --domid are explain's", a->action);
-	if (!is(a, "check") && a->file)
+	if (!is(a, "check") && !is(a, "test") && a->file)
 		argp_error(state, "%s: \"%s\": it asks the daemon, and takes no file", a->action,
 			   a->file);
 	if (is(a, "explain") && (a->pid < 0 || a->domid < 0))
 		argp_error(state, "explain: --pid and --domid are wanted");
+	if (is(a, "test") && !a->table)
+		argp_error(state, "test: a file of questions is wanted, see man gntdevctl");
+}
+
+/* ACTION [FILE]; test TABLE [FILE] */
+static void take_argument(struct policy_args *a, const struct argp_state *state, const char *arg)
+{
+	if (!a->action)
+		a->action = arg;
+	else if (is(a, "test") && !a->table)
+		a->table = arg;
+	else if (!a->file)
+		a->file = arg;
+	else
+		argp_error(state, "\"%s\": one argument too many", arg);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -72,12 +91,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->domid = (long)option_number(state, "domid", arg, 0, UINT16_MAX);
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num > 1)
-			argp_error(state, "\"%s\": one argument too many", arg);
-		else if (a->action)
-			a->file = arg;
-		else
-			a->action = arg;
+		take_argument(a, state, arg);
 		return 0;
 	case ARGP_KEY_END:
 		check_arguments(a, state);
@@ -358,13 +372,15 @@ static int explain(const struct policy_args *a)
 int ctl_policy(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command command = {
-		.args = "show\ncheck [FILE]\nexplain --pid=PID --domid=DOMID",
+		.args = "show\ncheck [FILE]\ntest TABLE [FILE]\nexplain --pid=PID --domid=DOMID",
 		.doc = "show: the policy that the daemon has in force. check: read a policy "
-		       "(default " CTL_POLICY
-		       ") and FILE.d/*.conf, and say what is wrong with it. explain: what the "
+		       "(default " CTL_POLICY ") and FILE.d/*.conf, and say what is wrong with it. "
+		       "test: whether it says what a table "
+		       "expects. explain: what the "
 		       "daemon's policy says of a process that would open the device, and which "
 		       "rule says so.",
 		.examples = "  gntdevctl policy check && systemctl reload " CTL_UNIT "\n"
+			    "  gntdevctl policy test /etc/cuse-gntdev.test\n"
 			    "  gntdevctl policy explain --pid 1538 --domid 7\n",
 		.options = options,
 		.parse = parse,
@@ -375,5 +391,7 @@ int ctl_policy(struct ctl *ctl, int argc, char **argv)
 	ctl_page(ctl);
 	if (is(&a, "show"))
 		return show(&a);
+	if (is(&a, "test"))
+		return ctl_policy_test(ctl, a.table, a.file ? a.file : CTL_POLICY, a.file);
 	return is(&a, "check") ? check(&a) : explain(&a);
 }
