@@ -12,6 +12,7 @@
 #include <linux/fuse.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -40,6 +41,30 @@ static void run_release(struct session_request *sr)
 	receiver_answered(sr);
 }
 
+/* The next request has the slot of this one, and its memory, as a rule. */
+static void keep(struct receiver *r, struct session_request *sr)
+{
+	if (r->slot) {
+		answer_free(sr);
+		return;
+	}
+	slot_clear(sr->s->ch.slots, sr->slot);
+	r->slot = sr->slot;
+	free(r->spare);
+	r->spare = sr;
+}
+
+static struct session_request *spare_or_new(struct receiver *r)
+{
+	struct session_request *sr = r->spare;
+
+	if (!sr)
+		return calloc(1, sizeof(*sr));
+	r->spare = NULL;
+	memset(sr, 0, sizeof(*sr));
+	return sr;
+}
+
 /*
  * A run is over; @answered by it. As a rule nobody else has the request then. But what goes on may be answered
  * before the run that it was put off by has come to its end.
@@ -50,13 +75,7 @@ static void leave(struct session *s, struct session_request *sr, bool answered)
 
 	turns_leave(s->turns, &sr->turn, last);
 	if (last) {
-		/* The next request has its slot, as a rule. */
-		if (!receiver_me->slot) {
-			slot_clear(s->ch.slots, sr->slot);
-			receiver_me->slot = sr->slot;
-			sr->slot = NULL;
-		}
-		answer_free(sr);
+		keep(receiver_me, sr);
 		return;
 	}
 	if (answered)
@@ -86,7 +105,7 @@ void receiver_run(struct session_request *sr)
 struct session_request *receiver_request(const struct request_ops *ops, struct fuse_req *req,
 					 uint64_t fh)
 {
-	struct session_request *sr = calloc(1, sizeof(*sr));
+	struct session_request *sr = spare_or_new(receiver_me);
 
 	if (!sr)
 		return NULL;
@@ -136,6 +155,7 @@ static void receiver_end(void *own)
 
 	slot_free(r->s->ch.slots, r->slot);
 	channel_pipe_give(&r->s->ch, r->pipe);
+	free(r->spare);
 	free(r);
 	receiver_me = NULL;
 }

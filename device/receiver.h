@@ -18,6 +18,7 @@
  * struct receiver - one thread that serves a session
  * @pipe:     it receives by
  * @slot:     for the next request, or that of the one that libfuse is taking apart; NULL: its request has it
+ * @spare:    a request that is no more, for the next one; or NULL
  * @unique:   number of the request in @slot; @again: it was left by a predecessor
  * @passes:   nothing was made of it that enters (device/turns.h)
  * @running:  the one in hand; @answered by this thread
@@ -26,6 +27,7 @@ struct receiver {
 	struct session *s;
 	int pipe;
 	struct slot *slot;
+	struct session_request *spare;
 	uint64_t unique;
 	bool again;
 	bool passes;
