@@ -43,7 +43,7 @@
 /*
  * Out flag: the daemon cannot see the client's mappings (another pid namespace, no permission) and
  * needs to be told where the window will be (window_request.vaddr), to answer
- * GET_OFFSET_FOR_VADDR later.
+ * GET_OFFSET_FOR_VADDR later. Where it is not set that is still a hint where to look, which saves it from reading all mappings.
  */
 #define WINDOW_TELL_VADDR 1U
 

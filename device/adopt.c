@@ -148,9 +148,11 @@ static int adopt_mapping(struct adoption *ad, struct lasting_map *head, struct m
 	if (head->phase == LASTING_MAPPED)
 		err = window_join(ad->gd->windows, m->window, &mp->user, &it->sent);
 	it->mp = mp;
+	if (!err && head->phase == LASTING_MAPPED)
+		mapping_show(mp);
 	if (!err)
 		return 0;
-	free(mp);
+	mapping_free(mp);
 	it->mp = NULL;
 	if (err != -ENOENT)
 		return err;

@@ -28,6 +28,7 @@
 #include "policy/quota.h"
 #include "client/request.h"
 #include "table.h"
+#include "device/told.h"
 #include "device/token.h"
 #include "client/who.h"
 #include "window/socket.h"
@@ -51,6 +52,7 @@ struct windows;
  * @limit:       pages in one MAP_GRANT_REF, at most GNTDEV_LIMIT_MAX
  * @winsock:     the window socket
  * @told:        a clock for map.told
+ * @told_at:     where clients say that their windows are
  * @policy:      what clients may; under RCU, see device/enforce.h
  * @quota:       what they hold
  * @limit_met:   how often each limit of the policy has refused something
@@ -71,6 +73,7 @@ struct gntdev {
 	struct winsock *winsock;
 	uint32_t limit;
 	uint64_t told;
+	struct told told_at;
 	bool ending;
 	struct policy *policy;
 	struct quota *quota;
@@ -94,7 +97,6 @@ struct gntdev {
  * @record:       what outlives the daemon of it
  * @asked:        a preload object has asked for its token
  * @uses_windows: and has spoken for this open: asked for a window
- * @last_count:   pages of the last map that was mmapped
  */
 struct gntdev_open {
 	struct rcu_head rcu;
@@ -106,7 +108,6 @@ struct gntdev_open {
 	uint32_t record;
 	bool asked;
 	bool uses_windows;
-	uint32_t last_count;
 };
 
 /**

@@ -64,7 +64,7 @@ static void fail(struct mapping *mp, int err)
 	struct trace_event ev = mp->ev;
 
 	mapping_unmap(mp);
-	free(mp);
+	mapping_free(mp);
 	unusable(gd, m, mc);
 	refuse_mmap(mc, &ev, err);
 }
@@ -98,6 +98,7 @@ static void succeed(struct mapping *mp)
 	step(map_called);
 	/* First: from window_make() on, the window's end may be reported at any moment. */
 	map_settle(m, true);
+	mapping_show(mp);
 	fd = window_make(gd->windows, gd->hv, WINDOW_OF_GNTDEV, mp->g, m->count, &at, &mp->user,
 			 &m->window);
 	if (fd >= 0) {
@@ -320,8 +321,6 @@ static int claim(struct gntdev *gd, const struct mmap_call *mc, struct map **out
 	*why = WHY_MMAPPED_BEFORE;
 	if (map_claim(m))
 		return -EINVAL;
-	__atomic_store_n(&((struct gntdev_open *)open_user(o))->last_count, m->count,
-			 __ATOMIC_RELAXED);
 	__atomic_store_n(&m->readonly, !(rq->prot & PROT_WRITE), __ATOMIC_RELAXED);
 	__atomic_store_n(&m->told, __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED),
 			 __ATOMIC_RELAXED);

@@ -267,79 +267,44 @@ static int ioctl_unmap(struct device *dev, struct ioctl_call *call, void *arg)
  * What the preload object said about where it would map the windows of an open. The last to have said
  * that it would be at an address is there: the end of an earlier one may not have been noticed yet.
  */
-struct told_lookup {
-	uint64_t vaddr;
-	uint64_t told;
-	uint64_t at;
-	uint64_t first;
-	uint32_t count; /* 0: nothing was said */
-};
-
-static void told_lookup_map(struct map *m, void *arg)
+static bool look_up_told(struct gntdev *gd, const struct request *rq, uint64_t vaddr,
+			 struct told_window *told)
 {
-	struct told_lookup *l = arg;
-	uint64_t at = __atomic_load_n(&m->vaddr, __ATOMIC_ACQUIRE);
-
-	if (!at || map_phase(m) != MAP_MAPPED || l->vaddr < at ||
-	    l->vaddr - at >= (uint64_t)m->count << ABI_PAGE_SHIFT ||
-	    __atomic_load_n(&m->told, __ATOMIC_RELAXED) < l->told)
-		return;
-	l->told = __atomic_load_n(&m->told, __ATOMIC_RELAXED);
-	l->at = at;
-	l->first = m->first;
-	l->count = m->count;
-}
-
-static struct told_lookup look_up_told(struct gntdev *gd, const struct request *rq, uint64_t vaddr)
-{
-	struct told_lookup l = { .vaddr = vaddr };
-	struct gnt_open *o;
+	const struct told_window *found;
 
 	rcu_read_enter();
-	o = get_open(gd, rq);
-	if (o)
-		open_for_each_map(o, told_lookup_map, &l);
+	found = told_find(&gd->told_at, rq->fh, vaddr);
+	if (found)
+		*told = *found;
 	rcu_read_leave();
-	return l;
+	return found != NULL;
 }
 
 /* Where the daemon cannot see the client's mappings that must do. */
 static int offset_as_told(struct gntdev *gd, const struct request *rq,
 			  struct ioctl_gntdev_get_offset_for_vaddr *op)
 {
-	struct told_lookup l = look_up_told(gd, rq, op->vaddr);
+	struct told_window told;
 
-	if (!l.count)
+	if (!look_up_told(gd, rq, op->vaddr, &told))
 		return -EINVAL;
-	op->offset = l.first << ABI_PAGE_SHIFT;
-	op->count = l.count;
+	op->offset = told.index;
+	op->count = told.count;
 	return 0;
 }
 
 /*
- * Most callers ask for the start of a mapping that they still have as they made it, and most opens
- * map the same number of pages each time: looking for just that is much faster than to read what the
- * caller has mapped. So it is for any address in a mapping that is where and as it was said to be. What was
- * said is only where to look: the kernel tells what is there.
+ * Most windows are where and as they were said to be, all of them: to look for just that is much faster than to read what the
+ * caller has mapped. What was said is only where to look: the kernel tells what is there.
  */
 static int find_window(struct gntdev *gd, const struct request *rq, uint64_t vaddr,
 		       struct window_name *name)
 {
-	struct told_lookup l;
-	uint32_t count = 0;
-	struct gnt_open *o;
+	struct told_window told;
 
-	rcu_read_enter();
-	o = get_open(gd, rq);
-	if (o)
-		count = __atomic_load_n(&((struct gntdev_open *)open_user(o))->last_count,
-					__ATOMIC_RELAXED);
-	rcu_read_leave();
-	if (count && !window_find_exact(gd->windows, rq->tid, vaddr, count, WINDOW_OF_GNTDEV, name))
-		return 0;
-	l = look_up_told(gd, rq, vaddr);
-	if (l.count &&
-	    !window_find_exact(gd->windows, rq->tid, l.at, l.count, WINDOW_OF_GNTDEV, name))
+	if (look_up_told(gd, rq, vaddr, &told) &&
+	    !window_find_exact(gd->windows, rq->tid, told.vaddr, told.count, WINDOW_OF_GNTDEV,
+			       name))
 		return 0;
 	return window_find(gd->windows, rq->tid, vaddr, WINDOW_OF_GNTDEV, name);
 }
@@ -501,6 +466,7 @@ void gntdev_init(struct gntdev *gd)
 {
 	pthread_mutex_init(&gd->news_lock, NULL);
 	pthread_mutex_init(&gd->unsure_lock, NULL);
+	told_init(&gd->told_at);
 	gd->dev.open = gntdev_open;
 	gd->dev.ioctl = gntdev_ioctl;
 	gd->dev.release = gntdev_release;

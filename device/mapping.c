@@ -190,11 +190,46 @@ void mapping_unmap(struct mapping *mp)
 	}
 }
 
+void mapping_show(struct mapping *mp)
+{
+	const struct map *m = mp->map;
+
+	if (!m->vaddr)
+		return;
+	mp->at = (struct told_window){ .open_id = m->open_id,
+				       .vaddr = m->vaddr,
+				       .index = m->first << ABI_PAGE_SHIFT,
+				       .order = m->told,
+				       .count = m->count };
+	mp->shown = true;
+	told_put(&mp->gd->told_at, &mp->at);
+}
+
+static void free_mapping(struct rcu_head *head)
+{
+	free(caa_container_of(head, struct mapping, rcu));
+}
+
+static void hide(struct mapping *mp)
+{
+	if (mp->shown)
+		told_drop(&mp->gd->told_at, &mp->at);
+}
+
+void mapping_free(struct mapping *mp)
+{
+	if (mp->shown)
+		rcu_call(&mp->rcu, free_mapping);
+	else
+		free(mp);
+}
+
 void mapping_end(struct mapping *mp, bool notify)
 {
 	struct gntdev *gd = mp->gd;
 	struct map *m = mp->map;
 
+	hide(mp);
 	if (notify)
 		clear_byte(gd, mp);
 	step(byte_cleared);
@@ -202,7 +237,7 @@ void mapping_end(struct mapping *mp, bool notify)
 	step(release_called);
 	lasting_map_phase(m, LASTING_RELEASED);
 	step(map_released);
-	free(mp);
+	mapping_free(mp);
 	if (map_release_end(m) == MAP_DEAD)
 		grant_finish(gd, m);
 }
@@ -274,6 +309,7 @@ static void undo(struct mapping *mp)
 		return;
 	lasting_map_phase(m, LASTING_FRESH);
 	step(mmap_undone);
+	hide(mp);
 	mapping_unmap(mp);
 	m->readonly = false;
 	m->vaddr = 0;
@@ -283,7 +319,7 @@ static void undo(struct mapping *mp)
 	end = map_renew(m);
 	forget_unsure(gd, mp);
 	rcu_read_leave();
-	free(mp);
+	mapping_free(mp);
 	if (end == MAP_DEAD)
 		grant_finish(gd, m);
 }

@@ -23,6 +23,7 @@
  * @mc:    the client's call, until it is answered
  * @tries: so far, for a page that is paged out; @waits: for what others give back
  * @ends:  windows_ended() before the last try
+ * @at:    where the client says that it is, from mapping_show() on; @shown
  * @ev:    that call; its client is whom all that follows is done for
  * @next_unsure: the others like it, while it is adopted, and not known whether its client has got the window
  */
@@ -35,6 +36,9 @@ struct mapping {
 	unsigned int tries;
 	unsigned int waits;
 	uint64_t ends;
+	struct told_window at;
+	bool shown;
+	struct rcu_head rcu;
 	struct trace_event ev;
 	struct mapping *next_unsure;
 	struct hv_grant g[];
@@ -46,6 +50,12 @@ struct mapping {
  * For a map that is the caller's: MAPPING, or being adopted. Return: NULL: no memory.
  */
 struct mapping *mapping_new(struct gntdev *gd, struct map *m);
+
+/** mapping_show() - the client has it, or is about to: GET_OFFSET_FOR_VADDR may ask for it */
+void mapping_show(struct mapping *mp);
+
+/** mapping_free() - nothing of it is mapped any more; readers may still see where it was */
+void mapping_free(struct mapping *mp);
 
 /** mapping_event() - what a map's events have in common */
 struct trace_event mapping_event(enum trace_op op, const struct map *m);

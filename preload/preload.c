@@ -166,9 +166,7 @@ static void fill_request(struct window_request *rq, const struct mapping *m)
 		.again = m->again,
 		.offset = m->offset,
 		.length = m->length,
-		.vaddr = (uintptr_t)(m->flags & FIXED ? m->addr
-				     : m->tell	      ? m->base
-						      : NULL),
+		.vaddr = (uintptr_t)(m->flags & FIXED ? m->addr : m->base),
 	};
 }
 
@@ -238,7 +236,6 @@ static long ask_by_socket(struct mapping *m, struct window_token *token)
 	sock = reach_daemon(m, token);
 	if (sock < 0)
 		return sock;
-	m->tell = token->flags & WINDOW_TELL_VADDR;
 	ret = send_with_room(sock, m, token);
 	if (!ret)
 		return sock;

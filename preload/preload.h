@@ -110,7 +110,6 @@ struct mapping {
 
 	char *base;    /* where it is, once something is there */
 	bool reserved; /* all of it is ours to map over, and to be unmapped on failure */
-	bool tell;     /* the daemon wants to know where it will be */
 	uint64_t done; /* bytes mapped, or whose frames are known */
 	uint32_t pieces;
 	uint32_t seen; /* pieces of these */

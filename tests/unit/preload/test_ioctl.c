@@ -148,12 +148,13 @@ START_TEST(stacks_are_not_asked_for)
 }
 END_TEST
 
-/* Nobody has to be told where it will be: the daemon sees this client's mappings. */
-START_TEST(no_address_is_told)
+/* The daemon sees this client's mappings, and is told where to look. */
+START_TEST(the_address_is_told)
 {
-	token.flags = WINDOW_TELL_VADDR;
-	assert_mapped(map(3 * PAGE, RW, MAP_SHARED), 0);
-	ck_assert_uint_eq(daemon_.rq.vaddr, 0);
+	char *p = map(3 * PAGE, RW, MAP_SHARED);
+
+	assert_mapped(p, 0);
+	ck_assert_uint_eq(daemon_.rq.vaddr, (uintptr_t)p);
 }
 END_TEST
 
@@ -183,7 +184,7 @@ Suite *ioctl_suite(void)
 	tcase_add_test(tc, no_descriptor_is_left);
 	tcase_add_test(tc, large_windows_connect);
 	tcase_add_test(tc, stacks_are_not_asked_for);
-	tcase_add_test(tc, no_address_is_told);
+	tcase_add_test(tc, the_address_is_told);
 	tcase_add_test(tc, others_than_root_connect);
 	suite_add_tcase(s, tc);
 	return s;

@@ -264,7 +264,7 @@ START_TEST(a_window_of_one_piece)
 	ck_assert_mem_eq(daemon_.rq.secret, told->secret, sizeof(told->secret));
 	ck_assert_uint_eq(daemon_.rq.offset, 0);
 	ck_assert_uint_eq(daemon_.rq.length, 3 * PAGE);
-	ck_assert_uint_eq(daemon_.rq.vaddr, 0);
+	ck_assert_uint_eq(daemon_.rq.vaddr, (uintptr_t)p);
 	ck_assert_int_eq(descriptors(), fds);
 	ck_assert(signal_mask() == mask);
 	ck_assert_int_eq(munmap(p, 3 * PAGE), 0);
@@ -290,7 +290,7 @@ START_TEST(a_window_of_pieces_out_of_order)
 	daemon_.said[0] = three_pieces;
 	p = map(3 * PAGE, RW, MAP_SHARED);
 	assert_pages(p, three_pieces_pages, 3);
-	ck_assert_uint_eq(daemon_.rq.vaddr, 0);
+	ck_assert_uint_eq(daemon_.rq.vaddr, (uintptr_t)p);
 	ck_assert_int_eq(descriptors(), fds);
 	munmap(p, 3 * PAGE);
 	ck_assert_int_eq(windows(), 0);
@@ -375,12 +375,11 @@ START_TEST(wishes_for_an_address)
 }
 END_TEST
 
-START_TEST(the_address_is_told_when_wanted)
+START_TEST(the_address_is_told)
 {
 	char *p;
 
 	daemon_.said[0] = _i ? three_pieces : one_piece;
-	token.flags = WINDOW_TELL_VADDR;
 	p = map(3 * PAGE, RW, MAP_SHARED);
 	ck_assert_uint_eq(daemon_.rq.vaddr, (uintptr_t)p);
 	assert_pages(p, _i ? three_pieces_pages : one_piece_pages, 3);
@@ -669,7 +668,7 @@ Suite *preload_suite(void)
 	tcase_add_test(tc, a_socket_out_of_reach);
 	tcase_add_test(tc, no_descriptor_is_left);
 	tcase_add_loop_test(tc, no_address_space_is_left, 0, 2);
-	tcase_add_loop_test(tc, the_address_is_told_when_wanted, 0, 2);
+	tcase_add_loop_test(tc, the_address_is_told, 0, 2);
 
 	add_windows(add_case(s, "window", set_up));
 	add_windows(add_case(s, "window by ioctl", set_up_by_ioctl));
