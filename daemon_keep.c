@@ -211,10 +211,16 @@ static bool in_hand(void *arg, uint64_t unique)
 	return n && bsearch(&unique, all, n, sizeof(unique), by_number);
 }
 
+static bool given_up(void *arg, uint64_t unique, uint64_t fh)
+{
+	return session_given_up(arg, unique, fh);
+}
+
 bool daemon_keep_adopt(struct daemon *d, const struct why *why)
 {
 	struct gntdev_adoption a = {
 		.in_hand = in_hand,
+		.given_up = given_up,
 		.opened = opened,
 		.arg = d->served[0].session,
 	};

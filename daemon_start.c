@@ -195,19 +195,26 @@ static bool make_devices(struct daemon *d, const struct why *why)
 	return true;
 }
 
-static int granter_opened(uid_t user, uint64_t fh, void *session)
+static int granter_opened(void *session, uid_t user, uint64_t fh)
 {
 	return session_opened(session, user, fh);
+}
+
+static bool granter_given_up(void *session, uint64_t unique, uint64_t fh)
+{
+	return session_given_up(session, unique, fh);
 }
 
 /* What clients of the last daemon have is theirs. */
 static bool adopt_granter(struct daemon *d, unsigned int i, const struct why *why)
 {
-	int err = 0;
+	const struct gntalloc_adoption a = {
+		.given_up = granter_given_up,
+		.opened = granter_opened,
+		.arg = d->served[d->n_served - 1].session,
+	};
+	int err = lent_adopting(d->lent) ? gntalloc_adopt(d->gntalloc[i], &a) : 0;
 
-	if (lent_adopting(d->lent))
-		err = gntalloc_adopt(d->gntalloc[i], granter_opened,
-				     d->served[d->n_served - 1].session);
 	return !err || because(why,
 			       "the pages that the last daemon's clients have granted by "
 			       "/dev/%s: %s",

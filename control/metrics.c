@@ -127,6 +127,12 @@ static void write_limits(FILE *f, const struct control_stats *st)
 			policy_limit_name((enum policy_limit)i), st->limits_met[i]);
 }
 
+static void counter(FILE *f, const char *name, const char *help, uint64_t value)
+{
+	family(f, name, "counter", help);
+	fprintf(f, NAME "%s %" PRIu64 "\n", name, value);
+}
+
 static void write_busy(FILE *f, const struct control_stats *st)
 {
 	gauge(f, "workers", "Threads that serve ioctls.", st->session.workers);
@@ -134,16 +140,13 @@ static void write_busy(FILE *f, const struct control_stats *st)
 	if (st->has_session && st->session.waiting >= 0)
 		gauge(f, "waiting_requests", "Requests that are queued or in hand.",
 		      (uint64_t)st->session.waiting);
+	counter(f, "memory_waits_total",
+		"How often a thread has waited (1 ms) for memory to receive or answer a request.",
+		st->session.memory_waits);
 	gauge(f, "window_slots", "Places of the window socket.", st->slots);
 	gauge(f, "window_slots_used", "Places of the window socket that are taken.",
 	      st->slots_used);
 	gauge(f, "tracers", "Control connections that trace.", st->tracers);
-}
-
-static void counter(FILE *f, const char *name, const char *help, uint64_t value)
-{
-	family(f, name, "counter", help);
-	fprintf(f, NAME "%s %" PRIu64 "\n", name, value);
 }
 
 static void write_kept(FILE *f, const struct control_kept *k)
@@ -159,8 +162,7 @@ static void write_kept(FILE *f, const struct control_kept *k)
 		"Requests that were carried out again, as a daemon ended with them in hand.",
 		k->again);
 	counter(f, "requests_poison_total",
-		"Requests that were given up with EIO, as each daemon that had one in hand ended.",
-		k->poison);
+		"Requests that were given up with EIO, as daemons have died of them.", k->poison);
 }
 
 static void write_failures(FILE *f, const struct control_stats *st)

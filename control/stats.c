@@ -193,6 +193,7 @@ static void set_busy(json_t *o, const struct control_stats *st)
 	set(o, "workers_busy", st->session.busy);
 	json_object_set_new(o, "waiting",
 			    waiting ? json_integer(st->session.waiting) : json_null());
+	set(o, "memory_waits", st->session.memory_waits);
 	set(o, "window_slots", st->slots);
 	set(o, "window_slots_used", st->slots_used);
 }

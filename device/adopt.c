@@ -6,6 +6,9 @@
  * changed. Then the hypervisor layer is told which grants are ours, those of maps that were being released last, as what they had
  * may belong to others by now; it unmaps what nobody has named. Then what was half done is done to its end.
  *
+ * A request that is given up (device/left.h) is not executed again, so it finds no mark: a map that it made is unlisted by it here,
+ * an open that it made or was to release is over. Whoever asked for it is told that it failed, after this.
+ *
  * What can be in a record, and what it means, is said in device/lasting.c.
  */
 #include <errno.h>
@@ -23,6 +26,7 @@
 
 /**
  * struct item - a map about which something is to be done
+ * @m:    NULL: no map, but an open that is over, with the record @open
  * @mp:   what is mapped for it; NULL: nothing, and it is dead
  * @sent: of one that is mapped: its client has got it for sure
  */
@@ -30,6 +34,7 @@ struct item {
 	struct map *m;
 	struct mapping *mp;
 	bool sent;
+	uint32_t open;
 };
 
 struct adoption {
@@ -82,6 +87,23 @@ static uint64_t past(uint64_t time)
 	return time < now ? time : now;
 }
 
+/* Nobody has it: its open(2) fails, or its release would have to be carried out by another way. */
+static int drop_open(struct adoption *ad, uint32_t record)
+{
+	struct item *it = new_item(ad);
+
+	if (!it)
+		return -ENOMEM;
+	it->open = record;
+	return 0;
+}
+
+static bool is_over(struct adoption *ad, const struct lasting_open *head)
+{
+	return ad->a->given_up(ad->a->arg, head->maker, 0) ||
+	       ad->a->given_up(ad->a->arg, 0, head->id);
+}
+
 static int adopt_open(struct adoption *ad, uint32_t record)
 {
 	struct gntdev *gd = ad->gd;
@@ -95,6 +117,10 @@ static int adopt_open(struct adoption *ad, uint32_t record)
 	if (!head) {
 		free(go);
 		return wrong(ad, -EINVAL, "the record of an open cannot be");
+	}
+	if (is_over(ad, head)) {
+		free(go);
+		return drop_open(ad, record);
 	}
 	go->opened = past(go->opened);
 	go->record = record;
@@ -248,6 +274,8 @@ static int adopt_map(struct adoption *ad, uint32_t record)
 
 	if (!head || head->count > GNTDEV_LIMIT_MAX)
 		return wrong(ad, -EINVAL, "the record of a map cannot be");
+	if (!head->ender && ad->a->given_up(ad->a->arg, head->maker, 0))
+		head->ender = head->maker;
 	if (mark_map(ad, head, record, &ender, &claim))
 		return -ENOMEM;
 	answered = ender ? 0 : LASTING_ANSWERED;
@@ -282,11 +310,12 @@ static int name_grants(struct adoption *ad, bool leaving)
 
 	for (size_t i = 0; i < ad->n; i++) {
 		const struct item *it = &ad->item[i];
-		struct hv_place at = mapping_place(it->m);
+		struct hv_place at;
 		int lost;
 
 		if (!it->mp || (map_phase(it->m) == MAP_RELEASING) != leaving)
 			continue;
+		at = mapping_place(it->m);
 		lost = hv->ops->adopt(hv, it->mp->g, it->m->count, &at, leaving);
 		if (lost < 0)
 			return wrong(ad, lost, "what was noted of a map's grants cannot be");
@@ -297,12 +326,22 @@ static int name_grants(struct adoption *ad, bool leaving)
 	return 0;
 }
 
+static void end_open(struct gntdev *gd, uint32_t record)
+{
+	const struct lasting_open *head = record_head(gd->records, record);
+
+	gd->hv->ops->open_gone(gd->hv, head->id);
+	record_end(gd->records, record);
+}
+
 static void go_on(struct adoption *ad)
 {
 	for (size_t i = 0; i < ad->n; i++) {
 		const struct item *it = &ad->item[i];
 
-		if (!it->mp)
+		if (!it->m)
+			end_open(ad->gd, it->open);
+		else if (!it->mp)
 			grant_finish(ad->gd, it->m);
 		else if (map_phase(it->m) == MAP_RELEASING)
 			mapping_end(it->mp, true);

@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/step.h"
 #include "state/lent.h"
 
@@ -33,8 +35,21 @@
 /* For long answers. */
 #define ANSWERS 0
 
-static void nap(void)
+/* How often it is told that memory is short. */
+#define TELL_MS 10000
+
+void channel_wait_for_memory(struct channel *ch)
 {
+	uint64_t now = clock_ms(), told = __atomic_load_n(&ch->told, __ATOMIC_RELAXED);
+
+	__atomic_add_fetch(&ch->waits, 1, __ATOMIC_RELAXED);
+	if ((!told || now - told >= TELL_MS) &&
+	    __atomic_compare_exchange_n(&ch->told, &told, now, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		log_err("/dev/%s: no memory for a request or an answer: clients wait until there "
+			"is "
+			"some",
+			ch->name);
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
 
@@ -170,7 +185,7 @@ static void *room_for_request(struct channel *ch, struct slot *slot, size_t len)
 	void *to;
 
 	while (!(to = slot_request(ch->slots, slot, len)))
-		nap();
+		channel_wait_for_memory(ch);
 	return to;
 }
 
@@ -243,7 +258,7 @@ void channel_done(struct channel *ch, struct slot *slot, const struct iovec *iov
 	void *to;
 
 	while (!(to = slot_answer(ch->slots, slot, len)))
-		nap();
+		channel_wait_for_memory(ch);
 	gather(to, iov, n);
 	step(answer_stored);
 	slot_done(slot, len);

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -39,24 +40,29 @@ struct channel_pipe {
 /**
  * struct channel - what a session receives by
  * @fd:     of /dev/cuse
+ * @name:   of the device
  * @number: of the session, in @lent's names
  * @lent:   or NULL
  * @lock:   for the pipes
+ * @waits:  how often a thread has waited for memory (atomic); it was told at @told, CLOCK_MONOTONIC ms, 0: never
  * @n:      pipes that there are
  */
 struct channel {
 	int fd;
+	const char *name;
 	unsigned int number;
 	struct lent *lent;
 	struct slots *slots;
 	pthread_mutex_t lock;
+	uint64_t waits;
+	uint64_t told;
 	unsigned int n;
 	struct channel_pipe pipe[CHANNEL_PIPES];
 };
 
 /**
  * channel_new() - make one
- * @ch: with fd, number and lent filled in; the descriptor is the channel's from now on, also on failure
+ * @ch: with fd, name, number and lent filled in; the descriptor is the channel's from now on, also on failure
  *
  * Return: 0 or -errno.
  */
@@ -64,7 +70,7 @@ int channel_new(struct channel *ch);
 
 /**
  * channel_adopt() - that of a predecessor, whose threads have all ended
- * @ch: with number and lent filled in
+ * @ch: with name, number and lent filled in
  *
  * Requests that it had begun to receive are in their slots afterwards, and the answers that it was about to send have been
  * sent: what is not idle is to be carried out again. Return: 0; -ENOENT: there is none; -EINVAL: it is damaged; -errno.
@@ -73,6 +79,13 @@ int channel_adopt(struct channel *ch);
 
 /** channel_close() - our side of it. @ch: also after a failure, or one all zero */
 void channel_close(struct channel *ch);
+
+/**
+ * channel_wait_for_memory() - it is short: wait a moment, count that, and tell it now and then
+ *
+ * For who has received what cannot be given up. Any thread.
+ */
+void channel_wait_for_memory(struct channel *ch);
 
 /** channel_pipe_take() - a pipe for a thread to receive by, a new one if need be. Return: its number, or -errno */
 int channel_pipe_take(struct channel *ch);
@@ -85,7 +98,8 @@ void channel_pipe_give(struct channel *ch, int pipe);
  * @pipe: the thread's
  * @slot: where it is to go, empty
  *
- * Return: its length; -EINTR, -EAGAIN; -ENODEV: there will be no more; -errno.
+ * Return: its length; -EINTR, -EAGAIN, -ENOENT, -ENOMEM: none this time; -ENODEV: there will be no more; -errno: a fault of ours, or of
+ * the kernel's, with which nothing can go on: what was received, if something was, is in the pipe or in the slot.
  */
 ssize_t channel_receive(struct channel *ch, int pipe, struct slot *slot);
 

@@ -125,11 +125,13 @@ void gntdev_close_all(struct gntdev *gd);
 /**
  * struct gntdev_adoption - what gntdev_adopt() asks of the session
  * @in_hand: whether the predecessor had received this request and not answered it: it is executed again, after this
+ * @given_up: whether this request is not executed again, and fails; with @unique 0: the one that was to release the open @fh
  * @opened:  this open is there, and counts against @user. Return: 0 or -errno
  * @why:     out, on failure: which thing is wrong
  */
 struct gntdev_adoption {
 	bool (*in_hand)(void *arg, uint64_t unique);
+	bool (*given_up)(void *arg, uint64_t unique, uint64_t fh);
 	int (*opened)(void *arg, uid_t user, uint64_t fh);
 	void *arg;
 	const char *why;

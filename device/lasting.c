@@ -36,6 +36,10 @@
  * record through the map: LASTING_FREED), and when its ender is answered. What is not finished at adoption goes on as a
  * map; what is finished is kept only for an ender that is in hand.
  *
+ * A request that is given up, as daemons have died of it (device/left.h), is not executed again. An open that it made, or was to
+ * close, ends at adoption; a map that it made is unlisted, with the request as its ender; of an UNMAP what was done stays done, and
+ * its map needs no record any more.
+ *
  * What a map needs no mark for: which request has released it. Whoever sees the end of its window does it, once or again.
  */
 #include "device/lasting.h"

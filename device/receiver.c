@@ -91,6 +91,7 @@ void receiver_run(struct session_request *sr)
 	receiver_me->running = sr;
 	receiver_me->answered = false;
 	sr->fn = NULL;
+	slot_run(sr->slot, true);
 	if (fn) {
 		fn(sr->arg, false);
 	} else if (sr->release) {
@@ -121,6 +122,8 @@ struct session_request *receiver_request(const struct request_ops *ops, struct f
 	sr->refs = 2;
 	sr->turn.unique = receiver_me->unique;
 	sr->turn.told = receiver_me->again;
+	/* It may have to wait for a thread. */
+	slot_run(sr->slot, false);
 	receiver_me->slot = NULL;
 	receiver_me->passes = false;
 	return sr;
@@ -160,21 +163,42 @@ static void receiver_end(void *own)
 	receiver_me = NULL;
 }
 
+/*
+ * What is transient: a signal, a caller that was killed just then, want of memory. With the device gone there is no more to
+ * come, and the main thread sees that, too. Anything else is nothing that a thread could be lost of in silence: a
+ * successor finds in the pipe and the slot what had come.
+ */
+static int not_received(struct receiver *r, int err)
+{
+	switch (err) {
+	case -ENOMEM:
+		channel_wait_for_memory(&r->s->ch);
+		return 0;
+	case -EINTR:
+	case -EAGAIN:
+	case -ENOENT:
+		return 0;
+	case -ENODEV:
+		return -1;
+	default:
+		log_abort("/dev/%s: a request cannot be received: %s", r->s->dev->name,
+			  strerror(-err));
+	}
+}
+
 static int receiver_receive(void *own)
 {
 	struct receiver *r = own;
 	ssize_t n;
 
-	if (!r->slot)
-		r->slot = slot_take(r->s->ch.slots);
-	if (!r->slot) {
+	if (left_settles(&r->s->left)) {
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 		return 0;
 	}
-	n = channel_receive(&r->s->ch, r->pipe, r->slot);
-	if (n > 0)
-		return 1;
-	return n == -EINTR || n == -EAGAIN || n == -ENOENT ? 0 : -1;
+	if (!r->slot)
+		r->slot = slot_take(r->s->ch.slots);
+	n = r->slot ? channel_receive(&r->s->ch, r->pipe, r->slot) : -ENOMEM;
+	return n > 0 ? 1 : not_received(r, (int)n);
 }
 
 /* Libfuse has no more to do for it: there is no answer to it. */
@@ -196,7 +220,7 @@ static void receiver_handle(void *own)
 
 	r->unique = h->unique;
 	if (!take_interrupt(r, h)) {
-		r->slot->attempts++;
+		slot_run(r->slot, true);
 		r->passes = true;
 		r->s->process(r->s, r->slot);
 		if (r->passes)
@@ -208,7 +232,7 @@ static void receiver_handle(void *own)
 		slot_clear(r->s->ch.slots, r->slot);
 }
 
-/* Each daemon that has begun it has died: the next one would, too. */
+/* The next daemon would die of it, too. */
 static void give_up(struct session *s, struct slot *slot)
 {
 	const struct fuse_in_header *h = slot_request(s->ch.slots, slot, 0);
@@ -216,14 +240,19 @@ static void give_up(struct session *s, struct slot *slot)
 					  .error = -EIO,
 					  .unique = h->unique };
 
-	log_err("/dev/%s: %u daemons have died with request %llu (operation %u, thread %u) in "
-		"hand: "
-		"it fails (EIO)",
-		s->dev->name, slot->attempts, (unsigned long long)h->unique, h->opcode, h->pid);
+	log_err("/dev/%s: %u daemons have died while they carried out request %llu (operation %u, "
+		"thread %u): it fails (EIO)",
+		s->dev->name, slot_deaths(slot), (unsigned long long)h->unique, h->opcode, h->pid);
 	if (s->state)
 		__atomic_add_fetch(&s->state->poison, 1, __ATOMIC_RELAXED);
 	answer_slot(s, slot, &(struct iovec){ &answer, sizeof(answer) }, 1);
 	slot_free(s->ch.slots, slot);
+}
+
+void receiver_give_up(struct session *s)
+{
+	while (s->left.n_given_up)
+		give_up(s, s->left.given_up[--s->left.n_given_up]);
 }
 
 /* Its caller may have been sent a signal, of which the predecessor alone was told (struct turn, @told). */
@@ -249,11 +278,8 @@ static bool next_left(struct receiver *r)
 
 	if (!slot)
 		return false;
-	if (slot->attempts >= LEFT_ATTEMPTS)
-		give_up(s, slot);
-	else
-		do_again(r, slot);
-	left_end(&s->left);
+	do_again(r, slot);
+	left_end(&s->left, slot);
 	return true;
 }
 
@@ -311,6 +337,7 @@ void receiver_drain(struct session *s)
 	s->draining = true;
 	if (flags < 0 || fcntl(s->ch.fd, F_SETFL, flags | O_NONBLOCK) < 0 || !receiver_begin(s))
 		return;
+	receiver_give_up(s);
 	while (left_waiting(&s->left))
 		if (!next_left(receiver_me))
 			nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);

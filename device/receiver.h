@@ -60,6 +60,9 @@ void receiver_refuse(struct session_request *sr, int err);
 /** receiver_answered() - the handler has answered: what is left of it is seen to by receiver_run(), if that still runs. Any thread */
 void receiver_answered(struct session_request *sr);
 
+/** receiver_give_up() - answer what is not carried out again (device/left.h). When the device has been adopted, before other threads */
+void receiver_give_up(struct session *s);
+
 /** receiver_drain() - refuse what clients have asked and no worker has begun, so that nobody is left waiting */
 void receiver_drain(struct session *s);
 

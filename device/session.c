@@ -6,7 +6,7 @@
  *
  * - Custom io, so that the descriptor of /dev/cuse is ours to keep, and requests and answers outlive us:
  *   device/channel.c receives and answers, from slots in lasting memory. What a predecessor had in hand is carried out
- *   again, with threads of its own turn: device/left.c.
+ *   again, or given up if daemons have died of it: device/left.c.
  * - Threads in a blocking read(2) on the one descriptor that CUSE has (its channel cannot be
  *   cloned): device/workers.c. libfuse's own pool ends its threads by pthread_cancel(), which can
  *   take a request along, and gives no place to register with RCU; and a client can hold all of it up.
@@ -109,6 +109,7 @@ static bool session_waiting(struct request *rq)
 /* It lies on the heap, and has its slot. */
 static struct request *session_keep(struct request *rq)
 {
+	slot_run(to_session_request(rq)->slot, false);
 	return rq;
 }
 
@@ -132,12 +133,20 @@ static void process(struct session *s, struct slot *slot)
 
 static void session_wait_begin(struct request *rq)
 {
-	swap_state(to_session_request(rq), STATE_OURS, STATE_WAITING);
+	struct session_request *sr = to_session_request(rq);
+
+	slot_run(sr->slot, false);
+	swap_state(sr, STATE_OURS, STATE_WAITING);
 }
 
 static bool session_wait_end(struct request *rq)
 {
-	return swap_state(to_session_request(rq), STATE_WAITING, STATE_OURS);
+	struct session_request *sr = to_session_request(rq);
+	bool ours = swap_state(sr, STATE_WAITING, STATE_OURS);
+
+	if (ours)
+		slot_run(sr->slot, true);
+	return ours;
 }
 
 static bool session_killed(struct request *rq)
@@ -252,7 +261,7 @@ static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 
 	/* There is nothing that could fail a release: it waits for memory as long as it takes. */
 	while (!(sr = receiver_request(&session_request_ops, req, fi->fh)))
-		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+		channel_wait_for_memory(&s->ch);
 	sr->release = true;
 	sr->turn.sure = true;
 	answer = turns_enter(s->turns, fi->fh, &sr->turn);
@@ -370,10 +379,13 @@ static int receive_init(const struct session *s, struct state_init *init)
 	return 0;
 }
 
-/* The one CUSE_INIT request: answering it makes the node. To a second answer the kernel says that it knows no such request. */
-static int init_device(struct session *s, struct state_init *init)
+/*
+ * The one CUSE_INIT request: answering it makes the node. To a second answer the kernel says that it knows no such request. A
+ * predecessor that has left anything has received it.
+ */
+static int init_device(struct session *s, struct state_init *init, bool adopting)
 {
-	int err = init->len ? 0 : receive_init(s, init);
+	int err = init->len ? 0 : adopting ? -EINVAL : receive_init(s, init);
 	struct fuse_buf buf = { .mem = init->bytes, .size = init->len };
 
 	if (err)
@@ -391,7 +403,7 @@ static void log_of_fuse(enum fuse_log_level level, const char *fmt, va_list ap)
 }
 
 /* With a channel: make the node, or say again what was said when it was made. */
-static int begin(struct session *s, const struct session_config *c)
+static int begin(struct session *s, const struct session_config *c, bool adopting)
 {
 	struct state_init own = { 0 };
 	int err = -ENOMEM;
@@ -401,7 +413,7 @@ static int begin(struct session *s, const struct session_config *c)
 	s->turns = turns_new();
 	if (s->se && s->turns)
 		err = fuse_session_custom_io(s->se, &session_io, s->ch.fd);
-	return err ? err : init_device(s, c->state ? &c->state->init[c->number] : &own);
+	return err ? err : init_device(s, c->state ? &c->state->init[c->number] : &own, adopting);
 }
 
 static int make(struct session *s, const struct session_config *c, char *why, size_t size)
@@ -417,7 +429,7 @@ static int make(struct session *s, const struct session_config *c, char *why, si
 			 strerror(-err));
 		return err;
 	}
-	err = begin(s, c);
+	err = begin(s, c, false);
 	if (err)
 		snprintf(why, size,
 			 "the kernel refused to make /dev/%s: %s (its log, dmesg, may say more)",
@@ -430,7 +442,7 @@ static int adopt(struct session *s, const struct session_config *c, int err, cha
 	if (!err)
 		err = left_new(&s->left, s->ch.slots);
 	if (!err)
-		err = begin(s, c);
+		err = begin(s, c, true);
 	if (err)
 		snprintf(why, size, "cannot go on with /dev/%s where the last daemon ended: %s",
 			 c->dev->name, strerror(-err));
@@ -452,6 +464,7 @@ int session_new(const struct session_config *c, struct session **out, char *why,
 	s->n_workers = c->workers;
 	s->state = c->state;
 	s->ch.fd = -1;
+	s->ch.name = c->dev->name;
 	s->ch.number = c->number;
 	s->ch.lent = c->lent;
 	if (c->lent)
@@ -473,6 +486,11 @@ size_t session_in_hand(const struct session *s, const uint64_t **unique)
 	return s->left.n;
 }
 
+bool session_given_up(const struct session *s, uint64_t unique, uint64_t fh)
+{
+	return left_given_up(&s->left, unique, fh);
+}
+
 int session_opened(struct session *s, uid_t user, uint64_t fh)
 {
 	return turns_open(s->turns, user, fh);
@@ -482,6 +500,7 @@ int session_opened(struct session *s, uid_t user, uint64_t fh)
 
 int session_start(struct session *s)
 {
+	receiver_give_up(s);
 	return workers_new(&receiver_ops, s, s->n_workers, &s->workers);
 }
 
@@ -492,7 +511,9 @@ bool session_serves(struct session *s)
 
 void session_counts(const struct session *s, struct session_counts *c)
 {
-	*c = (struct session_counts){ .waiting = node_waiting(s->dev->name) };
+	*c = (struct session_counts){ .waiting = node_waiting(s->dev->name),
+				      .memory_waits =
+					      __atomic_load_n(&s->ch.waits, __ATOMIC_RELAXED) };
 	if (s->workers)
 		workers_counts(s->workers, &c->workers, &c->busy);
 }
@@ -536,7 +557,7 @@ static void count_anew(struct session *s)
 	uint32_t cursor = 0;
 
 	while ((slot = slots_next(s->ch.slots, &cursor)))
-		__atomic_store_n(&slot->attempts, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&slot->tries, 0, __ATOMIC_RELAXED);
 }
 
 void session_leave(struct session *s, unsigned int ms)

@@ -58,6 +58,14 @@ int session_new(const struct session_config *c, struct session **out, char *why,
 size_t session_in_hand(const struct session *s, const uint64_t **unique);
 
 /**
+ * session_given_up() - whether a request of the predecessor is not carried out again, as daemons have died of it, and fails
+ * @unique: its number; 0: one that releases the open @fh
+ *
+ * What it has made is nobody's, and to be undone; the open that it was to release is closed. Until session_start().
+ */
+bool session_given_up(const struct session *s, uint64_t unique, uint64_t fh);
+
+/**
  * session_opened() - an open was adopted
  * @user: whom it counts against
  * @fh:   what device.open gave
@@ -90,11 +98,13 @@ int session_fd(const struct session *s);
  * struct session_counts - how busy it is
  * @workers: threads; @busy of them have a request in hand
  * @waiting: requests that are not answered, in the kernel's queue or anywhere here; -1: it does not say
+ * @memory_waits: how often a thread has waited for memory to receive or answer one, for a millisecond each
  */
 struct session_counts {
 	unsigned int workers;
 	unsigned int busy;
 	long waiting;
+	uint64_t memory_waits;
 };
 
 /** session_counts() - for statistics. Any thread, while the session is neither started nor destroyed */

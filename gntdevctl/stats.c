@@ -60,6 +60,7 @@ static void print_load(const json_t *s)
 	share("workers busy", number(s, "workers_busy"), number(s, "workers"), "");
 	if (json_is_integer(json_object_get(s, "waiting")))
 		share("requests", number(s, "waiting"), 0, "queued or in hand");
+	share("memory waits", number(s, "memory_waits"), 0, "of 1 ms each, as the daemon got none");
 	share("window places", number(s, "window_slots_used"), number(s, "window_slots"), "");
 	share("tracers", number(s, "tracers"), 0, "");
 }
@@ -77,7 +78,7 @@ static void print_kept(const json_t *k)
 	printf("  %-16s %-24s %s\n", "last outage", ms, "until the next one served");
 	share("again", number(k, "again"), 0, "requests carried out by a second one");
 	share("poison", number(k, "poison"), 0,
-	      "requests given up (EIO): each daemon ended that had one in hand");
+	      "requests given up (EIO): daemons have died of them");
 }
 
 /* Those of all are told where it is told what is held. */

@@ -36,8 +36,7 @@ static int adopt_open(struct gntalloc *ga, uint32_t record)
 }
 
 /* Several devices share the records. */
-static int adopt_opens(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t fh, void *arg),
-		       void *arg)
+static int adopt_opens(struct gntalloc *ga, const struct gntalloc_adoption *a)
 {
 	uint32_t cursor = 0, record;
 	int err = 0;
@@ -47,9 +46,14 @@ static int adopt_opens(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t f
 
 		if (last->number != ga->pages.number)
 			continue;
+		if (a->given_up(a->arg, last->maker, 0) || a->given_up(a->arg, 0, last->fh)) {
+			/* Its pages are no open's now. */
+			record_end(ga->pages.records, record);
+			continue;
+		}
 		err = adopt_open(ga, record);
 		if (!err)
-			err = opened(last->user, last->fh, arg);
+			err = a->opened(a->arg, last->user, last->fh);
 	}
 	ids_restored(ga->opens);
 	return err;
@@ -183,10 +187,9 @@ static void end_unused(struct gntalloc *ga)
 	}
 }
 
-int gntalloc_adopt(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t fh, void *arg),
-		   void *arg)
+int gntalloc_adopt(struct gntalloc *ga, const struct gntalloc_adoption *a)
 {
-	int err = adopt_opens(ga, opened, arg);
+	int err = adopt_opens(ga, a);
 
 	if (!err)
 		err = adopt_pages(ga);

@@ -49,15 +49,24 @@ struct gntalloc_config {
 int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out);
 
 /**
- * gntalloc_adopt() - take over what a predecessor had
- * @opened: told of each open, whom it counts against and its fh. Return: 0 or -errno
- *
- * After gntalloc_new(), with the records and the machine that it left, before windows_adopted() and the machine's. Pages that nobody
- * has any more end here, with their notifications; what the domain has that no page knows of is freed. Return: 0; -EINVAL: what
- * was left cannot be; -ENOMEM; what @opened returned.
+ * struct gntalloc_adoption - what gntalloc_adopt() asks of the session
+ * @given_up: whether this request is not executed again, and fails; with @unique 0: the one that was to release the open @fh
+ * @opened:   told of each open, whom it counts against and its fh. Return: 0 or -errno
  */
-int gntalloc_adopt(struct gntalloc *ga, int (*opened)(uid_t user, uint64_t fh, void *arg),
-		   void *arg);
+struct gntalloc_adoption {
+	bool (*given_up)(void *arg, uint64_t unique, uint64_t fh);
+	int (*opened)(void *arg, uid_t user, uint64_t fh);
+	void *arg;
+};
+
+/**
+ * gntalloc_adopt() - take over what a predecessor had
+ *
+ * After gntalloc_new(), with the records and the machine that it left, before windows_adopted() and the machine's. Opens that
+ * a request made, or was to release, which is given up, are over. Pages that nobody has any more end here, with their notifications; what
+ * the domain has that no page knows of is freed. Return: 0; -EINVAL: what was left cannot be; -ENOMEM; what opened() returned.
+ */
+int gntalloc_adopt(struct gntalloc *ga, const struct gntalloc_adoption *a);
 
 /** gntalloc_device() - what a session serves */
 struct device *gntalloc_device(struct gntalloc *ga);

@@ -190,6 +190,30 @@ void slot_received(struct slot *slot, size_t len)
 	set_state(slot, SLOT_TAKEN);
 }
 
+void slot_run(struct slot *slot, bool runs)
+{
+	uint32_t tries = slot->tries & ~1U;
+
+	__atomic_store_n(&slot->tries, tries | runs, __ATOMIC_RELEASE);
+}
+
+bool slot_runs(const struct slot *slot)
+{
+	return __atomic_load_n(&slot->tries, __ATOMIC_RELAXED) & 1;
+}
+
+/* One store: who is killed before or after it has counted once. */
+void slot_died(struct slot *slot)
+{
+	if (slot_runs(slot))
+		__atomic_store_n(&slot->tries, slot->tries + 1, __ATOMIC_RELEASE);
+}
+
+uint32_t slot_deaths(const struct slot *slot)
+{
+	return __atomic_load_n(&slot->tries, __ATOMIC_RELAXED) / 2;
+}
+
 void slot_done(struct slot *slot, size_t len)
 {
 	slot->answer_len = (uint32_t)len;

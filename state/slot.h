@@ -40,7 +40,8 @@ enum slot_state { SLOT_IDLE = 0, SLOT_RECEIVING = 1, SLOT_TAKEN = 2, SLOT_DONE =
 /**
  * struct slot - a request in hand
  * @state:       enum slot_state (atomic)
- * @attempts:    how many daemons have begun to carry it out, but for such as have left it on purpose
+ * @tries:       2 for each daemon that died while a thread of it was carrying the request out, and 1 while one is (atomic):
+ *               slot_run(). Waiting for whatever is no such time
  * @pipe:        number of the pipe that it is received by
  * @request_len: bytes; from SLOT_TAKEN on
  * @answer_len:  bytes; from SLOT_DONE on
@@ -49,7 +50,7 @@ enum slot_state { SLOT_IDLE = 0, SLOT_RECEIVING = 1, SLOT_TAKEN = 2, SLOT_DONE =
  */
 struct slot {
 	uint32_t state;
-	uint32_t attempts;
+	uint32_t tries;
 	uint32_t pipe;
 	uint32_t request_len;
 	uint32_t answer_len;
@@ -109,6 +110,22 @@ void slot_expect(struct slot *slot, uint32_t pipe);
 
 /** slot_received() - the request is in the slot: @len bytes */
 void slot_received(struct slot *slot, size_t len);
+
+/**
+ * slot_run() - a thread is carrying the request out from now on, or, with @runs false, it waits
+ *
+ * By whoever has it. If the daemon dies meanwhile it may have died of this request: slot_died() counts that.
+ */
+void slot_run(struct slot *slot, bool runs);
+
+/** slot_runs() - whether one is. Any thread */
+bool slot_runs(const struct slot *slot);
+
+/** slot_died() - at adoption, before it is carried out again: count the predecessor, if it may have died of this */
+void slot_died(struct slot *slot);
+
+/** slot_deaths() - how many daemons may have */
+uint32_t slot_deaths(const struct slot *slot);
 
 /** slot_done() - and so is its answer: it has been carried out */
 void slot_done(struct slot *slot, size_t len);

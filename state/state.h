@@ -49,7 +49,7 @@ static_assert(sizeof(struct state_init) == 256, "the same for every program of t
  * @survived:  how many daemons before this one have left, or been killed
  * @outage_ns: from the end of the last one to when this one served
  * @again:     requests that were executed again (added to atomically by whoever does it)
- * @poison:    requests that were given up, as each daemon that had one in hand has died of it (the same)
+ * @poison:    requests that were given up, as daemons have died of them (the same)
  * @opens:     generations of the ids of opens (table.h, table_last()); their owner's
  * @made_dir:  whether the run directory was made by a daemon
  * @since:     when the first one began, CLOCK_BOOTTIME in ns

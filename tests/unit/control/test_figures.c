@@ -40,6 +40,7 @@ START_TEST(stats_tell_what_is_held)
 	ck_assert_int_eq(control_number_at(end, "windows"), 1);
 	ck_assert_int_eq(control_number_at(end, "handles"), 1);
 	ck_assert_int_gt(control_number_at(end, "handle_limit"), 1000);
+	ck_assert_int_eq(control_number_at(end, "memory_waits"), 0);
 	ck_assert_int_eq(control_number_at(end, "window_slots"), RIG_SLOTS);
 	ck_assert_int_eq(control_number_at(end, "window_slots_used"), 1);
 	ck_assert_int_eq(control_number_at(end, "tracers"), 0);

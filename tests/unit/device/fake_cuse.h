@@ -66,6 +66,7 @@ static struct {
 	struct {
 		unsigned int n;
 		struct held held[HELD_MAX];
+		int splice_error;
 	} * keeper;
 } cuse = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -124,6 +125,12 @@ long node_waiting(const char *name)
 	return -1;
 }
 
+/* The next thread that goes to receive a request gets this errno. */
+static inline void fake_splice_error(int error)
+{
+	__atomic_store_n(&cuse.keeper->splice_error, error, __ATOMIC_RELEASE);
+}
+
 /* From the sockets to a pipe, and back. */
 ssize_t splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t len, unsigned int flags)
 {
@@ -133,6 +140,9 @@ ssize_t splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t len, u
 
 	ck_assert(!from_at && !to_at && !flags && !fstat(from, &st));
 	if (S_ISSOCK(st.st_mode)) {
+		errno = __atomic_exchange_n(&cuse.keeper->splice_error, 0, __ATOMIC_ACQ_REL);
+		if (errno)
+			return -1;
 		n = recv(from, buf, sizeof(buf), 0);
 		ck_assert_int_le(n, (ssize_t)len);
 		return n > 0 ? write(to, buf, (size_t)n) : n;

@@ -70,6 +70,10 @@ struct world {
 	int at;
 	int lives;
 	bool over;
+	/* A request that is killed at a step, and given up by the next life, which ends then. */
+	int culprit;
+	uint32_t culprit_dies_at;
+	struct note given_up;
 	struct note note[OPS];
 	uint64_t events[2];
 };

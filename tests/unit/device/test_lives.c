@@ -304,6 +304,10 @@ static void request(void)
 		w->progress = w->ends = w->out = 0;
 		w->answered = false;
 	}
+	if (w->at == w->culprit) {
+		orders->die_in = 1;
+		orders->die_at = w->culprit_dies_at + 1;
+	}
 	again = w->in_hand;
 	w->in_hand = true;
 	if (!w->answered)
@@ -323,7 +327,17 @@ static void request(void)
 static bool in_hand(void *arg, uint64_t unique)
 {
 	(void)arg;
-	return w->in_hand && !w->answered && unique == w->unique;
+	return w->in_hand && !w->answered && unique == w->unique && w->at != w->culprit;
+}
+
+static bool given_up(void *arg, uint64_t unique, uint64_t fh)
+{
+	(void)arg;
+	if (!w->in_hand || w->at != w->culprit)
+		return false;
+	if (unique)
+		return unique == w->unique;
+	return (w->at == 26 && fh == w->fh[1]) || (w->at == 28 && fh == w->fh[0]);
 }
 
 static int opened(void *arg, uid_t user, uint64_t fh)
@@ -348,7 +362,7 @@ static void live(void)
 {
 	const struct sim_kept left = { duplicate(sim_left.state), duplicate(sim_left.memory) };
 	const struct sim_config sc = { .dirfd = directory, .left = &left };
-	struct gntdev_adoption a = { .in_hand = in_hand, .opened = opened };
+	struct gntdev_adoption a = { .in_hand = in_hand, .given_up = given_up, .opened = opened };
 	const char *why;
 
 	rcu_thread_enter();
@@ -370,6 +384,10 @@ static void live(void)
 		_exit(3);
 	}
 	report_ends();
+	if (w->in_hand && w->at == w->culprit) {
+		take_note(&w->given_up);
+		_exit(0);
+	}
 	while (!w->over || w->in_hand)
 		request();
 	count_events();
@@ -399,6 +417,7 @@ static void begin_world(void)
 	const char *why;
 
 	memset(w, 0, sizeof(*w));
+	w->culprit = -1;
 	snprintf(dir, sizeof(dir), "%s/gntdev-lives-%d-%x", test_place(), (int)getpid(),
 		 test_moment());
 	ck_assert_int_eq(mkdir(dir, 0700), 0);
@@ -583,6 +602,42 @@ START_TEST(the_script_reaches_the_steps)
 }
 END_TEST
 
+/*
+ * What a request that is given up had done is undone, or done to its end: as after the request @as.
+ */
+static const struct {
+	int at;
+	enum step step;
+	int as;
+} culprits[] = {
+	{ 0, STEP_open_recorded, 28 }, /* open: nobody has it */
+	{ 1, STEP_map_recorded, 0 },   { 1, STEP_map_listed, 0 },
+	{ 2, STEP_map_called, 1 }, /* mmap */
+	{ 4, STEP_map_ended, 4 },  /* UNMAP of what is mapped: it is no open's now */
+	{ 14, STEP_map_unlisted, 14 }, { 14, STEP_map_finished, 14 },
+	{ 26, STEP_open_emptied, 26 }, /* close */
+	{ 28, STEP_open_emptied, 28 }, { 28, STEP_open_closed, 28 },
+};
+
+START_TEST(given_up_it_leaves_nothing_that_nobody_has)
+{
+	const struct note *n = &w->given_up, *r = &reference.note[culprits[_i].as];
+
+	begin_world();
+	memset(orders, 0, sizeof(*orders));
+	w->culprit = culprits[_i].at;
+	w->culprit_dies_at = culprits[_i].step;
+	ck_assert_int_eq(one_life(), -SIGKILL);
+	ck_assert_int_eq(one_life(), 0);
+	ck_assert_uint_eq(n->opens, r->opens);
+	ck_assert_uint_eq(n->maps, r->maps);
+	ck_assert_uint_eq(n->handles, r->handles);
+	ck_assert_uint_eq(n->ports, r->ports);
+	ck_assert_uint_eq(n->records, r->records);
+	end_world();
+}
+END_TEST
+
 Suite *lives_suite(void);
 Suite *lives_suite(void)
 {
@@ -595,6 +650,8 @@ Suite *lives_suite(void)
 	tcase_add_test(tc, the_script_reaches_the_steps);
 	tcase_add_loop_test(tc, killed_at_a_step_nobody_notices, 0, STEPS_N);
 	tcase_add_loop_test(tc, killed_there_twice_nobody_notices, 0, STEPS_N);
+	tcase_add_loop_test(tc, given_up_it_leaves_nothing_that_nobody_has, 0,
+			    sizeof(culprits) / sizeof(culprits[0]));
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -225,7 +225,7 @@ END_TEST
 #define STATS                                                                                      \
 	"{\"end\":{\"opens\":3,\"maps\":9,\"pages\":300,\"windows\":2,\"handles\":64,"             \
 	"\"handle_limit\":128,\"quarantined\":2,\"workers\":2,\"workers_busy\":1,\"waiting\":"     \
-	"null,"                                                                                    \
+	"null,\"memory_waits\":3,"                                                                 \
 	"\"window_slots\":256,\"window_slots_used\":8,\"failures\":{\"request\":3,\"grant\":0},"   \
 	"\"statuses\":{\"bad_gntref\":3},\"limits\":{\"pages\":1000,\"maps\":0},"                  \
 	"\"users\":[{\"uid\":0,\"opens\":3,\"maps\":9,\"pages\":300}],\"operations\":{"            \
@@ -242,6 +242,7 @@ START_TEST(stats_are_readable)
 	ck_assert_int_eq(ctl_rig_run(ctl_stats, ""), CTL_DONE);
 	has(ctl_rig_out, "  pages            300 of 1000 (30.0 %)\n");
 	has(ctl_rig_out, "  grants           64 of 128 (50.0 %) ");
+	has(ctl_rig_out, "  memory waits     3 ");
 	has(ctl_rig_out, "  not reloaded:    /etc/x:3: no\n");
 	has(ctl_rig_out, "  mmap                   100, 1 failed, mean 12 us\n"
 			 "    <    16 us         90 ########################################\n"

@@ -27,7 +27,16 @@ static uint64_t life;
 static struct windows_keep keep;
 static unsigned int n_opened;
 
-static int on_opened(uid_t user, uint64_t id, void *arg)
+/* The request that is given up, and the open whose release is. */
+static uint64_t given_up_unique, given_up_fh;
+
+static bool on_given_up(void *arg, uint64_t unique, uint64_t id)
+{
+	(void)arg;
+	return unique ? unique == given_up_unique : given_up_fh && id == given_up_fh;
+}
+
+static int on_opened(void *arg, uid_t user, uint64_t id)
 {
 	(void)arg;
 	ck_assert_uint_eq(user, geteuid());
@@ -35,6 +44,8 @@ static int on_opened(uid_t user, uint64_t id, void *arg)
 	n_opened++;
 	return 0;
 }
+
+static const struct gntalloc_adoption adoption = { .given_up = on_given_up, .opened = on_opened };
 
 static void start(const struct sim_kept *left)
 {
@@ -73,7 +84,7 @@ static void first_start(void)
 static void adopt_all(void)
 {
 	n_opened = 0;
-	ck_assert_int_eq(gntalloc_adopt(ga, on_opened, NULL), 0);
+	ck_assert_int_eq(gntalloc_adopt(ga, &adoption), 0);
 	windows_adopted(windows);
 	ck_assert_int_eq(hv->ops->adopted(hv), 0);
 }
@@ -541,7 +552,7 @@ static int try_to_adopt(void)
 	int err;
 
 	ck_assert_int_eq(gntalloc_new(&gc, &other), 0);
-	err = gntalloc_adopt(other, on_opened, NULL);
+	err = gntalloc_adopt(other, &adoption);
 	gntalloc_leave(other);
 	return err;
 }
@@ -566,6 +577,26 @@ START_TEST(opened_while_released)
 	succeed();
 	ck_assert_uint_eq(n_opened, 2);
 	gntalloc_close_all(ga);
+}
+END_TEST
+
+/* What daemons have died of is not done again: but nothing is left that nobody has. */
+START_TEST(given_up)
+{
+	ck_assert_int_eq(run(OPEN), 0);
+	fh = shared->fh;
+	given_up_unique = shared->unique;
+	succeed();
+	ck_assert_uint_eq(n_opened, 0);
+	ck_assert_int_eq(run(OPEN), 0);
+	fh = shared->fh;
+	set_alloc();
+	ck_assert_int_eq(run(ALLOC), 0);
+	succeed();
+	check_held(N, 0, "open", 1);
+	given_up_fh = fh;
+	succeed();
+	check_held(0, 0, "its release is given up", 0);
 }
 END_TEST
 
@@ -629,6 +660,7 @@ Suite *survive_suite(void)
 		windows_go_on,
 		window_ended_meanwhile,
 		opened_while_released,
+		given_up,
 		damaged,
 	};
 

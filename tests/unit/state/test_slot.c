@@ -99,7 +99,7 @@ START_TEST(it_says_how_far_it_has_come)
 	ck_assert_uint_eq(slot->pipe, 7);
 	ck_assert_uint_eq(*(uint32_t *)slot_request(s, slot, 0), 0);
 	put_request(slot, "what is asked", 100);
-	slot->attempts = 1;
+	slot_run(slot, true);
 	slot->progress = 3;
 	slot->ends = 4;
 	ck_assert_int_eq(succeed(), 0);
@@ -107,7 +107,7 @@ START_TEST(it_says_how_far_it_has_come)
 	ck_assert_uint_eq(slot->state, SLOT_TAKEN);
 	ck_assert_str_eq(slot_request(s, slot, 0), "what is asked");
 	ck_assert_uint_eq(slot->request_len, 100);
-	ck_assert_uint_eq(slot->attempts, 1);
+	ck_assert(slot_runs(slot));
 	ck_assert_uint_eq(slot->progress, 3);
 	put_answer(slot, "what is said", SLOT_ANSWER_BYTES);
 	ck_assert_int_eq(succeed(), 0);
@@ -123,6 +123,31 @@ START_TEST(it_says_how_far_it_has_come)
 }
 END_TEST
 
+START_TEST(deaths_are_counted_once)
+{
+	struct slot *slot = slot_take(s);
+
+	slot_expect(slot, 1);
+	put_request(slot, "short", 6);
+	slot_died(slot);
+	ck_assert_uint_eq(slot_deaths(slot), 0);
+	for (unsigned int i = 1; i <= 3; i++) {
+		slot_run(slot, true);
+		slot_run(slot, true);
+		ck_assert_int_eq(succeed(), 0);
+		slot = only();
+		slot_died(slot);
+		slot_died(slot);
+		ck_assert_uint_eq(slot_deaths(slot), i);
+		slot_run(slot, true);
+		slot_run(slot, false);
+		slot_died(slot);
+		ck_assert_uint_eq(slot_deaths(slot), i);
+	}
+	slot_free(s, slot);
+}
+END_TEST
+
 START_TEST(what_is_cleared_is_as_new)
 {
 	struct slot *slot = slot_take(s);
@@ -130,7 +155,7 @@ START_TEST(what_is_cleared_is_as_new)
 	slot_expect(slot, 1);
 	put_request(slot, "long", SLOT_REQUEST_BYTES + 1);
 	put_answer(slot, "short", 6);
-	slot->attempts = 2;
+	slot->tries = 4;
 	slot->progress = slot->ends = 9;
 	slot_clear(s, slot);
 	ck_assert_mem_eq(slot, (char[SLOT_HEAD]){ 0 }, SLOT_HEAD);
@@ -329,9 +354,13 @@ Suite *slot_suite(void);
 Suite *slot_suite(void)
 {
 	const TTest *const tests[] = {
-		it_says_how_far_it_has_come,  what_is_cleared_is_as_new,
-		what_is_long_has_an_area,     there_are_as_many_as_are_needed,
-		no_two_threads_have_the_same, damage_is_refused,
+		it_says_how_far_it_has_come,
+		what_is_cleared_is_as_new,
+		deaths_are_counted_once,
+		what_is_long_has_an_area,
+		there_are_as_many_as_are_needed,
+		no_two_threads_have_the_same,
+		damage_is_refused,
 		what_is_no_store_is_refused,
 	};
 
