@@ -387,7 +387,7 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	struct trace_event ev;
 	struct mapping *mp;
 	enum failure_reason why;
-	struct refusal r;
+	struct refusal r = { .rule = "" };
 	struct map *m;
 	int err;
 

@@ -36,7 +36,7 @@
 #define TURNS_PER_USER 32U
 
 /* Bytes that a user's requests keep at a time while they wait, beside their slots: four areas for each thread that it can have. */
-#define TURNS_BYTES (4 * TURNS_PER_USER * SLOT_AREA_BYTES)
+#define TURNS_BYTES ((size_t)4 * TURNS_PER_USER * SLOT_AREA_BYTES)
 
 struct turns;
 struct turns_open;
