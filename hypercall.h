@@ -188,7 +188,7 @@ struct hypervisor_ops {
 	 * @tid: whose it is, as far as its open files may be looked at; else 0
 	 *
 	 * May block (not under RCU). Return: 0; -EINVAL if the port is out of range, unbound or not
-	 * a user's; -ENOMEM. On a real Xen a port whose owner is unknown is not held: port_send()
+	 * a user's; -ENOMEM; -ENOSPC: too many of the caller's files would have to outlive the daemon. On a real Xen a port whose owner is unknown is not held: port_send()
 	 * fails if it has gone.
 	 */
 	int (*port_get)(struct hypervisor *hv, uint32_t port, pid_t tid);

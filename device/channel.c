@@ -28,12 +28,15 @@
 #include "base/log.h"
 #include "base/step.h"
 #include "state/lent.h"
+#include "state/state.h"
 
 /* The longest request, each page of it in a buffer of its own, and more. */
 #define PIPE_BYTES 262144
 
 /* For long answers. */
 #define ANSWERS 0
+
+static_assert(STATE_SESSIONS * CHANNEL_PIPES * 2 <= LENT_PIPES, "the keeper has a place for each");
 
 /* How often it is told that memory is short. */
 #define TELL_MS 10000

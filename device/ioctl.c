@@ -380,9 +380,13 @@ static int ioctl_notify(struct device *dev, struct ioctl_call *call, void *arg)
 	owner = c->rq->uid == 0 ? c->rq->tid : 0;
 	if (op->action & UNMAP_NOTIFY_SEND_EVENT)
 		err = gd->hv->ops->port_get(gd->hv, op->event_channel_port, owner);
+	if (err == -EINVAL)
+		return caller_why(c, err, WHY_NOTIFY_PORT, "event channel %u is not bound",
+				  op->event_channel_port);
 	if (err)
-		return caller_why(c, err, err == -ENOMEM ? WHY_NO_MEMORY : WHY_NOTIFY_PORT,
-				  "event channel %u is not bound", op->event_channel_port);
+		return caller_why(c, err, err == -ENOMEM ? WHY_NO_MEMORY : WHY_NOTIFY_PLACE,
+				  "event channel %u cannot be kept for the daemon's successor",
+				  op->event_channel_port);
 	return set_notify(gd, c, op);
 }
 

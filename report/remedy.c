@@ -152,6 +152,11 @@ static const struct {
 			      "the event channel is not bound in this domain",
 			      "have the client bind it before; on the simulator: "
 			      "--sim-port=PORT:DOMID" },
+	[WHY_NOTIFY_PLACE] = { FAILURE_SYSTEM, "notify_place",
+			       "the keeper holds as many open files of /dev/xen/evtchn as it may",
+			       "end notifications that are not needed (gntdevctl list shows who "
+			       "has "
+			       "most maps), or bind several event channels by one open file" },
 	[WHY_NOTIFY_NO_MAP] = { FAILURE_REQUEST, "notify_no_map",
 				"no map of this open has that byte",
 				"set the notification after MAP_GRANT_REF, with an index inside "

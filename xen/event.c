@@ -10,7 +10,8 @@
  * that has the port; Linux says ENOTCONN for the others. (They cannot be tried before: the only thing
  * to be done with a port is to send an event.) The other ports of that file stay bound for as long,
  * too: until the map is released, which soon follows the end of its client. They are lent by the keeper as "port.N.I", so that
- * a successor has them although the client has gone.
+ * a successor has them although the client has gone. It has a place for LENT_PORTS of them: a notification whose files
+ * find none is refused (ENOSPC), as its client relies on the event.
  *
  * Where that does not work (a client that is not root, whose descriptors we do not touch; a port
  * of a process that has passed on its number only) the event is sent by a hypercall, if the port is
@@ -56,12 +57,14 @@ struct port {
 /**
  * struct ports - those that are referred to
  * @change: for who adds or removes one, and tells the keeper; then @lock, for the list
+ * @kept:   files that the keeper has, with @change
  * @device: number of /dev/xen/evtchn, 0 if it is not there
  */
 struct ports {
 	pthread_mutex_t change;
 	pthread_mutex_t lock;
 	struct cds_list_head all;
+	unsigned int kept;
 	dev_t device;
 };
 
@@ -181,28 +184,36 @@ static void file_name(const struct port *p, unsigned int i, char name[KEEP_NAME]
 	snprintf(name, KEEP_NAME, "port.%u.%u", p->number, i);
 }
 
-/* What is not kept is missed by a successor alone, which sends the event by a hypercall then. */
-static void give_files(struct lent *lent, const struct port *p)
+/* The first @n of them. */
+static void drop_files(struct ports *ps, struct lent *lent, const struct port *p, unsigned int n)
+{
+	char name[KEEP_NAME];
+
+	for (unsigned int i = 0; i < n; i++) {
+		file_name(p, i, name);
+		lent_drop(lent, name);
+	}
+	ps->kept -= n;
+}
+
+/* All or none. Return: 0; -ENOSPC: there is no place for them; -errno. */
+static int give_files(struct ports *ps, struct lent *lent, const struct port *p)
 {
 	char name[KEEP_NAME];
 	int err;
 
+	if (p->n > LENT_PORTS - ps->kept)
+		return -ENOSPC;
 	for (unsigned int i = 0; i < p->n; i++) {
 		file_name(p, i, name);
 		err = lent_give(lent, name, p->file[i]);
-		if (err)
-			log_debug("%s is not kept: %s", name, strerror(-err));
+		if (err) {
+			drop_files(ps, lent, p, i);
+			return err == -ENFILE ? -ENOSPC : err;
+		}
+		ps->kept++;
 	}
-}
-
-static void drop_files(struct lent *lent, const struct port *p)
-{
-	char name[KEEP_NAME];
-
-	for (unsigned int i = 0; i < p->n; i++) {
-		file_name(p, i, name);
-		lent_drop(lent, name);
-	}
+	return 0;
 }
 
 /* At adoption: those that a predecessor had. */
@@ -280,22 +291,38 @@ static bool refer(struct ports *ps, uint32_t number)
 	return p != NULL;
 }
 
-/* Unless somebody else has come first. */
-static void add_port(struct xen *x, struct port *p)
+/* With @change, for a port that nobody has added. Return: as give_files(). */
+static int add_new(struct xen *x, struct port *p)
 {
 	struct ports *ps = x->ports;
+	int err = 0;
 
-	pthread_mutex_lock(&ps->change);
-	if (refer(ps, p->number)) {
+	if (x->adopting)
+		ps->kept += p->n;
+	else
+		err = give_files(ps, x->lent, p);
+	if (err)
+		return err;
+	pthread_mutex_lock(&ps->lock);
+	cds_list_add(&p->node, &ps->all);
+	pthread_mutex_unlock(&ps->lock);
+	return 0;
+}
+
+/* Unless somebody else has come first. @p: the ports' from now on, also on failure. Return: as give_files(). */
+static int add_port(struct xen *x, struct port *p)
+{
+	bool known;
+	int err = 0;
+
+	pthread_mutex_lock(&x->ports->change);
+	known = refer(x->ports, p->number);
+	if (!known)
+		err = add_new(x, p);
+	pthread_mutex_unlock(&x->ports->change);
+	if (known || err)
 		port_free(p);
-	} else {
-		if (!x->adopting)
-			give_files(x->lent, p);
-		pthread_mutex_lock(&ps->lock);
-		cds_list_add(&p->node, &ps->all);
-		pthread_mutex_unlock(&ps->lock);
-	}
-	pthread_mutex_unlock(&ps->change);
+	return err;
 }
 
 int xen_port_get(struct hypervisor *hv, uint32_t number, pid_t tid)
@@ -316,7 +343,9 @@ int xen_port_get(struct hypervisor *hv, uint32_t number, pid_t tid)
 			take_kept(x->lent, p);
 		else if (tid && x->ports->device)
 			take_files(x->ports, p, tid);
-		add_port(x, p);
+		err = add_port(x, p);
+		if (err)
+			return err;
 	}
 	__atomic_fetch_add(&x->port_refs, 1, __ATOMIC_RELAXED);
 	return 0;
@@ -336,7 +365,7 @@ void xen_port_put(struct hypervisor *hv, uint32_t number)
 		p = NULL;
 	pthread_mutex_unlock(&x->ports->lock);
 	if (p)
-		drop_files(x->lent, p);
+		drop_files(x->ports, x->lent, p, p->n);
 	pthread_mutex_unlock(&x->ports->change);
 	if (p)
 		port_free(p);

@@ -44,7 +44,7 @@
 #define FAKE_HANDLES  8192
 #define FAKE_HANDLE_0 70000
 
-#define FAKE_PORTS  16
+#define FAKE_PORTS  512
 #define FAKE_BOUNCE 256
 
 /* A machine frame is never the number that is in a guest's grant entry. */
