@@ -25,6 +25,7 @@ int ctl_graph(struct ctl *ctl, int argc, char **argv);
 int ctl_policy(struct ctl *ctl, int argc, char **argv);
 int ctl_fault(struct ctl *ctl, int argc, char **argv);
 int ctl_upgrade(struct ctl *ctl, int argc, char **argv);
+int ctl_wrap(struct ctl *ctl, int argc, char **argv);
 int ctl_doctor(struct ctl *ctl, int argc, char **argv);
 
 #endif /* GNTDEVCTL_COMMANDS_H */

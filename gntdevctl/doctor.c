@@ -13,6 +13,7 @@
 #include "control/out.h"
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
+#include "gntdevctl/doctor_clients.h"
 #include "gntdevctl/doctor_daemon.h"
 #include "gntdevctl/doctor_keeper.h"
 #include "gntdevctl/doctor_preload.h"
@@ -57,9 +58,10 @@ struct report {
 
 static void print_json(const struct finding *f)
 {
-	json_t *o = json_pack("{s:{s:s, s:s, s:o, s:o, s:o}}", "finding", "check", f->check,
-			      "level", finding_level_name(f->level), "what", control_text(f->what),
-			      "why", control_text(f->why), "mend", control_text(f->mend));
+	json_t *o = json_pack("{s:{s:s, s:s, s:s, s:o, s:o, s:o}}", "finding", "id", f->id, "check",
+			      f->check, "level", finding_level_name(f->level), "what",
+			      control_text(f->what), "why", control_text(f->why), "mend",
+			      control_text(f->mend));
 
 	if (!o)
 		exit(ctl_error(CTL_FAILED, "no memory"));
@@ -109,6 +111,26 @@ static bool take_failure(const struct ctl_record *r, void *arg)
 	return true;
 }
 
+static bool take_open(const struct ctl_record *r, void *arg)
+{
+	if (!strcmp(r->name, "open"))
+		json_array_append(arg, r->value);
+	return true;
+}
+
+/* The connection is at its end if the daemon is. */
+static void look_at_opens(const struct doctor *d, struct ctl_client *c)
+{
+	json_t *list = ctl_request("list"), *opens = json_array();
+
+	ctl_set(list, "maps", json_false());
+	if (!opens)
+		exit(ctl_error(CTL_FAILED, "no memory"));
+	if (!ctl_each(c, list, take_open, opens, NULL))
+		doctor_objects(d, opens);
+	json_decref(opens);
+}
+
 static bool take_map(const struct ctl_record *r, void *arg)
 {
 	if (!strcmp(r->name, "map") && !strcmp(ctl_string(r->value, "state"), "mapping"))
@@ -140,8 +162,9 @@ static void look_twice(const struct doctor *d, struct ctl_client *c)
 		doctor_waiting(d, maps_then, maps);
 		ctl_each(c, ctl_request("errors"), take_failure, &last, NULL);
 		doctor_clients(d, stats, last, (long long)clock_realtime_ns());
+		look_at_opens(d, c);
 	} else {
-		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl restart " CTL_UNIT,
+		doctor_tell(d, FINDING_FAULT, "daemon/lost", "systemctl restart " CTL_UNIT,
 			    "it has answered at first: it has ended, or hangs", "%s", c->why);
 	}
 	json_decref(stats);
@@ -164,21 +187,8 @@ static void look_at_system(struct doctor *d)
 
 static void look_at_install(const struct doctor *d)
 {
-	const char *bin[] = { "/usr/bin", "/usr/local/bin", NULL, NULL };
-	char here[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
-	char *slash;
-
-	/* The gntdev-run that belongs to this program is the one beside it. */
-	if (!*d->root && n > 0) {
-		here[n] = '\0';
-		slash = strrchr(here, '/');
-		*slash = '\0';
-		bin[2] = bin[1];
-		bin[1] = bin[0];
-		bin[0] = here;
-	}
-	doctor_preload(d, bin);
+	doctor_preload(d);
+	doctor_units(d);
 	doctor_policy(d, CTL_POLICY);
 }
 

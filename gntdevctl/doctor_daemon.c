@@ -23,12 +23,12 @@ void doctor_reload(const struct doctor *d, const json_t *stats)
 	const char *error = ctl_string(json_object_get(stats, "policy"), "error");
 
 	if (*error)
-		doctor_tell(d, FINDING_FAULT, "reload",
+		doctor_tell(d, FINDING_FAULT, "reload/refused",
 			    "gntdevctl policy check; systemctl reload " CTL_UNIT,
 			    "the daemon goes on with the policy before: mend the file first",
 			    "the policy was not taken: %s", error);
 	else
-		doctor_tell(d, FINDING_OK, "reload", "", "",
+		doctor_tell(d, FINDING_OK, "reload/ok", "", "",
 			    "the daemon uses the policy it was last told");
 }
 
@@ -40,8 +40,8 @@ static bool full(const struct doctor *d, const char *what, long long n, long lon
 {
 	if (limit <= 0 || n < 0 || (double)n * 100 < (double)limit * FULL)
 		return false;
-	doctor_tell(d, n >= limit ? FINDING_FAULT : FINDING_WARNING, "limits", mend, why, "%s: %s",
-		    what, ctl_share((uint64_t)n, (uint64_t)limit).s);
+	doctor_tell(d, n >= limit ? FINDING_FAULT : FINDING_WARNING, "limits/full", mend, why,
+		    "%s: %s", what, ctl_share((uint64_t)n, (uint64_t)limit).s);
 	return true;
 }
 
@@ -134,7 +134,7 @@ void doctor_limits(const struct doctor *d, const json_t *stats)
 	if (quarantined > 0) {
 		any = true;
 		doctor_tell(
-			d, FINDING_WARNING, "limits",
+			d, FINDING_WARNING, "limits/quarantined",
 			"xl mem-set 0 MIB (less, so that Xen has frames)",
 			"Xen had no frame for them, or does not unmap their grants; they are tried "
 			"again",
@@ -143,10 +143,11 @@ void doctor_limits(const struct doctor *d, const json_t *stats)
 	if (any)
 		return;
 	if (limits_met(stats, met, sizeof(met)))
-		doctor_tell(d, FINDING_INFO, "limits", "", "gntdevctl errors names who was refused",
+		doctor_tell(d, FINDING_INFO, "limits/met", "",
+			    "gntdevctl errors names who was refused",
 			    "none is near now; since the start these have refused: %s", met);
 	else
-		doctor_tell(d, FINDING_OK, "limits", "", "", "none is near");
+		doctor_tell(d, FINDING_OK, "limits/ok", "", "", "none is near");
 }
 
 /* --- clients ---------------------------------------------------------------------------------- */
@@ -159,18 +160,18 @@ void doctor_clients(const struct doctor *d, const json_t *stats, long long last,
 	if (n > 1)
 		snprintf(times, sizeof(times), "%lld times", n);
 	if (n > 0 && last > 0 && now - last < RECENT_S * 1000000000LL)
-		doctor_tell(d, FINDING_WARNING, "clients", "gntdevctl errors",
+		doctor_tell(d, FINDING_WARNING, "clients/gave-up", "gntdevctl errors",
 			    "mmap gave it ENODEV; the errors of kind preload say which it was, and "
 			    "what helps it",
 			    "a client gave up for want of mmap %s, the last time %s ago", times,
 			    ctl_age((uint64_t)(now > last ? now - last : 0) / 1000000).s);
 	else if (n > 0)
-		doctor_tell(d, FINDING_INFO, "clients", "",
+		doctor_tell(d, FINDING_INFO, "clients/gave-up-before", "",
 			    "mmap gave it ENODEV; what has been started anew since then can map",
 			    "a client gave up for want of mmap %s, and none in the last %d minutes",
 			    times, RECENT_S / 60);
 	else
-		doctor_tell(d, FINDING_OK, "clients", "", "", "none gave up for want of mmap");
+		doctor_tell(d, FINDING_OK, "clients/ok", "", "", "none gave up for want of mmap");
 }
 
 static bool all_busy(const json_t *s)
@@ -195,10 +196,10 @@ static long long events(const json_t *s)
 void doctor_workers(const struct doctor *d, const json_t *then, const json_t *stats)
 {
 	if (!all_busy(then) || !all_busy(stats))
-		doctor_tell(d, FINDING_OK, "workers", "", "", "requests are served");
+		doctor_tell(d, FINDING_OK, "workers/ok", "", "", "requests are served");
 	else if (events(then) == events(stats))
 		doctor_tell(
-			d, FINDING_FAULT, "workers",
+			d, FINDING_FAULT, "workers/stuck",
 			"gntdevctl list --opens (whose memory?); systemctl restart " CTL_UNIT,
 			"a worker waits for a client's memory (on a dead network file system, a "
 			"stopped "
@@ -208,7 +209,7 @@ void doctor_workers(const struct doctor *d, const json_t *then, const json_t *st
 			ctl_integer(stats, "workers", 0), ctl_integer(stats, "waiting", 0));
 	else
 		doctor_tell(
-			d, FINDING_WARNING, "workers",
+			d, FINDING_WARNING, "workers/busy",
 			"OPTIONS=\"--workers=N\" in /etc/default/cuse-gntdev",
 			"requests wait for each other: more workers help if there are processors",
 			"all %lld workers are busy, and %lld requests wait",
@@ -247,12 +248,12 @@ void doctor_waiting(const struct doctor *d, const json_t *then, const json_t *ma
 		snprintf(mend, sizeof(mend), "gntdevctl show %s; xl list %lld", id,
 			 ctl_integer(m, "domid", -1));
 		doctor_tell(
-			d, FINDING_WARNING, "waiting", mend,
+			d, FINDING_WARNING, "waiting/long", mend,
 			"its granter has paged the page out (status eagain) and does not bring it "
 			"back, or Xen does not answer; only this client waits",
 			"the mmap of %s, pages of domain %lld, goes on and on", id,
 			ctl_integer(m, "domid", -1));
 	}
 	if (!any)
-		doctor_tell(d, FINDING_OK, "waiting", "", "", "no client waits for a page");
+		doctor_tell(d, FINDING_OK, "waiting/ok", "", "", "no client waits for a page");
 }

@@ -55,17 +55,18 @@ static void tell(const struct doctor *d, int sock)
 	struct keep_msg m;
 
 	if (!look(sock, &m))
-		doctor_tell(d, FINDING_FAULT, "keeper", "",
+		doctor_tell(d, FINDING_FAULT, "keeper/silent", "",
 			    "it holds what clients have; it may be undoing that. Do not kill it",
 			    "the keeper of a daemon is there, and does not answer");
 	else if (m.value)
-		doctor_tell(d, FINDING_WARNING, "keeper", "systemctl restart " CTL_UNIT,
+		doctor_tell(d, FINDING_WARNING, "keeper/daemon-silent",
+			    "systemctl restart " CTL_UNIT,
 			    "it may hang, or be just starting; another one takes over all that "
 			    "clients have",
 			    "the keeper serves a daemon, process %llu, that does not answer here",
 			    (unsigned long long)m.value);
 	else
-		doctor_tell(d, FINDING_FAULT, "keeper", "systemctl start " CTL_UNIT,
+		doctor_tell(d, FINDING_FAULT, "keeper/waits", "systemctl start " CTL_UNIT,
 			    "clients wait for another daemon, which takes over all that they have; "
 			    "after that time it is "
 			    "ended",
@@ -85,7 +86,7 @@ void doctor_keeper(const struct doctor *d)
 	if (!connect(sock, (struct sockaddr *)&addr, sizeof(addr)))
 		tell(d, sock);
 	else if (errno == EACCES)
-		doctor_tell(d, FINDING_INFO, "keeper", "sudo gntdevctl doctor",
+		doctor_tell(d, FINDING_INFO, "keeper/not-asked", "sudo gntdevctl doctor",
 			    "only root may ask it whether clients wait for another daemon",
 			    "there is a keeper's socket, %s", addr.sun_path);
 	close(sock);

@@ -7,7 +7,7 @@
 
 #include "gntdevctl/finding.h"
 
-/** doctor_preload() - @bin: directories to look for gntdev-run in, below the root; the last is NULL */
-void doctor_preload(const struct doctor *d, const char *const *bin);
+/** doctor_preload() - is it where object_find() says? */
+void doctor_preload(const struct doctor *d);
 
 #endif /* GNTDEVCTL_DOCTOR_PRELOAD_H */

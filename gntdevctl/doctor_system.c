@@ -64,15 +64,15 @@ static void no_cuse(const struct doctor *d)
 	char path[PATH_MAX];
 
 	if (below(d, path, "/sys/class/misc/cuse"))
-		doctor_tell(d, FINDING_FAULT, "cuse", "mknod -m 600 /dev/cuse c 10 203",
+		doctor_tell(d, FINDING_FAULT, "cuse/no-node", "mknod -m 600 /dev/cuse c 10 203",
 			    "the daemon makes its device through it",
 			    "CUSE is loaded, and /dev/cuse is not there");
 	else if (kernel_has(d, "modules.dep", "/cuse.ko"))
-		doctor_tell(d, FINDING_FAULT, "cuse", "modprobe cuse",
+		doctor_tell(d, FINDING_FAULT, "cuse/not-loaded", "modprobe cuse",
 			    "the daemon makes its device through it",
 			    "the module cuse is not loaded");
 	else
-		doctor_tell(d, FINDING_FAULT, "cuse",
+		doctor_tell(d, FINDING_FAULT, "cuse/not-built",
 			    "apt-get install linux-image-$(dpkg --print-architecture)",
 			    "it was built without CONFIG_CUSE, or its modules are not installed: "
 			    "boot a "
@@ -87,11 +87,11 @@ void doctor_cuse(const struct doctor *d)
 	if (!below(d, path, "/dev/cuse"))
 		no_cuse(d);
 	else if (!is_device(path))
-		doctor_tell(d, FINDING_FAULT, "cuse",
+		doctor_tell(d, FINDING_FAULT, "cuse/no-device",
 			    "rm /dev/cuse && modprobe -r cuse && modprobe cuse",
 			    "something has made a file of that name", "/dev/cuse is no device");
 	else
-		doctor_tell(d, FINDING_OK, "cuse", "", "", "/dev/cuse is there");
+		doctor_tell(d, FINDING_OK, "cuse/ok", "", "", "/dev/cuse is there");
 }
 
 /* --- the kernel's own driver -------------------------------------------------------------------- */
@@ -101,22 +101,23 @@ void doctor_kernel_driver(const struct doctor *d)
 	char path[PATH_MAX];
 
 	if (!below(d, path, "/sys/class/misc/xen!gntdev"))
-		doctor_tell(d, FINDING_OK, "kernel-driver", "", "",
+		doctor_tell(d, FINDING_OK, "kernel-driver/ok", "", "",
 			    "the kernel's xen-gntdev is not loaded");
 	else if (strcmp(d->ctl->name, CTL_DEVICE) != 0)
-		doctor_tell(d, FINDING_INFO, "kernel-driver", "", "",
+		doctor_tell(d, FINDING_INFO, "kernel-driver/other-name", "", "",
 			    "the kernel's xen-gntdev serves /dev/" CTL_DEVICE
 			    "; this is about /dev/%s",
 			    d->ctl->name);
 	else if (below(d, path, "/sys/module/xen_gntdev/initstate"))
-		doctor_tell(d, FINDING_FAULT, "kernel-driver",
+		doctor_tell(d, FINDING_FAULT, "kernel-driver/loaded",
 			    "rmmod xen-gntdev && systemctl restart " CTL_UNIT,
 			    "it has the name /dev/" CTL_DEVICE
 			    ": clients reach the kernel, not the daemon; "
 			    "end what has the device open first (fuser -v /dev/xen/gntdev)",
 			    "the kernel's own xen-gntdev is loaded");
 	else
-		doctor_tell(d, FINDING_FAULT, "kernel-driver", "cuse_gntdev --name=xen/gntdev-cuse",
+		doctor_tell(d, FINDING_FAULT, "kernel-driver/built-in",
+			    "cuse_gntdev --name=xen/gntdev-cuse",
 			    "it cannot be unloaded: boot a kernel with CONFIG_XEN_GNTDEV=m or n, "
 			    "or have "
 			    "the daemon serve another name",
@@ -147,36 +148,37 @@ void doctor_hypervisor(struct doctor *d)
 		first_word(path, type, sizeof(type));
 	d->xen = !strcmp(type, "xen");
 	if (d->xen)
-		doctor_tell(d, FINDING_OK, "hypervisor", "", "", "this is a Xen domain");
+		doctor_tell(d, FINDING_OK, "hypervisor/xen", "", "", "this is a Xen domain");
 	else
-		doctor_tell(d, FINDING_INFO, "hypervisor", "",
+		doctor_tell(d, FINDING_INFO, "hypervisor/none", "",
 			    "with --sim the daemon simulates one: domains of its own, no guests",
 			    "this is no Xen domain");
 }
 
-/* A device of dom0 that a module makes. */
-static void xen_device(const struct doctor *d, const char *check, const char *node,
-		       const char *mend, const char *why)
+/* A device of dom0 that a module makes. @ok, @missing: ids of findings */
+static void xen_device(const struct doctor *d, const char *ok, const char *missing,
+		       const char *node, const char *mend, const char *why)
 {
 	char path[PATH_MAX];
 
 	if (!d->xen)
 		return;
 	if (below(d, path, "%s", node) && is_device(path))
-		doctor_tell(d, FINDING_OK, check, "", "", "%s is there", node);
+		doctor_tell(d, FINDING_OK, ok, "", "", "%s is there", node);
 	else
-		doctor_tell(d, FINDING_FAULT, check, mend, why, "%s is not there", node);
+		doctor_tell(d, FINDING_FAULT, missing, mend, why, "%s is not there", node);
 }
 
 void doctor_privcmd(const struct doctor *d)
 {
-	xen_device(d, "privcmd", "/dev/xen/privcmd", "modprobe xen-privcmd",
+	xen_device(d, "privcmd/ok", "privcmd/missing", "/dev/xen/privcmd", "modprobe xen-privcmd",
 		   "the daemon makes hypercalls through it");
 }
 
 void doctor_gntalloc(const struct doctor *d)
 {
-	xen_device(d, "gntalloc", "/dev/xen/gntalloc", "modprobe xen-gntalloc",
+	xen_device(d, "gntalloc/ok", "gntalloc/missing", "/dev/xen/gntalloc",
+		   "modprobe xen-gntalloc",
 		   "the daemon grants itself pages through it, to find out what this Xen does");
 }
 
@@ -200,7 +202,7 @@ void doctor_xenfs(const struct doctor *d)
 	if (!d->xen)
 		return;
 	if (!below(d, path, "/proc/mounts") || !mounted(path, "xenfs")) {
-		doctor_tell(d, FINDING_FAULT, "xenfs",
+		doctor_tell(d, FINDING_FAULT, "xenfs/not-mounted",
 			    "modprobe xenfs; mount -t xenfs xenfs /proc/xen",
 			    "there the daemon sees whether this is dom0", "xenfs is not mounted");
 		return;
@@ -208,9 +210,10 @@ void doctor_xenfs(const struct doctor *d)
 	if (below(d, path, "/proc/xen/capabilities"))
 		first_word(path, word, sizeof(word));
 	if (!strcmp(word, "control_d"))
-		doctor_tell(d, FINDING_OK, "xenfs", "", "", "xenfs is mounted, and this is dom0");
+		doctor_tell(d, FINDING_OK, "xenfs/ok", "", "",
+			    "xenfs is mounted, and this is dom0");
 	else
-		doctor_tell(d, FINDING_FAULT, "xenfs", "",
+		doctor_tell(d, FINDING_FAULT, "xenfs/not-dom0", "",
 			    "the daemon maps grants of Xen in dom0 only (/proc/xen/capabilities "
 			    "says who "
 			    "is); elsewhere start it with --sim",
@@ -238,7 +241,7 @@ static void node_without_daemon(const struct doctor *d, const char *path)
 	if (in_class(d, "misc", "", class))
 		return; /* told by doctor_kernel_driver() */
 	if (in_class(d, "cuse", "", class)) {
-		doctor_tell(d, FINDING_FAULT, "node", "fuser -v /dev/cuse",
+		doctor_tell(d, FINDING_FAULT, "node/foreign", "fuser -v /dev/cuse",
 			    "another CUSE daemon serves it, or cuse_gntdev with another --run-dir "
 			    "(then "
 			    "say --run-dir here, too), or one that hangs; fuser shows who",
@@ -248,7 +251,7 @@ static void node_without_daemon(const struct doctor *d, const char *path)
 	}
 	snprintf(mend, sizeof(mend), "rm %s && systemctl restart " CTL_UNIT,
 		 path + strlen(d->root));
-	doctor_tell(d, FINDING_FAULT, "node", mend,
+	doctor_tell(d, FINDING_FAULT, "node/left-over", mend,
 		    "nothing serves it: opening it gives ENXIO, or makes a file",
 		    "/dev/%s is left over", d->ctl->name);
 }
@@ -274,7 +277,7 @@ static void daemon_without_node(const struct doctor *d)
 			"ends what clients have mapped; without one: mknod -m 660 /dev/%s c %u %u, "
 			"and rm it before the next start",
 			d->ctl->name, major, minor);
-	doctor_tell(d, FINDING_FAULT, "node", "systemctl restart " CTL_UNIT, why,
+	doctor_tell(d, FINDING_FAULT, "node/removed", "systemctl restart " CTL_UNIT, why,
 		    "/dev/%s is not there", d->ctl->name);
 }
 
@@ -287,15 +290,15 @@ void doctor_node(const struct doctor *d)
 	if (there && !alive)
 		node_without_daemon(d, path);
 	else if (there && !is_device(path))
-		doctor_tell(d, FINDING_FAULT, "node", "systemctl restart " CTL_UNIT,
+		doctor_tell(d, FINDING_FAULT, "node/no-device", "systemctl restart " CTL_UNIT,
 			    "something has replaced the device", "/dev/%s is no device",
 			    d->ctl->name);
 	else if (there)
-		doctor_tell(d, FINDING_OK, "node", "", "", "/dev/%s is there", d->ctl->name);
+		doctor_tell(d, FINDING_OK, "node/ok", "", "", "/dev/%s is there", d->ctl->name);
 	else if (alive)
 		daemon_without_node(d);
 	else
-		doctor_tell(d, FINDING_INFO, "node", "", "the daemon makes it",
+		doctor_tell(d, FINDING_INFO, "node/none", "", "the daemon makes it",
 			    "/dev/%s is not there", d->ctl->name);
 }
 
@@ -306,7 +309,7 @@ static bool wants_xen_in_vain(const struct doctor *d, const struct service *s)
 {
 	if (d->xen || !service_has_option(s, "--xen"))
 		return false;
-	doctor_tell(d, FINDING_FAULT, "daemon",
+	doctor_tell(d, FINDING_FAULT, "daemon/wants-xen",
 		    "echo 'OPTIONS=\"--sim\"' >>" SERVICE_DEFAULTS "; systemctl restart " CTL_UNIT,
 		    "it does not start here. For the real one boot this machine under Xen; the "
 		    "command has it "
@@ -319,10 +322,10 @@ static bool wants_xen_in_vain(const struct doctor *d, const struct service *s)
 static bool is_not_installed(const struct doctor *d, const struct service *s)
 {
 	if (!*s->state)
-		doctor_tell(d, FINDING_FAULT, "daemon", "cuse_gntdev &", "nobody serves the device",
-			    "the daemon does not run");
+		doctor_tell(d, FINDING_FAULT, "daemon/none", "cuse_gntdev &",
+			    "nobody serves the device", "the daemon does not run");
 	else if (!strcmp(s->load, "not-found"))
-		doctor_tell(d, FINDING_FAULT, "daemon", "cuse_gntdev &",
+		doctor_tell(d, FINDING_FAULT, "daemon/no-unit", "cuse_gntdev &",
 			    "nobody serves the device; the package, or make install, brings a "
 			    "service",
 			    "the daemon does not run, and there is no " CTL_UNIT);
@@ -343,7 +346,7 @@ static void has_failed(const struct doctor *d, const struct service *s)
 	char why[sizeof(s->status) + 32];
 
 	snprintf(why, sizeof(why), "the daemon said: %s", s->status);
-	doctor_tell(d, FINDING_FAULT, "daemon",
+	doctor_tell(d, FINDING_FAULT, "daemon/failed",
 		    "journalctl -u " CTL_UNIT " -n 20; systemctl restart " CTL_UNIT,
 		    *s->status ? why : "its last lines in the journal say why",
 		    "the service has failed (%s)", *s->result ? s->result : "?");
@@ -353,7 +356,7 @@ static void is_stopped(const struct doctor *d, const struct service *s)
 {
 	bool masked = !strcmp(s->load, "masked");
 
-	doctor_tell(d, FINDING_FAULT, "daemon",
+	doctor_tell(d, FINDING_FAULT, "daemon/stopped",
 		    masked ? "systemctl unmask " CTL_UNIT "; systemctl enable --now " CTL_UNIT
 			   : "systemctl enable --now " CTL_UNIT,
 		    "nobody serves the device", "the daemon does not run (the service is %s)",
@@ -363,7 +366,7 @@ static void is_stopped(const struct doctor *d, const struct service *s)
 static void no_daemon(const struct doctor *d, const struct service *s)
 {
 	if (!strcmp(s->state, "active"))
-		doctor_tell(d, FINDING_FAULT, "daemon", "systemctl restart " CTL_UNIT,
+		doctor_tell(d, FINDING_FAULT, "daemon/silent", "systemctl restart " CTL_UNIT,
 			    "it hangs, or has another --run-dir or --name (then say so here, too)",
 			    "the service is active, and no daemon answers");
 	else if (is_not_installed(d, s) || wants_xen_in_vain(d, s))
@@ -371,7 +374,7 @@ static void no_daemon(const struct doctor *d, const struct service *s)
 	else if (did_fail(s))
 		has_failed(d, s);
 	else if (!strcmp(s->state, "activating"))
-		doctor_tell(d, FINDING_WARNING, "daemon", "systemctl status " CTL_UNIT,
+		doctor_tell(d, FINDING_WARNING, "daemon/starting", "systemctl status " CTL_UNIT,
 			    "nobody serves the device yet", "the service is being started");
 	else
 		is_stopped(d, s);
@@ -382,14 +385,14 @@ void doctor_service(const struct doctor *d, const struct service *s)
 	const char *version = json_string_value(json_object_get(d->hello, "version"));
 
 	if (d->denied)
-		doctor_tell(d, FINDING_WARNING, "daemon", "sudo gntdevctl doctor",
+		doctor_tell(d, FINDING_WARNING, "daemon/denied", "sudo gntdevctl doctor",
 			    "so what it knows was not looked at: root and members of group xen-gnt "
 			    "may ask",
 			    "a daemon answers, but not to this user");
 	else if (!d->hello)
 		no_daemon(d, s);
 	else
-		doctor_tell(d, FINDING_OK, "daemon", "", "",
+		doctor_tell(d, FINDING_OK, "daemon/ok", "", "",
 			    "version %s answers, process %lld, hypervisor \"%s\"",
 			    version ? version : "?",
 			    (long long)json_integer_value(json_object_get(d->hello, "pid")),
@@ -407,7 +410,7 @@ void doctor_run_dir(const struct doctor *d)
 	if (d->ctl->socket)
 		return;
 	if (*dir != '/') {
-		doctor_tell(d, FINDING_FAULT, "run-dir", "",
+		doctor_tell(d, FINDING_FAULT, "run-dir/relative", "",
 			    "a client looks for the socket from its own directory, and gets "
 			    "ENODEV: start the daemon "
 			    "with the whole path",
@@ -418,16 +421,16 @@ void doctor_run_dir(const struct doctor *d)
 		return;
 	snprintf(mend, sizeof(mend), "chmod 755 %s", dir);
 	if (!S_ISDIR(st.st_mode))
-		doctor_tell(d, FINDING_FAULT, "run-dir", "", "the daemon's sockets lie in it",
-			    "%s is no directory", dir);
+		doctor_tell(d, FINDING_FAULT, "run-dir/no-directory", "",
+			    "the daemon's sockets lie in it", "%s is no directory", dir);
 	else if ((st.st_mode & 0511) != 0511)
-		doctor_tell(d, FINDING_FAULT, "run-dir", mend,
+		doctor_tell(d, FINDING_FAULT, "run-dir/mode", mend,
 			    "clients of other users than root do not reach the daemon's socket, "
 			    "and get ENODEV from "
 			    "mmap",
 			    "%s has mode %04o", dir, st.st_mode & 07777);
 	else
-		doctor_tell(d, FINDING_OK, "run-dir", "", "", "%s can be passed by all", dir);
+		doctor_tell(d, FINDING_OK, "run-dir/ok", "", "", "%s can be passed by all", dir);
 }
 
 void doctor_policy(const struct doctor *d, const char *file)
@@ -440,16 +443,16 @@ void doctor_policy(const struct doctor *d, const char *file)
 	if (policy_load(path, false, &p, &why)) {
 		policy_why_all(&why, text, sizeof(text));
 		doctor_tell(
-			d, FINDING_FAULT, "policy", "gntdevctl policy check",
+			d, FINDING_FAULT, "policy/broken", "gntdevctl policy check",
 			"the daemon does not start with it, nor take it at a reload: mend the file",
 			"%s", text);
 		return;
 	}
 	policy_free(p);
 	if (access(path, F_OK))
-		doctor_tell(d, FINDING_INFO, "policy", "",
+		doctor_tell(d, FINDING_INFO, "policy/none", "",
 			    "whoever may open the device may map, within the default limits",
 			    "%s is not there", file);
 	else
-		doctor_tell(d, FINDING_OK, "policy", "", "", "%s has no mistakes", file);
+		doctor_tell(d, FINDING_OK, "policy/ok", "", "", "%s has no mistakes", file);
 }

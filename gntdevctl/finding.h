@@ -22,6 +22,7 @@ enum finding_level {
 
 /**
  * struct finding - what a check says
+ * @id:    "CHECK/WORD", which stays when texts change
  * @check: name of the check
  * @what:  what was found
  * @why:   what it means; "" if there is nothing to say
@@ -29,6 +30,7 @@ enum finding_level {
  */
 struct finding {
 	enum finding_level level;
+	const char *id;
 	const char *check;
 	const char *what;
 	const char *why;
@@ -54,10 +56,9 @@ struct doctor {
 	bool xen;
 };
 
-/** doctor_tell() - a finding; @fmt and what follows make its `what` */
-void doctor_tell(const struct doctor *d, enum finding_level level, const char *check,
-		 const char *mend, const char *why, const char *fmt, ...)
-	__attribute__((format(printf, 6, 7)));
+/** doctor_tell() - a finding; @fmt and what follows make its `what`, @id its `check`, too */
+void doctor_tell(const struct doctor *d, enum finding_level level, const char *id, const char *mend,
+		 const char *why, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 /** finding_level_name() - "ok", "info", "warning" or "fault" */
 const char *finding_level_name(enum finding_level level);

@@ -35,6 +35,7 @@ static const struct command {
 	  ctl_policy },
 	{ "fault", "the simulator's faults: add, clear, let go on what waits", ctl_fault },
 	{ "upgrade", "whether another daemon can take over from the one that runs", ctl_upgrade },
+	{ "wrap", "have a systemd service started with the preload object, or no more", ctl_wrap },
 	{ "doctor", "look for what is wrong with this machine, and say what mends it", ctl_doctor },
 };
 

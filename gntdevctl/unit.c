@@ -4,8 +4,13 @@
  */
 #include "gntdevctl/unit.h"
 
+#include <glob.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *ctl_unit_suffix(const char *name)
 {
@@ -18,4 +23,50 @@ const char *ctl_unit_suffix(const char *name)
 		if (!strcmp(dot, suffixes[i]))
 			return "";
 	return ".service";
+}
+
+static bool file_has(const char *path, const char *text)
+{
+	char line[1024];
+	bool has = false;
+	FILE *f = fopen(path, "re");
+
+	while (f && !has && fgets(line, sizeof(line), f))
+		has = line[0] != '#' && strstr(line, text);
+	if (f)
+		fclose(f);
+	return has;
+}
+
+static bool any_drop_in_has(const char *root, const char *dir, const char *unit, const char *text)
+{
+	char pattern[PATH_MAX];
+	bool has = false;
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s%s/%s.d/*.conf", root, dir, unit);
+	if (glob(pattern, 0, NULL, &found))
+		return false;
+	for (size_t i = 0; i < found.gl_pathc && !has; i++)
+		has = file_has(found.gl_pathv[i], text);
+	globfree(&found);
+	return has;
+}
+
+int ctl_unit_has(const char *root, const char *unit, const char *text)
+{
+	static const char *const dirs[] = {
+		"/etc/systemd/system",	       "/run/systemd/system",
+		"/run/systemd/generator.late", "/usr/local/lib/systemd/system",
+		"/usr/lib/systemd/system",     "/lib/systemd/system"
+	};
+	bool has = false, there = false;
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s/%s", root, dirs[i], unit);
+		there |= !access(path, F_OK);
+		has |= file_has(path, text) || any_drop_in_has(root, dirs[i], unit, text);
+	}
+	return there ? has : -1;
 }

@@ -12,13 +12,17 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "gntdevctl/doctor_clients.h"
 #include "gntdevctl/doctor_daemon.h"
 #include "gntdevctl/doctor_preload.h"
 #include "gntdevctl/doctor_system.h"
+#include "tests/unit/gntdevctl/rig.h"
+#include "tests/unit/suite.h"
 
 /* What was told last, and how often. */
 static struct {
 	enum finding_level level;
+	char id[32];
 	char check[32];
 	char what[1024];
 	char why[1024];
@@ -30,6 +34,7 @@ static void take(const struct finding *f, void *arg)
 {
 	(void)arg;
 	told.level = f->level;
+	snprintf(told.id, sizeof(told.id), "%s", f->id);
 	snprintf(told.check, sizeof(told.check), "%s", f->check);
 	snprintf(told.what, sizeof(told.what), "%s", f->what);
 	snprintf(told.why, sizeof(told.why), "%s", f->why);
@@ -84,6 +89,17 @@ static void file(const char *path, const char *text)
 static void device(const char *path)
 {
 	ck_assert_int_eq(symlink("/dev/null", at(path)), 0);
+}
+
+static void has_text(const char *path, const char *text)
+{
+	char read[1024] = "";
+	FILE *f = fopen(path, "r");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_gt(fread(read, 1, sizeof(read) - 1, f), 0);
+	fclose(f);
+	has(read, text);
 }
 
 /* The last finding, of one check. */
@@ -337,8 +353,6 @@ END_TEST
 
 /* --- the preload object ------------------------------------------------------------------------- */
 
-static const char *const bin[] = { "/usr/bin", "/usr/local/bin", NULL };
-
 /* The head of an ELF file for some machine. */
 static void object(const char *path, unsigned char class, unsigned short machine)
 {
@@ -368,28 +382,110 @@ START_TEST(the_preload_object)
 {
 	static const char installed[] = "/usr/lib/cuse-gntdev/libgntdev-mmap.so";
 
-	doctor_preload(&doctor, bin);
+	doctor_preload(&doctor);
 	is(FINDING_FAULT, "preload", "gntdev-run is not there", "install");
 	file("/usr/local/bin/gntdev-run", "#!/bin/sh\n");
-	doctor_preload(&doctor, bin);
+	doctor_preload(&doctor);
 	is(FINDING_FAULT, "preload", "not ours", "install");
 	file("/usr/local/bin/gntdev-run", "#!/bin/sh\ninstalled=/usr/lib/cuse-gntdev\n");
-	doctor_preload(&doctor, bin);
+	doctor_preload(&doctor);
 	is(FINDING_FAULT, "preload", "No such file", "install");
 	file(installed, "text");
-	doctor_preload(&doctor, bin);
+	doctor_preload(&doctor);
 	is(FINDING_FAULT, "preload", "no shared object", "install");
 	object(installed, ELFCLASS32, EM_68K);
-	doctor_preload(&doctor, bin);
+	doctor_preload(&doctor);
 	is(FINDING_FAULT, "preload", "for another machine (32 bit", "install");
 	unlink(at(installed));
 	copy_self(installed);
-	doctor_preload(&doctor, bin);
+	doctor_preload(&doctor);
 	is_ok("preload");
 	/* The one beside gntdev-run is taken before the one that is installed. */
 	file("/usr/local/bin/libgntdev-mmap.so", "text");
-	doctor_preload(&doctor, bin);
+	doctor_preload(&doctor);
 	is(FINDING_FAULT, "preload", "/usr/local/bin/libgntdev-mmap.so", "install");
+}
+END_TEST
+
+/* --- clients ------------------------------------------------------------------------------------ */
+
+/* What is run is what doctor says. Return: the exit status */
+static int cure(const char *options)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "--root=%s %s", root, options);
+	return ctl_rig_run(ctl_wrap, line);
+}
+
+START_TEST(a_unit_without_the_object_is_given_it)
+{
+	static const char drop_in[] = "/etc/systemd/system/xenstored.service.d/50-gntdev-mmap.conf";
+
+	doctor.xen = true;
+	doctor_units(&doctor);
+	ck_assert_int_eq(told.n, 0);
+	file("/lib/systemd/system/xenstored.service", "[Service]\n# libgntdev-mmap.so\n");
+	doctor_units(&doctor);
+	is(FINDING_WARNING, "units", "xenstored.service is not given",
+	   "gntdevctl wrap xenstored.service");
+	ck_assert_str_eq(told.id, "units/no-object");
+	/* There is nothing yet that could be preloaded. */
+	file("/etc/systemd/system/x", "");
+	ck_assert_int_eq(cure("xenstored.service"), CTL_BAD);
+	has(ctl_rig_err, "libgntdev-mmap.so is not there");
+	file("/usr/bin/gntdev-run", "#!/bin/sh\ninstalled=/usr/lib/cuse-gntdev\n");
+	file("/usr/lib/cuse-gntdev/libgntdev-mmap.so", "");
+	ck_assert_int_eq(cure("xenstored.service"), CTL_DONE);
+	has(ctl_rig_out, "systemctl restart xenstored.service\n");
+	has_text(at(drop_in),
+		 "\nEnvironment=\"LD_PRELOAD=/usr/lib/cuse-gntdev/libgntdev-mmap.so\"\n");
+	doctor_units(&doctor);
+	is_ok("units");
+	ck_assert_int_eq(cure("--remove xenstored -j"), CTL_DONE);
+	has(ctl_rig_out, "\"wrapped\":false}");
+	doctor_units(&doctor);
+	is(FINDING_WARNING, "units", "xenstored.service is not given", "");
+	ck_assert_int_eq(access(at("/etc/systemd/system/xenstored.service.d"), F_OK), -1);
+	ck_assert_int_eq(cure("--remove xenstored"), CTL_BAD);
+	doctor.xen = false;
+	doctor_units(&doctor);
+	ck_assert_int_eq(told.n, 0);
+}
+END_TEST
+
+START_TEST(only_names_of_services_are_wrapped)
+{
+	static const char *const names[] = { "",   "../x", "/etc/x",	 "x.socket",
+					     ".x", "a b",  "x.service y" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_each(cure(names[i]) == CTL_USAGE, "\"%s\"", names[i]);
+}
+END_TEST
+
+START_TEST(processes_without_the_object)
+{
+	json_t *opens = json_loads("[{\"pid\":7,\"command\":\"with\",\"windows\":false},"
+				   "{\"pid\":8,\"command\":\"asked\",\"windows\":true},"
+				   "{\"pid\":9,\"command\":\"gone\",\"windows\":false},"
+				   "{\"pid\":0,\"command\":\"hidden\",\"windows\":false}]",
+				   0, NULL);
+
+	file("/proc/7/maps", "7f00-7f01 r-xp 00000000 fe:00 1 /usr/lib/libgntdev-mmap.so\n");
+	file("/proc/8/maps", "7f00-7f01 r-xp 00000000 fe:00 1 /usr/lib/libc.so.6\n");
+	file("/proc/0/maps", "");
+	doctor_objects(&doctor, opens);
+	is_ok("objects");
+	file("/proc/7/maps", "7f00-7f01 r-xp 00000000 fe:00 1 /usr/lib/libc.so.6\n");
+	doctor_objects(&doctor, opens);
+	is(FINDING_WARNING, "objects", "process 7, with, has the device open", "gntdev-run with");
+	json_array_append_new(opens, json_copy(json_array_get(opens, 0)));
+	json_object_set_new(json_array_get(opens, 0), "unit", json_string("a.service"));
+	doctor_objects(&doctor, opens);
+	is(FINDING_WARNING, "objects", "process 7, with of a.service,",
+	   "gntdevctl wrap a.service; systemctl restart a.service");
+	json_decref(opens);
 }
 END_TEST
 
@@ -556,6 +652,9 @@ Suite *doctor_suite(void)
 	tcase_add_test(tc, the_run_directory);
 	tcase_add_test(tc, the_policy);
 	tcase_add_test(tc, the_preload_object);
+	tcase_add_test(tc, a_unit_without_the_object_is_given_it);
+	tcase_add_test(tc, only_names_of_services_are_wrapped);
+	tcase_add_test(tc, processes_without_the_object);
 	tcase_add_test(tc, a_reload_that_was_refused);
 	tcase_add_test(tc, limits_that_are_near);
 	tcase_add_test(tc, clients_without_the_object);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gntdevctl/doctor_clients.c - gntdevctl doctor: do clients have the preload object?
+ */
+#include "gntdevctl/doctor_clients.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gntdevctl/client.h"
+#include "gntdevctl/object.h"
+#include "gntdevctl/text.h"
+#include "gntdevctl/unit.h"
+
+/* So many are told: who has more has one reason. */
+#define TOLD_MAX 16
+
+/*
+ * A process can make whoever looks at its mappings wait (its memory on a file system that does not answer); a signal that
+ * kills ends that. Return: 0 if the object is there, 1 if not, anything else: not known.
+ */
+static int lacks_object(const char *root, long long pid)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), status;
+	char path[512];
+	const char *const look[] = { "timeout", "-s",	     "KILL", "2", "grep",
+				     "-qs",	OBJECT_NAME, path,   NULL };
+
+	snprintf(path, sizeof(path), "%s/proc/%lld/maps", root, pid);
+	status = null < 0 || access(path, R_OK) ? -1 : ctl_spawn(look, null, null);
+	if (null >= 0)
+		close(null);
+	return status;
+}
+
+static bool is_service(const char *unit)
+{
+	size_t n = strlen(unit), suffix = sizeof(".service") - 1;
+
+	return n > suffix && !strcmp(unit + n - suffix, ".service");
+}
+
+static void without_object(const struct doctor *d, const json_t *o)
+{
+	char mend[640], command[64], unit[256];
+
+	ctl_clean(command, sizeof(command), ctl_string(o, "command"));
+	ctl_clean(unit, sizeof(unit), ctl_string(o, "unit"));
+	if (is_service(unit))
+		snprintf(mend, sizeof(mend), "gntdevctl wrap %s; systemctl restart %s", unit, unit);
+	else
+		snprintf(mend, sizeof(mend), "gntdev-run %s ... (end it, and start it so)",
+			 command);
+	doctor_tell(
+		d, FINDING_WARNING, "objects/missing", mend,
+		"the kernel gives it ENODEV if it maps; one that copies alone (GRANT_COPY) needs "
+		"none",
+		"process %lld, %s%s%s, has the device open, and no preload object",
+		ctl_integer(o, "pid", 0), command, *unit ? " of " : "", unit);
+}
+
+/* A process may have many opens, which come one behind the other or not. */
+static bool seen_before(const json_t *opens, size_t i)
+{
+	long long pid = ctl_integer(json_array_get(opens, i), "pid", 0);
+
+	while (i--)
+		if (ctl_integer(json_array_get(opens, i), "pid", 0) == pid)
+			return true;
+	return false;
+}
+
+void doctor_objects(const struct doctor *d, const json_t *opens)
+{
+	unsigned int n = 0;
+	size_t i;
+	json_t *o;
+
+	json_array_foreach((json_t *)opens, i, o) {
+		long long pid = ctl_integer(o, "pid", 0);
+
+		if (n == TOLD_MAX)
+			break;
+		if (json_is_true(json_object_get(o, "windows")) || pid <= 0 ||
+		    seen_before(opens, i) || lacks_object(d->root, pid) != 1)
+			continue;
+		n++;
+		without_object(d, o);
+	}
+	if (!n)
+		doctor_tell(
+			d, FINDING_OK, "objects/ok", "", "",
+			"no process is seen that has the device open without the preload object");
+}
+
+void doctor_units(const struct doctor *d)
+{
+	static const char *const units[] = { "xenstored.service", "xenconsoled.service",
+					     "xen-qemu-dom0-disk-backend.service", "xen.service" };
+	char mend[256];
+
+	for (size_t i = 0; d->xen && i < sizeof(units) / sizeof(units[0]); i++) {
+		int has = ctl_unit_has(d->root, units[i], OBJECT_NAME);
+
+		snprintf(mend, sizeof(mend), "gntdevctl wrap %s (then restart the machine)",
+			 units[i]);
+		if (has > 0)
+			doctor_tell(d, FINDING_OK, "units/ok", "", "",
+				    "%s is given the preload object", units[i]);
+		else if (!has)
+			doctor_tell(d, FINDING_WARNING, "units/no-object", mend,
+				    "what it starts maps grants, and gets ENODEV from mmap",
+				    "%s is not given the preload object", units[i]);
+	}
+}
