@@ -34,11 +34,3 @@ const json_t *ctl_limits_of(const json_t *stats, const json_t *user)
 		return root;
 	return json_object_get(stats, "limits");
 }
-
-struct ctl_text ctl_share_of(const json_t *held, const json_t *limits, enum policy_scope scope,
-			     enum policy_thing thing)
-{
-	const struct ctl_use use = ctl_use(held, limits, scope, thing);
-
-	return ctl_share((uint64_t)use.held, (uint64_t)use.limit);
-}

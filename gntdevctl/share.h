@@ -7,7 +7,6 @@
 
 #include <jansson.h>
 
-#include "gntdevctl/text.h"
 #include "policy/limit.h"
 
 /**
@@ -32,9 +31,5 @@ struct ctl_use ctl_use(const json_t *held, const json_t *limits, enum policy_sco
 
 /** ctl_limits_of() - the limits that hold for one of the users in an answer to "stats"; NULL: none is told */
 const json_t *ctl_limits_of(const json_t *stats, const json_t *user);
-
-/** ctl_share_of() - the same in words, see ctl_share() */
-struct ctl_text ctl_share_of(const json_t *held, const json_t *limits, enum policy_scope scope,
-			     enum policy_thing thing);
 
 #endif /* GNTDEVCTL_SHARE_H */

@@ -144,6 +144,32 @@ void ctl_print_cut(FILE *f, const char *in, size_t width)
 		fputc('+', f);
 }
 
+void ctl_shorten(char *out, size_t size, const char *in, size_t width)
+{
+	size_t all = columns_of(in), head = width > 2 ? (width - 2) / 2 : 0, left;
+	FILE *f = fmemopen(out, size, "w");
+
+	*out = '\0';
+	if (!f)
+		return;
+	if (all <= width || width <= 2) {
+		print_columns(f, &in, width);
+	} else {
+		print_columns(f, &in, head);
+		fputs("..", f);
+		/* What takes two columns may not fit: then it is one less. */
+		left = columns_of(in);
+		while (left > width - 2 - head) {
+			struct glyph g = next_glyph(in);
+
+			in += g.skip;
+			left -= g.columns;
+		}
+		print_columns(f, &in, left);
+	}
+	fclose(f);
+}
+
 struct ctl_text ctl_age(uint64_t ms)
 {
 	uint64_t s = ms / 1000;

@@ -59,6 +59,9 @@ void ctl_column(FILE *f, const char *in, size_t width);
 /** ctl_print_cut() - print a text, cleaned, of at most @width columns: a longer one ends in "+" */
 void ctl_print_cut(FILE *f, const char *in, size_t width);
 
+/** ctl_shorten() - a text, cleaned, of at most @width columns: of a longer one the middle becomes "..". @out: @size bytes */
+void ctl_shorten(char *out, size_t size, const char *in, size_t width);
+
 /** ctl_age() - "250ms", "12s", "3m 2s", "5h 1m", "12d 3h" */
 struct ctl_text ctl_age(uint64_t ms);
 

@@ -41,6 +41,9 @@ static const struct argp_option options[] = {
  * @count: pictures to show, 0: no end
  * @path:  of the control socket
  * @asked: CLOCK_MONOTONIC, ns, of @f.stats
+ * @domain: CTL_TOP_DOMAINS of them, once they are wanted; @domains: they are shown
+ * @domains_due: CLOCK_MONOTONIC, ns: not to be asked for before
+ * @page:  rows that keys turn over
  */
 struct top {
 	struct ctl *ctl;
@@ -51,8 +54,15 @@ struct top {
 	struct ctl_client c;
 	struct ctl_top_frame f;
 	json_t *hello, *stats, *before, *opens;
-	int64_t asked;
+	uint64_t asked;
+	struct ctl_top_domain *domain;
+	bool domains;
+	uint64_t domains_due;
+	size_t page;
 };
+
+/* Of its time at most one part in so many is spent on asking for all maps. */
+#define DOMAINS_SHARE 20
 
 static enum ctl_top_sort parse_sort(const struct argp_state *state, const char *arg)
 {
@@ -96,6 +106,31 @@ static bool take_open(const struct ctl_record *r, void *arg)
 	return true;
 }
 
+static bool take_map(const struct ctl_record *r, void *arg)
+{
+	if (!strcmp(r->name, "map"))
+		ctl_top_count(arg, r->value);
+	return true;
+}
+
+/* All maps, which may be many: the more there are the rarer they are asked for. Return: 0, or t->c.status. */
+static int ask_domains(struct top *t)
+{
+	uint64_t begun = clock_ns();
+	int status;
+
+	if (!t->domains || begun < t->domains_due)
+		return 0;
+	if (!t->domain)
+		t->domain = calloc(CTL_TOP_DOMAINS, sizeof(*t->domain));
+	if (!t->domain)
+		exit(ctl_error(CTL_FAILED, "no memory"));
+	memset(t->domain, 0, CTL_TOP_DOMAINS * sizeof(*t->domain));
+	status = ctl_each(&t->c, ctl_request("list"), take_map, t->domain, NULL);
+	t->domains_due = clock_ns() + DOMAINS_SHARE * (clock_ns() - begun);
+	return status;
+}
+
 /*
  * Between pictures the daemon may have closed the connection, since nothing was said for long, or may have been
  * replaced. A connection of which nothing is to be read is there. Return: 0, or t->c.status.
@@ -119,7 +154,7 @@ static int connect_again(struct top *t)
 static int ask(struct top *t)
 {
 	json_t *list = ctl_request("list");
-	int64_t asked = clock_ns();
+	uint64_t asked = clock_ns();
 	int status = connect_again(t);
 
 	json_decref(t->before);
@@ -137,6 +172,9 @@ static int ask(struct top *t)
 		status = ctl_each(&t->c, list, take_open, t->opens, NULL);
 	else
 		json_decref(list);
+	if (!status)
+		status = ask_domains(t);
+	t->f.domain = t->domains ? t->domain : NULL;
 	t->f.hello = t->hello;
 	t->f.stats = t->stats;
 	t->f.before = t->before;
@@ -157,6 +195,13 @@ static void draw_json(const struct top *t)
 	json_decref(o);
 }
 
+static void put_line(void *arg, enum ctl_paint paint, const char *text)
+{
+	(void)arg;
+	printf("%s%s%s\n", paint == CTL_PLAIN ? "" : ctl_paint(paint), text,
+	       paint == CTL_PLAIN ? "" : ctl_paint(CTL_PLAIN));
+}
+
 static void draw_batch(struct top *t)
 {
 	t->f.width = BATCH_WIDTH;
@@ -164,33 +209,164 @@ static void draw_batch(struct top *t)
 	if (t->ctl->json) {
 		draw_json(t);
 	} else {
-		ctl_top_draw(&t->f, stdout);
+		ctl_top_draw(&t->f, put_line, NULL);
 		putchar('\n');
 	}
 	fflush(stdout);
 }
 
+/* What a line looks like where it is not to be in colour, too. */
+static attr_t attribute(enum ctl_paint paint)
+{
+	static const attr_t plain[] = { A_NORMAL, A_REVERSE, A_NORMAL, A_BOLD, A_BOLD };
+
+	if (!*ctl_paint(paint) || paint < CTL_POOR)
+		return plain[paint];
+	return plain[paint] | (attr_t)COLOR_PAIR(paint);
+}
+
+static void add_line(void *arg, enum ctl_paint paint, const char *text)
+{
+	int *y = arg;
+
+	attrset(attribute(paint));
+	mvaddstr(*y, 0, text);
+	/* A heading goes from one side to the other. */
+	if (paint == CTL_STRONG)
+		for (int x = getcurx(stdscr); x < COLS - 1; x++)
+			addch(' ');
+	attrset(A_NORMAL);
+	++*y;
+}
+
 static void draw_screen(struct top *t)
 {
-	char *text = NULL, *line, *rest;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
+	int y = 0;
 
-	if (!f)
-		return;
 	getmaxyx(stdscr, t->f.height, t->f.width);
+	t->page = t->f.height > 10 ? (size_t)t->f.height / 2 : 3;
 	/* The last line is for the keys; the last column of a terminal may wrap. */
 	t->f.height--;
 	t->f.width--;
-	ctl_top_draw(&t->f, f);
-	fclose(f);
 	erase();
-	rest = text;
-	for (int y = 0; (line = strsep(&rest, "\n")) && y < t->f.height; y++)
-		mvaddstr(y, 0, line);
-	mvaddnstr(t->f.height, 0, "q: quit   s: sort by pages, maps, age", t->f.width);
+	ctl_top_draw(&t->f, add_line, &y);
+	if (*t->f.filter)
+		mvprintw(t->f.height, 0, "%.*s", t->f.width, "q quit  h help  / filter: ");
+	else
+		mvaddnstr(t->f.height, 0,
+			  "q quit  h help  s sort  d domains  / filter  arrows scroll", t->f.width);
+	if (*t->f.filter)
+		addnstr(t->f.filter, t->f.width - getcurx(stdscr));
 	refresh();
-	free(text);
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+/* Until any key. */
+static void show_help(void)
+{
+	static const char *const lines[] = {
+		"q             quit",
+		"h ?           this text",
+		"s             sort by the next column",
+		"p m a         sort by pages, by maps, by age (domains: number)",
+		"d             domains, or opens again",
+		"/             filter: rows with this text; Enter ends, Esc takes it away",
+		"up down j k   scroll by a row",
+		"PgUp PgDn     scroll by half a screen; Home: to the top",
+		"Any key goes back.",
+	};
+
+	erase();
+	for (int i = 0; i < (int)(sizeof(lines) / sizeof(lines[0])); i++)
+		mvaddnstr(i, 0, lines[i], COLS - 1);
+	refresh();
+	timeout(200);
+	while (!ctl_stop && wgetch(stdscr) == ERR)
+		;
+}
+
+/* What is typed narrows the rows at once. ASCII only: it is looked for in names. */
+static void edit_filter(struct top *t)
+{
+	size_t n;
+	int key = 0;
+
+	t->f.filter[0] = '\0';
+	while (!ctl_stop && key != '\n' && key != KEY_ENTER) {
+		draw_screen(t);
+		mvprintw(t->f.height, 0, "%-*.*s", t->f.width, t->f.width, "filter: ");
+		mvaddnstr(t->f.height, 8, t->f.filter, t->f.width - 8);
+		refresh();
+		timeout(200);
+		key = wgetch(stdscr);
+		n = strlen(t->f.filter);
+		if (key == 27) {
+			t->f.filter[0] = '\0';
+			return;
+		}
+		if ((key == KEY_BACKSPACE || key == 127 || key == '\b') && n)
+			t->f.filter[n - 1] = '\0';
+		else if (key >= ' ' && key <= '~' && n + 1 < sizeof(t->f.filter))
+			snprintf(t->f.filter + n, sizeof(t->f.filter) - n, "%c", key);
+	}
+}
+
+static void scroll_up(struct top *t, size_t rows)
+{
+	t->f.first = t->f.first > rows ? t->f.first - rows : 0;
+}
+
+/* Return: whether it is a key that scrolls. */
+static bool scroll_by_key(struct top *t, int key)
+{
+	if (key == KEY_DOWN || key == 'j')
+		t->f.first++;
+	else if (key == KEY_NPAGE || key == ' ')
+		t->f.first += t->page;
+	else if (key == KEY_UP || key == 'k')
+		scroll_up(t, 1);
+	else if (key == KEY_PPAGE)
+		scroll_up(t, t->page);
+	else if (key == KEY_HOME || key == 'g')
+		t->f.first = 0;
+	else
+		return false;
+	return true;
+}
+
+/* Return: whether it is a key that sorts. */
+static bool sort_by_key(struct top *t, int key)
+{
+	static const char keys[] = { 'p', 'm', 'a' };
+
+	for (int i = 0; i < CTL_TOP_SORTS; i++)
+		if (key == keys[i]) {
+			t->f.sort = (enum ctl_top_sort)i;
+			return true;
+		}
+	if (key != 's')
+		return false;
+	t->f.sort = (t->f.sort + 1) % CTL_TOP_SORTS;
+	return true;
+}
+
+/* Return: whether to ask anew at once. */
+static bool take_key(struct top *t, int key)
+{
+	if (key == 'd') {
+		t->domains = !t->domains;
+		t->f.first = 0;
+		return true;
+	}
+	if (key == 'h' || key == '?')
+		show_help();
+	else if (key == '/')
+		edit_filter(t);
+	else if (!scroll_by_key(t, key) && !sort_by_key(t, key) && key != KEY_RESIZE)
+		return false;
+	draw_screen(t);
+	return false;
 }
 
 /* --- waiting ---------------------------------------------------------------------------------- */
@@ -198,7 +374,7 @@ static void draw_screen(struct top *t)
 /* Until the next picture is due, redrawing what keys and the terminal's size change. Return: go on. */
 static bool wait_with_keys(struct top *t)
 {
-	int64_t due = t->asked + (int64_t)t->delay * 1000000000, now;
+	uint64_t due = t->asked + (uint64_t)t->delay * 1000000000, now;
 
 	while (!ctl_stop && (now = clock_ns()) < due) {
 		int key;
@@ -207,10 +383,8 @@ static bool wait_with_keys(struct top *t)
 		key = wgetch(stdscr);
 		if (key == 'q' || key == 'Q')
 			return false;
-		if (key == 's')
-			t->f.sort = (t->f.sort + 1) % CTL_TOP_SORTS;
-		if (key == 's' || key == KEY_RESIZE)
-			draw_screen(t);
+		if (key != ERR && take_key(t, key))
+			break;
 	}
 	return !ctl_stop;
 }
@@ -267,6 +441,12 @@ static SCREEN *begin_screen(void)
 	cbreak();
 	noecho();
 	keypad(stdscr, TRUE);
+	set_escdelay(50);
+	if (*ctl_paint(CTL_PLAIN) && start_color() == OK) {
+		use_default_colors();
+		init_pair(CTL_POOR, COLOR_YELLOW, -1);
+		init_pair(CTL_WRONG, COLOR_RED, -1);
+	}
 	curs_set(0);
 	return s;
 }
@@ -298,7 +478,7 @@ int ctl_top(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command command = {
 		.doc = "Show live what is held, how often and how fast each operation is done, and "
-		       "the opens that hold most. Keys: q ends, s sorts by something else. With "
+		       "the opens that hold most, or the domains. Key h tells the keys. With "
 		       "--batch and --json: one object a line.",
 		.examples = "  gntdevctl top --sort=maps\n"
 			    "  gntdevctl top -b -n 1      one picture, without a terminal\n",
@@ -321,5 +501,6 @@ int ctl_top(struct ctl *ctl, int argc, char **argv)
 	json_decref(t.stats);
 	json_decref(t.before);
 	json_decref(t.opens);
+	free(t.domain);
 	return status;
 }

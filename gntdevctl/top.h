@@ -6,14 +6,30 @@
 #define GNTDEVCTL_TOP_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
+
+#include "gntdevctl/text.h"
 
 enum ctl_top_sort {
 	CTL_TOP_PAGES,
 	CTL_TOP_MAPS,
-	CTL_TOP_AGE,
+	CTL_TOP_AGE, /* of domains: their number */
 	CTL_TOP_SORTS,
+};
+
+#define CTL_TOP_DOMAINS 65536
+
+/**
+ * struct ctl_top_domain - what is mapped of a domain
+ * @opens: that have maps of it
+ * @last:  the open that was counted last, 0: none
+ */
+struct ctl_top_domain {
+	uint64_t pages;
+	uint64_t maps;
+	uint64_t opens;
+	uint64_t last;
 };
 
 /**
@@ -21,7 +37,10 @@ enum ctl_top_sort {
  * @hello: "end" of hello
  * @stats, @before: "end" of stats, now and last time; @before NULL: there is no last time
  * @seconds: between those
- * @opens: array of the objects of "open"; sorted when it is drawn
+ * @opens: array of the objects of "open"
+ * @domain: CTL_TOP_DOMAINS of them; NULL: opens are listed, and not domains
+ * @filter: only rows with this in them; "": all
+ * @first:  the row to begin with; less if there are not so many
  * @width, @height: of the picture, columns and lines
  */
 struct ctl_top_frame {
@@ -30,18 +49,32 @@ struct ctl_top_frame {
 	const json_t *before;
 	double seconds;
 	json_t *opens;
+	const struct ctl_top_domain *domain;
+	char filter[32];
+	size_t first;
 	enum ctl_top_sort sort;
 	int width;
 	int height;
 };
 
-/** ctl_top_draw() - write a picture: at most @height lines, of at most @width columns each */
-void ctl_top_draw(struct ctl_top_frame *f, FILE *out);
+/** ctl_top_count() - count a map for its domains. @map: the object of "map"; @domain: CTL_TOP_DOMAINS of them */
+void ctl_top_count(struct ctl_top_domain *domain, const json_t *map);
+
+/* Takes a line of a picture. */
+typedef void (*ctl_top_line_fn)(void *arg, enum ctl_paint paint, const char *text);
+
+/** ctl_top_draw() - make a picture: at most @height lines, of at most @width columns each. Sets @first to what it was */
+void ctl_top_draw(struct ctl_top_frame *f, ctl_top_line_fn put, void *arg);
 
 /** ctl_top_rate() - how often an operation of this name ended a second, between two objects of "stats" */
 double ctl_top_rate(const struct ctl_top_frame *f, const char *op);
 
-/** ctl_top_within() - time within which 99 of 100 of them ended, us; 0 if there was none, INFINITY if unknown */
-double ctl_top_within(const struct ctl_top_frame *f, const char *op);
+/**
+ * ctl_top_within() - time within which a share of them ended, us
+ * @share: 0 to 1
+ *
+ * Return: the upper bound of a bucket; 0 if there was none, INFINITY if it is the bucket without one.
+ */
+double ctl_top_within(const struct ctl_top_frame *f, const char *op, double share);
 
 #endif /* GNTDEVCTL_TOP_H */

@@ -104,7 +104,7 @@ check_output "completion: ids" "^${id%:*} $id $" completes gntdevctl show ''
 check_output "completion: an index" "^${id#*:} $" completes gntdevctl show "${id%:*}" :
 check_output "completion: processes" "^$pid $" completes gntdevctl list --pid = ''
 check "completion: nothing that is not there" test "$(completes gntdevctl show zzz)" = ' '
-check_output "completion: what policy takes" '^show check explain $' completes gntdevctl policy ''
+check_output "completion: what policy takes" '^show check test explain $' completes gntdevctl policy ''
 check_output "completion: not an option of another command" '^--opens --output $' completes gntdevctl list --o
 check_output "completion: formats" '^json text $' completes gntdevctl -o ''
 unset -f gntdevctl timeout
