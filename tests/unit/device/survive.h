@@ -64,6 +64,7 @@ static struct {
 	uint32_t never_serve;
 	uint32_t killed; /* the callers */
 	uint32_t no_memory;
+	uint32_t one_worker;
 	uint64_t memory_waits;
 	uint32_t die_of_release;
 	uint32_t crash_after; /* us */
@@ -270,7 +271,7 @@ static void serve(void)
 {
 	const struct session_config c = {
 		.dev = &device,
-		.workers = 2,
+		.workers = w->one_worker ? 1 : 2,
 		.lent = (struct lent *)w,
 		.number = 3,
 		.state = &w->state,
