@@ -122,6 +122,7 @@ struct session_request *receiver_request(const struct request_ops *ops, struct f
 	sr->refs = 2;
 	sr->turn.unique = receiver_me->unique;
 	sr->turn.told = receiver_me->again;
+	sr->turn.again = receiver_me->again;
 	/* It may have to wait for a thread. */
 	slot_run(sr->slot, false);
 	receiver_me->slot = NULL;

@@ -43,6 +43,7 @@
 #include "device/answer.h"
 #include "device/node.h"
 #include "device/receiver.h"
+#include "report/failure.h"
 #include "state/state.h"
 
 /* How long a thread that has nothing to do any more may take to notice, ms. */
@@ -185,6 +186,16 @@ static const struct request_ops session_request_ops = {
 
 /* --- libfuse's calls ---------------------------------------------------------------------------- */
 
+/* Its user has too many in hand. */
+static void tell_full(const struct session *s, const struct request *rq)
+{
+	struct failure f = failure_of(WHY_TOO_MANY_REQUESTS, TRACE_OTHER_IOCTL, rq->tid, ENOMEM);
+
+	f.uid = rq->uid;
+	failure_report(&f, "%s: ioctl 0x%08x: %s (ENOMEM)", s->dev->name, rq->cmd,
+		       failure_reason_cause(f.why));
+}
+
 static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
 		     unsigned int flags, const void *in, size_t in_len, size_t out_len)
 {
@@ -213,6 +224,8 @@ static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *
 	if (answer == TURNS_RUN) {
 		receiver_run(sr);
 	} else if (answer != TURNS_QUEUE) {
+		if (answer == TURNS_FULL)
+			tell_full(s, &sr->rq);
 		receiver_refuse(sr, answer == TURNS_GONE ? EBADF : ENOMEM);
 	}
 }

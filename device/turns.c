@@ -23,10 +23,11 @@
 
 struct user {
 	uid_t uid;
-	unsigned int opens;   /* that refer to it */
-	unsigned int running; /* requests that have a thread */
-	unsigned int sure;    /* of these, such as wait for nobody */
-	size_t bytes;	      /* of those that wait */
+	unsigned int opens;    /* that refer to it */
+	unsigned int running;  /* requests that have a thread */
+	unsigned int sure;     /* of these, such as wait for nobody */
+	unsigned int requests; /* in hand */
+	size_t bytes;	       /* of these */
 	LIST_ENTRY(user) same;
 	TAILQ_ENTRY(user) ring;
 	TAILQ_ENTRY(user) signal_ring;
@@ -47,6 +48,8 @@ struct turns_open {
 struct turns {
 	pthread_mutex_t lock;
 	unsigned int running;
+	unsigned int requests;
+	size_t bytes;
 	unsigned int queued;
 	unsigned int queued_sure;
 	bool shut;
@@ -218,8 +221,14 @@ static void drop_signalled(struct turns *t, struct turn *turn)
 
 static void add(struct turns *t, struct turn *turn)
 {
+	struct user *u = turn->open->user;
+
 	LIST_INSERT_HEAD(bucket_of(t, turn->unique), turn, same);
 	turn->open->requests++;
+	u->requests++;
+	u->bytes += turn->bytes;
+	t->requests++;
+	t->bytes += turn->bytes;
 	if (turn->told)
 		mark_signalled(t, turn);
 }
@@ -236,7 +245,13 @@ static struct turn *find(struct turns *t, uint64_t unique)
 
 static void drop(struct turns *t, struct turn *turn)
 {
+	struct user *u = turn->open->user;
+
 	LIST_REMOVE(turn, same);
+	u->requests--;
+	u->bytes -= turn->bytes;
+	t->requests--;
+	t->bytes -= turn->bytes;
 	if (turn->signal)
 		drop_signalled(t, turn);
 	put_open(turn->open);
@@ -322,7 +337,6 @@ static void enqueue(struct turns *t, struct turn *turn)
 	}
 	TAILQ_INSERT_TAIL(&o->queue, turn, queue);
 	turn->queued = true;
-	u->bytes += turn->bytes;
 	count_queued(t, turn, 1);
 }
 
@@ -334,7 +348,6 @@ static void dequeue(struct turns *t, struct turn *turn)
 
 	TAILQ_REMOVE(&o->queue, turn, queue);
 	turn->queued = false;
-	u->bytes -= turn->bytes;
 	count_queued(t, turn, -1);
 	if (!TAILQ_EMPTY(&o->queue))
 		return;
@@ -374,14 +387,27 @@ static struct turns_open *whose_turn(const struct turns *t)
 	return o;
 }
 
+static bool is_full(const struct turns *t, const struct turn *turn)
+{
+	const struct user *u = turn->open->user;
+
+	if (turn->sure || turn->again)
+		return false;
+	if (!may_have(u->requests, t->requests, TURNS_REQUESTS))
+		return true;
+	return turn->bytes &&
+	       (u->bytes + turn->bytes > TURNS_BYTES ||
+		!may_have((unsigned int)u->bytes, (unsigned int)t->bytes, TURNS_BYTES_ALL));
+}
+
 /* Not past those of its open that came before. */
 static enum turns_answer ask(const struct turns *t, const struct turn *turn)
 {
-	const struct turns_open *o = turn->open;
-
-	if (t->shut || (TAILQ_EMPTY(&o->queue) && turn_may(t, turn)))
+	if (t->shut)
 		return TURNS_RUN;
-	return turn->bytes && o->user->bytes + turn->bytes > TURNS_BYTES ? TURNS_FULL : TURNS_QUEUE;
+	if (is_full(t, turn))
+		return TURNS_FULL;
+	return TAILQ_EMPTY(&turn->open->queue) && turn_may(t, turn) ? TURNS_RUN : TURNS_QUEUE;
 }
 
 enum turns_answer turns_enter(struct turns *t, uint64_t fh, struct turn *turn)

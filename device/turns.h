@@ -24,6 +24,7 @@
 #ifndef DEVICE_TURNS_H
 #define DEVICE_TURNS_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -35,8 +36,23 @@
 #define TURNS_MAX      256U
 #define TURNS_PER_USER 32U
 
-/* Bytes that a user's requests keep at a time while they wait, beside their slots: four areas for each thread that it can have. */
-#define TURNS_BYTES ((size_t)4 * TURNS_PER_USER * SLOT_AREA_BYTES)
+/*
+ * Requests in hand, of all users: such as run, wait for a thread, or were put off. A user gets another one by the rule for
+ * threads, so that one user alone has a sixth of them, and nobody is left without. More are refused.
+ */
+#define TURNS_REQUESTS 65536U
+
+/*
+ * Bytes that they keep beside their slots: of one user, four areas for each thread that it can have, and of all, shared by the
+ * same rule.
+ */
+#define TURNS_BYTES	((size_t)4 * TURNS_PER_USER * SLOT_AREA_BYTES)
+#define TURNS_BYTES_ALL ((size_t)4096 * SLOT_AREA_BYTES)
+
+static_assert(TURNS_REQUESTS / (SLOT_AREA_BYTES / SLOT_PAGE) + TURNS_BYTES_ALL / SLOT_AREA_BYTES <
+		      SLOT_PIECES / 2,
+	      "they have slots and areas, and as many are left for answers and for what is never "
+	      "refused");
 
 struct turns;
 struct turns_open;
@@ -45,7 +61,8 @@ struct turns_open;
  * struct turn - one request; embedded in what it is about
  * @unique: the number that the kernel knows it by; set before turns_enter()
  * @fh:     its open; from turns_enter() on
- * @bytes:  set before turns_enter(): what is kept for it while it waits, and not for others
+ * @bytes:  set before turns_enter(): what is kept for it, beside its slot
+ * @again:  set before turns_enter(): a predecessor had it in hand: it is not refused
  * @sure:   set before turns_enter(): it waits for nobody, and others may wait for it (a close, from which a
  *          client's other files are closed, which may be what its other requests wait for). One such request
  *          of a user has a thread whatever that user has
@@ -63,6 +80,7 @@ struct turn {
 	size_t bytes;
 	bool sure;
 	bool told;
+	bool again;
 	bool signal;
 	bool queued;
 	unsigned int runs;
@@ -95,7 +113,7 @@ enum turns_answer {
 	TURNS_RUN,   /* it has the calling thread */
 	TURNS_QUEUE, /* it waits: turns_next() will give it to some thread */
 	TURNS_GONE,  /* there is no such open */
-	TURNS_FULL,  /* its user's requests have TURNS_BYTES: it cannot wait */
+	TURNS_FULL,  /* its user has as much in hand as it may */
 };
 
 /**

@@ -13,11 +13,12 @@ enum failure_reason {
 	WHY_UNNAMED, /* nobody has said: a fault of the daemon's */
 
 	/* Of any request */
-	WHY_CALLER_MEMORY,    /* EFAULT */
-	WHY_TOO_MUCH_TO_COPY, /* ENOMEM: more than the kernel copies for a caller */
-	WHY_NO_MEMORY,	      /* ENOMEM: the daemon has none */
-	WHY_CLOSED,	      /* EBADF: the open was closed meanwhile */
-	WHY_ENDING,	      /* ECONNABORTED: the daemon ends */
+	WHY_CALLER_MEMORY,     /* EFAULT */
+	WHY_TOO_MUCH_TO_COPY,  /* ENOMEM: more than the kernel copies for a caller */
+	WHY_NO_MEMORY,	       /* ENOMEM: the daemon has none */
+	WHY_TOO_MANY_REQUESTS, /* ENOMEM: the client's user has too many in hand */
+	WHY_CLOSED,	       /* EBADF: the open was closed meanwhile */
+	WHY_ENDING,	       /* ECONNABORTED: the daemon ends */
 	WHY_NO_SUCH_IOCTL,
 	WHY_32_BIT,
 

@@ -114,6 +114,12 @@ static const struct {
 	[WHY_NO_MEMORY] = { FAILURE_SYSTEM, "no_memory", "the daemon got no memory",
 			    "see what it has and may have: systemctl show cuse-gntdev.service -p "
 			    "MemoryCurrent,MemoryMax; and what is free" },
+	[WHY_TOO_MANY_REQUESTS] = { FAILURE_LIMIT, "too_many_requests",
+				    "this user has more calls under way at a time than one user "
+				    "may",
+				    "see what they wait for: gntdevctl trace --pid {pid}; have "
+				    "fewer "
+				    "threads call at a time" },
 	[WHY_CLOSED] = { FAILURE_REQUEST, "closed",
 			 "the descriptor was closed while the call was going on",
 			 "this is a race in the client between close and ioctl" },

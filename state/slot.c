@@ -20,9 +20,8 @@
 #include "state/region.h"
 
 #define SLOTS_MAGIC  0x73746f6c73636e67ULL
-#define PIECES_MAX   16384U
 #define PER_PIECE    (SLOT_AREA_BYTES / SLOT_PAGE)
-#define BEFORE_BYTES (SLOT_PAGE + PIECES_MAX)
+#define BEFORE_BYTES (SLOT_PAGE + SLOT_PIECES)
 
 enum piece {
 	PIECE_SLOTS = 1,
@@ -36,7 +35,7 @@ struct slots_head {
 	uint32_t area_bytes;
 	uint32_t pieces;
 	unsigned char zero[SLOT_PAGE - 20];
-	unsigned char piece[PIECES_MAX];
+	unsigned char piece[SLOT_PIECES];
 };
 static_assert(sizeof(struct slots_head) == BEFORE_BYTES, "whole pages");
 static_assert(offsetof(struct slots_head, piece) == SLOT_PAGE,
@@ -115,7 +114,7 @@ static int add_piece(struct slots *s, enum piece kind)
 	uint32_t piece = h->pieces;
 	int err = -ENOMEM;
 
-	if (piece < PIECES_MAX)
+	if (piece < SLOT_PIECES)
 		err = region_grow(&s->mem, (size_t)(piece_at(s, piece + 1) - s->mem.base));
 	if (!err)
 		err = know(s, piece, kind);
@@ -392,7 +391,7 @@ int slots_new(struct slots **out)
 	*out = NULL;
 	if (s)
 		err = region_new("gntdev-slots",
-				 BEFORE_BYTES + (size_t)PIECES_MAX * SLOT_AREA_BYTES, &s->mem);
+				 BEFORE_BYTES + (size_t)SLOT_PIECES * SLOT_AREA_BYTES, &s->mem);
 	if (!err)
 		err = region_grow(&s->mem, BEFORE_BYTES);
 	if (err) {
@@ -411,9 +410,9 @@ static int adopt(struct slots *s)
 	const struct slots_head *h = head_of(s);
 	int err;
 
-	if (s->mem.max < BEFORE_BYTES + (size_t)PIECES_MAX * SLOT_AREA_BYTES ||
+	if (s->mem.max < BEFORE_BYTES + (size_t)SLOT_PIECES * SLOT_AREA_BYTES ||
 	    h->magic != SLOTS_MAGIC || h->slot_bytes != sizeof(struct slot) ||
-	    h->area_bytes != SLOT_AREA_BYTES || h->pieces > PIECES_MAX)
+	    h->area_bytes != SLOT_AREA_BYTES || h->pieces > SLOT_PIECES)
 		return -EINVAL;
 	s->mem.made = (size_t)(piece_at(s, h->pieces) - s->mem.base);
 	err = know_all(s);

@@ -35,6 +35,9 @@ struct slots;
 /* Bytes of an area, at a multiple of SLOT_PAGE: 34 pages. The kernel sends and takes 32 of data, and some header. */
 #define SLOT_AREA_BYTES 139264U
 
+/* Areas, and for each other one 34 slots, that there are at the most. */
+#define SLOT_PIECES 16384U
+
 enum slot_state { SLOT_IDLE = 0, SLOT_RECEIVING = 1, SLOT_TAKEN = 2, SLOT_DONE = 3, SLOT_STATES };
 
 /**

@@ -23,6 +23,7 @@
 #include "device/answer.h"
 #include "device/session.h"
 #include "device/turns.h"
+#include "report/failure.h"
 #include "state/state.h"
 #include "tests/unit/device/fake_cuse.h"
 #include "tests/unit/suite.h"
@@ -64,6 +65,7 @@ static struct {
 	uint32_t never_serve;
 	uint32_t killed; /* the callers */
 	uint32_t no_memory;
+	uint32_t told_full;
 	uint32_t one_worker;
 	uint64_t memory_waits;
 	uint32_t die_of_release;
@@ -103,6 +105,18 @@ int madvise(void *at, size_t len, int advice)
 		return -1;
 	}
 	return (int)syscall(SYS_madvise, at, len, advice);
+}
+
+/* Of report/failure.h, which would ask client/who.h. */
+struct failure failure_of(enum failure_reason why, enum trace_op op, pid_t pid, int error)
+{
+	return (struct failure){ .why = why, .op = op, .pid = pid, .error = error };
+}
+
+void failure_report(const struct failure *f, const char *fmt, ...)
+{
+	(void)fmt;
+	w->told_full += f->why == WHY_TOO_MANY_REQUESTS;
 }
 
 /* Of client/who.h. */

@@ -342,6 +342,7 @@ START_TEST(areas_that_wait_are_bounded)
 		usleep(1000);
 	w->go_on = 1;
 	ck_assert_uint_eq(refused(unique, WAITING + 1, PATIENCE_MS), 1);
+	ck_assert_uint_eq(w->told_full, 1);
 	for (unsigned int i = 0; i < 8; i++)
 		wait_for(hanging[i]);
 	finish();

@@ -375,8 +375,54 @@ START_TEST(bytes_that_wait)
 		ck_assert_ptr_nonnull(next);
 	}
 	ck_assert_uint_eq(next->bytes, TURNS_BYTES);
+	/* As long as it is in hand. */
+	new_turn()->bytes = 1;
+	ck_assert_int_eq(turns_enter(turns, id, last()), TURNS_FULL);
+	turns_leave(turns, next, true);
 	new_turn()->bytes = TURNS_BYTES;
 	ck_assert_int_eq(turns_enter(turns, id, last()), TURNS_QUEUE);
+}
+END_TEST
+
+/* One user has a sixth, what is left is shared in the same way, and who has nothing is never refused. */
+START_TEST(requests_in_hand_are_bounded)
+{
+	static struct turn many[TURNS_REQUESTS];
+	uint64_t id = open_of(1), other = open_of(2), third = open_of(3);
+	unsigned int n = 0, mine;
+
+	while (n < TURNS_REQUESTS) {
+		many[n].unique = 2 * (uint64_t)n + 2;
+		if (turns_enter(turns, id, &many[n]) == TURNS_FULL)
+			break;
+		n++;
+	}
+	mine = n;
+	ck_assert_uint_gt(mine, TURNS_REQUESTS / 7);
+	ck_assert_uint_lt(mine, TURNS_REQUESTS / 5);
+	/* Not what cannot be refused. */
+	many[n].unique = 2 * (uint64_t)n + 2;
+	many[n].sure = true;
+	ck_assert_int_eq(turns_enter(turns, open_of(1), &many[n++]), TURNS_RUN);
+	many[n].unique = 2 * (uint64_t)n + 2;
+	many[n].again = true;
+	ck_assert_int_eq(turns_enter(turns, id, &many[n++]), TURNS_QUEUE);
+	for (unsigned int i = 0; i < 2000; i++, n++) {
+		many[n].unique = 2 * (uint64_t)n + 2;
+		ck_assert_int_ne(turns_enter(turns, i % 2 ? other : third, &many[n]), TURNS_FULL);
+	}
+	/* One that ends makes room, wherever it was. */
+	turns_leave(turns, &many[0], true);
+	turns_leave(turns, &many[1], false);
+	turns_forget(turns, &many[1]);
+	for (unsigned int i = 0; i < 4000; i++) {
+		struct turn *next = turns_next(turns);
+
+		if (next)
+			turns_leave(turns, next, true);
+	}
+	many[0] = (struct turn){ .unique = 2 };
+	ck_assert_int_ne(turns_enter(turns, id, &many[0]), TURNS_FULL);
 }
 END_TEST
 
@@ -402,6 +448,7 @@ Suite *turns_suite(void)
 	tcase_add_test(tc, early_signals_later);
 	tcase_add_test(tc, signals_of_users);
 	tcase_add_test(tc, bytes_that_wait);
+	tcase_add_test(tc, requests_in_hand_are_bounded);
 	suite_add_tcase(s, tc);
 	return s;
 }
