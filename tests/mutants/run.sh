@@ -31,6 +31,7 @@ cd "$top" || exit 1
 [ -z "$list" ] || list=$(realpath "$list") || exit 1
 tree=$top/build/mutants
 guards=(table.c base/arena.c device/caller.c device/copy.c device/grant.c device/enforce.c device/winioctl.c device/token.c
+	device/adopt.c device/channel.c device/left.c device/mapping.c device/receiver.c state/record.c state/slot.c keeper/keeper.c
 	client/procmaps.c client/procwalk.c policy/text.c policy/parse.c policy/policy.c policy/quota.c
 	window/window.c window/socket.c window/conn.c window/scan.c window/dir.c
 	xen/xen.c xen/pvh.c xen/pv.c xen/event.c xen/copy.c xen/undo.c xen/keeper.c xen/journal.c)
@@ -48,6 +49,7 @@ rooms_of()
 	window/*) echo window device ;;
 	device/*) echo device machine window ;;
 	sim/*) echo sim device machine ;;
+	state/*) echo state device keeper ;;
 	*) echo "${1%%/*}" ;;
 	esac
 }
