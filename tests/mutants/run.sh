@@ -68,7 +68,7 @@ suites_of()
 
 build()
 {
-	sed 's|^|build/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
+	sed 's|^|build/steps/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
 }
 
 fails()
@@ -76,7 +76,7 @@ fails()
 	local pace
 
 	pace=$("$top/tests/pace.sh")
-	! CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/$1" \
+	! CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/steps/$1" \
 		>"$top/build/mutants.log" 2>&1 </dev/null
 }
 
