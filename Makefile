@@ -150,6 +150,9 @@ define variant
 $1/o/%.o: %.c Makefile | $$(call PACKAGES,build)
 	$$(call Q,CC)$$(CC) $$(COMPILE) $2 $$(PKG_CFLAGS) -c -o $$@ $$<
 
+# A page for browsers is part of it.
+$1/o/gntdevctl/page.o: gntdevctl/page.html
+
 $(UNIT:%=$1/o/%.main.o): tests/unit/main.c Makefile | $$(call PACKAGES,unit)
 	$$(call Q,CC)$$(CC) $$(COMPILE) $2 -DSUITE=$$(patsubst test_%.main.o,%,$$(@F))_suite \
 		-DSUITE_NAME='"$$(patsubst $1/o/tests/unit/%.main.o,%,$$@)"' -c -o $$@ $$<

@@ -29,7 +29,7 @@ static const struct command {
 	{ "top", "the same, live", ctl_top },
 	{ "trace", "what clients do, as it happens", ctl_trace },
 	{ "errors", "the last failures: what, the likely cause, the remedy", ctl_errors },
-	{ "graph", "who maps whose pages, as Graphviz text or SVG", ctl_graph },
+	{ "graph", "who maps whose pages, as Graphviz text, SVG or a page", ctl_graph },
 	{ "metrics", "figures in Prometheus' text form", ctl_metrics },
 	{ "policy", "the policy in force; check or test a policy file; explain a decision",
 	  ctl_policy },

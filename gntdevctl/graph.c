@@ -2,12 +2,11 @@
 /*
  * gntdevctl/graph.c - gntdevctl graph: who maps whose pages
  *
- * Maps are added up as they come: one edge for each process, domain and mode.
+ * Maps are added up as they come: one edge for each process and domain.
  */
 #include "gntdevctl/graph.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,22 +17,29 @@
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
 #include "gntdevctl/list.h"
+#include "gntdevctl/page.h"
+#include "gntdevctl/share.h"
 #include "gntdevctl/text.h"
 
 /* --- collecting ------------------------------------------------------------------------------- */
 
 struct process {
 	long long pid;
+	long long uid;
 	char *command;
 	char *unit;
 };
 
+/**
+ * struct edge - what a process has mapped of a domain
+ * @shared: some of its maps have other domains' pages, too
+ * @pages:  [0] to read and write, [1] to read
+ */
 struct edge {
 	long long pid;
 	long long domid;
-	bool readonly;
-	bool shared; /* some of its maps have other domains' pages, too */
-	unsigned long long pages;
+	bool shared;
+	unsigned long long pages[2];
 	unsigned long long maps;
 };
 
@@ -57,9 +63,7 @@ static int compare_edges(const void *a, const void *b)
 	const struct edge *x = a, *y = b;
 	int c = compare(x->pid, y->pid);
 
-	if (!c)
-		c = compare(x->domid, y->domid);
-	return c ? c : compare(x->readonly, y->readonly);
+	return c ? c : compare(x->domid, y->domid);
 }
 
 /* The object of a tree that is like this one; a copy of it is put there if there is none. */
@@ -90,7 +94,7 @@ static char *clean_copy(const char *text)
 
 static struct process *process(struct ctl_graph_sums *g, long long pid)
 {
-	struct process p = { .pid = pid };
+	struct process p = { .pid = pid, .uid = -1 };
 
 	return intern(&g->processes, &p, sizeof(p), compare_processes);
 }
@@ -102,6 +106,7 @@ static void add_open(struct ctl_graph_sums *g, const json_t *o)
 
 	if (p->command)
 		return;
+	p->uid = ctl_integer(o, "uid", -1);
 	p->command = clean_copy(ctl_string(o, "command"));
 	p->unit = clean_copy(*unit ? unit : ctl_string(o, "cgroup"));
 }
@@ -112,13 +117,14 @@ static void add_edge(struct ctl_graph_sums *g, const json_t *m, long long pid, l
 	struct edge like = {
 		.pid = pid,
 		.domid = domid,
-		.readonly = json_is_true(json_object_get(m, "readonly")),
 	};
+	unsigned long long pages = (unsigned long long)ctl_integer(m, "pages", 0);
 	struct edge *e = intern(&g->edges, &like, sizeof(like), compare_edges);
 
 	e->shared |= shared;
-	e->pages += (unsigned long long)ctl_integer(m, "pages", 0);
+	e->pages[json_is_true(json_object_get(m, "readonly"))] += pages;
 	e->maps++;
+	g->pages += pages;
 	process(g, pid);
 	intern(&g->domains, &domid, sizeof(domid), compare_domains);
 }
@@ -166,6 +172,7 @@ void ctl_graph_free(struct ctl_graph_sums *g)
 	tdestroy(g->processes, free_process);
 	tdestroy(g->domains, free);
 	tdestroy(g->edges, free);
+	json_decref(g->stats);
 	*g = (struct ctl_graph_sums){ 0 };
 }
 
@@ -185,10 +192,57 @@ void ctl_graph_quote(FILE *f, const char *text)
 	}
 }
 
-static void write_process(const void *node, VISIT order, void *out)
+/* How much of the fullest of its limits a user holds; NULL: none is known. */
+static const json_t *user_of(const struct ctl_graph_sums *g, long long uid)
 {
+	json_t *u;
+	size_t i;
+
+	json_array_foreach(json_object_get(g->stats, "users"), i, u)
+		if (uid >= 0 && ctl_integer(u, "uid", -1) == uid && !json_object_get(u, "owner"))
+			return u;
+	return NULL;
+}
+
+/* "pages 17 of 20 (85.0 %)" of the limit that is nearest, on a line of its own. Return: how near. */
+static enum ctl_paint write_share(const struct ctl_graph_sums *g, long long uid, FILE *f)
+{
+	const json_t *u = user_of(g, uid);
+	struct ctl_use fullest = { 0 };
+	enum policy_thing what = 0;
+
+	for (int i = 0; u && i < POLICY_N_THINGS; i++) {
+		const struct ctl_use use = ctl_use(u, ctl_limits_of(g->stats, u), POLICY_SCOPE_USER,
+						   (enum policy_thing)i);
+
+		if (!use.limit ||
+		    (fullest.limit && (double)use.held / (double)use.limit <=
+					      (double)fullest.held / (double)fullest.limit))
+			continue;
+		fullest = use;
+		what = (enum policy_thing)i;
+	}
+	if (!fullest.limit)
+		return CTL_PLAIN;
+	fprintf(f, ": %s %s", policy_thing_name(what),
+		ctl_share((uint64_t)fullest.held, (uint64_t)fullest.limit).s);
+	return ctl_share_paint((uint64_t)fullest.held, (uint64_t)fullest.limit);
+}
+
+/* What twalk_r() hands on. */
+struct writer {
+	const struct ctl_graph_sums *g;
+	FILE *f;
+};
+
+static void write_process(const void *node, VISIT order, void *arg)
+{
+	static const char *const frames[] = { [CTL_POOR] = ", color=darkorange, penwidth=2",
+					      [CTL_WRONG] = ", color=red, penwidth=2" };
 	const struct process *p = *(const struct process *const *)node;
-	FILE *f = out;
+	const struct writer *w = arg;
+	enum ctl_paint paint = CTL_PLAIN;
+	FILE *f = w->f;
 
 	if (order != postorder && order != leaf)
 		return;
@@ -205,39 +259,94 @@ static void write_process(const void *node, VISIT order, void *out)
 		fputs("\\n", f);
 		ctl_graph_quote(f, p->unit);
 	}
-	fputs("\"];\n", f);
+	if (p->uid >= 0) {
+		fputs("\\nuser ", f);
+		ctl_graph_quote(f, ctl_user((uid_t)p->uid).s);
+		paint = write_share(w->g, p->uid, f);
+	}
+	fprintf(f, "\"%s];\n", paint < CTL_POOR ? "" : frames[paint]);
 }
 
-static void write_domain(const void *node, VISIT order, void *out)
+static void write_domain(const void *node, VISIT order, void *arg)
 {
 	long long domid = **(const long long *const *)node;
+	const struct writer *w = arg;
 
 	if (order == postorder || order == leaf)
-		fprintf(out, "\td%lld [shape=ellipse, label=\"domain %lld\"];\n", domid, domid);
+		fprintf(w->f, "\td%lld [shape=ellipse, label=\"domain %lld\"];\n", domid, domid);
 }
 
-static void write_edge(const void *node, VISIT order, void *out)
+/* One wider for each factor of four: a page 1, 4096 pages 7. */
+static unsigned int width_of(unsigned long long pages)
+{
+	unsigned int width = 1;
+
+	for (; pages >= 4 && width < 12; pages /= 4)
+		width++;
+	return width;
+}
+
+static void write_edge(const void *node, VISIT order, void *arg)
 {
 	const struct edge *e = *(const struct edge *const *)node;
+	unsigned long long all = e->pages[0] + e->pages[1];
+	const struct writer *w = arg;
 
 	if (order != postorder && order != leaf)
 		return;
-	fprintf(out, "\tp%lld -> d%lld [label=\"%s%llu page%s %s, %llu map%s\"%s];\n", e->pid,
-		e->domid, e->shared ? "up to " : "", e->pages, e->pages == 1 ? "" : "s",
-		e->readonly ? "ro" : "rw", e->maps, e->maps == 1 ? "" : "s",
-		e->readonly ? ", style=dashed" : "");
+	/* Blanks keep it off the line. */
+	fprintf(w->f, "\tp%lld -> d%lld [label=\"  %s%llu page%s", e->pid, e->domid,
+		e->shared ? "up to " : "", all, all == 1 ? "" : "s");
+	if (e->pages[0] && e->pages[1])
+		fprintf(w->f, " (%llu rw, %llu ro)", e->pages[0], e->pages[1]);
+	else
+		fputs(e->pages[1] ? " ro" : " rw", w->f);
+	fprintf(w->f, ", %llu map%s  \", penwidth=%u%s];\n", e->maps, e->maps == 1 ? "" : "s",
+		width_of(all), e->pages[0] ? "" : ", style=dashed");
+}
+
+static void count_node(const void *node, VISIT order, void *n)
+{
+	(void)node;
+	*(size_t *)n += order == postorder || order == leaf;
+}
+
+static size_t n_nodes(const void *tree)
+{
+	size_t n = 0;
+
+	twalk_r(tree, count_node, &n);
+	return n;
+}
+
+/* What it shows, and by what. */
+static void write_legend(const struct ctl_graph_sums *g, FILE *f)
+{
+	fprintf(f,
+		"\tlabelloc=t;\n"
+		"\tlabel=\"Who maps whose pages: %zu processes, %zu domains, %llu pages\\n"
+		"solid: to read and write; dashed: to read only; the wider the more pages\\n"
+		"orange, red: of a user who holds more than 80 %%, or all, of a limit\\n \";\n",
+		n_nodes(g->processes), n_nodes(g->domains), g->pages);
+	if (!g->edges)
+		fputs("\tnone [shape=plaintext, label=\"nobody maps anything\"];\n", f);
 }
 
 void ctl_graph_write(const struct ctl_graph_sums *g, FILE *f)
 {
+	struct writer w = { g, f };
+
 	fputs("digraph gntdev {\n"
 	      "\trankdir=LR;\n"
+	      "\tranksep=1.5;\n"
+	      "\tfontname=\"sans-serif\";\n"
 	      "\tnode [fontname=\"sans-serif\"];\n"
 	      "\tedge [fontname=\"sans-serif\", fontsize=10];\n",
 	      f);
-	twalk_r(g->processes, write_process, f);
-	twalk_r(g->domains, write_domain, f);
-	twalk_r(g->edges, write_edge, f);
+	write_legend(g, f);
+	twalk_r(g->processes, write_process, &w);
+	twalk_r(g->domains, write_domain, &w);
+	twalk_r(g->edges, write_edge, &w);
 	fputs("}\n", f);
 }
 
@@ -245,17 +354,27 @@ void ctl_graph_write(const struct ctl_graph_sums *g, FILE *f)
 
 enum {
 	OPT_SVG = 'g',
+	OPT_HTML = 0x200,
 };
 
 static const struct argp_option options[] = {
 	{ "svg", OPT_SVG, "FILE", OPTION_ARG_OPTIONAL,
 	  "Draw it (by Graphviz' dot): an SVG image to FILE, or to standard output", 1 },
+	{ "html", OPT_HTML, "FILE", OPTION_ARG_OPTIONAL,
+	  "A page to open in a browser, with tables of all that is known: to FILE, or to standard "
+	  "output",
+	  1 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
+/**
+ * struct graph_args - the command line
+ * @format: OPT_SVG, OPT_HTML, or 0: text
+ * @file:   NULL: standard output
+ */
 struct graph_args {
 	struct ctl_filter filter;
-	bool svg;
+	int format;
 	const char *file;
 };
 
@@ -265,14 +384,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case OPT_SVG:
-		a->svg = true;
+	case OPT_HTML:
+		if (a->format && a->format != key)
+			argp_error(state, "--svg and --html: one of them");
+		a->format = key;
 		a->file = arg;
 		return 0;
 	case ARGP_KEY_ARG:
-		argp_error(
-			state,
-			"\"%s\": there are no arguments besides options (--svg=FILE is one word)",
-			arg);
+		argp_error(state,
+			   "\"%s\": there are no arguments besides options (--svg=FILE and "
+			   "--html=FILE are one word)",
+			   arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -287,31 +409,43 @@ static int run_dot(int in, int out)
 
 	if (status == -ENOENT)
 		return ctl_error(CTL_FAILED, "dot is not there: apt-get install graphviz (without "
-					     "--svg its input is printed)");
+					     "--svg its input is printed; --html needs none)");
 	if (status < 0)
 		return ctl_error(CTL_FAILED, "cannot run dot: %s", strerror(-status));
 	return status ? ctl_error(CTL_FAILED, "dot has failed, with status %d", status) : 0;
 }
 
-static int draw(const struct ctl_graph_sums *g, const char *file)
+/* What was drawn, to the file that was asked for. @from: at its end. */
+static int copy_to(int from, FILE *out)
 {
-	int in = memfd_create("graph", MFD_CLOEXEC), out = STDOUT_FILENO, status;
+	char buf[65536];
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(from, buf, sizeof(buf), at)) > 0) {
+		if (fwrite(buf, 1, (size_t)n, out) != (size_t)n)
+			break;
+		at += n;
+	}
+	return n ? ctl_error(CTL_FAILED, "cannot write: %s", strerror(errno)) : 0;
+}
+
+static int draw(const struct ctl_graph_sums *g, FILE *out)
+{
+	int in = memfd_create("graph", MFD_CLOEXEC), svg = memfd_create("svg", MFD_CLOEXEC), status;
 	FILE *f = in < 0 ? NULL : fdopen(in, "w");
 
-	if (!f)
+	if (!f || svg < 0)
 		return ctl_error(CTL_FAILED, "memfd_create: %s", strerror(errno));
 	ctl_graph_write(g, f);
-	if (fflush(f) || lseek(in, 0, SEEK_SET)) {
-		fclose(f);
-		return ctl_error(CTL_FAILED, "cannot write: %s", strerror(errno));
-	}
-	if (file)
-		out = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	status =
-		out < 0 ? ctl_error(CTL_FAILED, "%s: %s", file, strerror(errno)) : run_dot(in, out);
+	if (fflush(f) || lseek(in, 0, SEEK_SET))
+		status = ctl_error(CTL_FAILED, "cannot write: %s", strerror(errno));
+	else
+		status = run_dot(in, svg);
+	if (!status)
+		status = copy_to(svg, out);
 	fclose(f);
-	if (file && out >= 0 && close(out) && !status)
-		status = ctl_error(CTL_FAILED, "%s: %s", file, strerror(errno));
+	close(svg);
 	return status;
 }
 
@@ -336,12 +470,67 @@ static int write_json(const struct ctl_graph_sums *g)
 	return 0;
 }
 
+/* Return: the exit status. */
+static int write_as(const struct ctl *ctl, int format, const struct ctl_graph_sums *g,
+		    const json_t *list, FILE *out)
+{
+	if (format == OPT_SVG)
+		return draw(g, out);
+	if (format == OPT_HTML)
+		return ctl_page_write(ctl, g->stats, list, out);
+	if (ctl->json)
+		return write_json(g);
+	ctl_graph_write(g, out);
+	return 0;
+}
+
+/* A file is made when there is something to write: one that was there stays if nothing is. */
+static int write_to(const struct ctl *ctl, const struct graph_args *a,
+		    const struct ctl_graph_sums *g, const json_t *list)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f;
+	int status;
+
+	if (!a->file)
+		return write_as(ctl, a->format, g, list, stdout);
+	f = open_memstream(&text, &size);
+	if (!f)
+		return ctl_error(CTL_FAILED, "no memory");
+	status = write_as(ctl, a->format, g, list, f);
+	fclose(f);
+	f = status ? NULL : fopen(a->file, "we");
+	if (!status && (!f || fwrite(text, 1, size, f) != size))
+		status = ctl_error(CTL_FAILED, "%s: %s", a->file, strerror(errno));
+	if (f && fclose(f) && !status)
+		status = ctl_error(CTL_FAILED, "%s: %s", a->file, strerror(errno));
+	free(text);
+	return status;
+}
+
+/* What is added up, and for a page kept as well. */
+struct collector {
+	struct ctl_graph_sums *g;
+	json_t *list;
+};
+
+static bool take(const struct ctl_record *r, void *arg)
+{
+	struct collector *c = arg;
+
+	if (c->list && json_array_size(c->list) < CTL_PAGE_ROWS)
+		json_array_append_new(c->list, json_pack("{s:O}", r->name, r->value));
+	return ctl_graph_add(r, c->g);
+}
+
 int ctl_graph(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command command = {
 		.doc = "Draw which processes map which domains' pages: Graphviz' text (with "
-		       "--json: as the member \"dot\" of an object), or an image.",
+		       "--json: as the member \"dot\" of an object), an image, or a page.",
 		.examples = "  gntdevctl graph --svg=dom0.svg\n"
+			    "  gntdevctl graph --html=dom0.html\n"
 			    "  gntdevctl graph --domid 7 | dot -Tpng >who.png\n",
 		.options = options,
 		.parse = parse,
@@ -349,18 +538,19 @@ int ctl_graph(struct ctl *ctl, int argc, char **argv)
 	};
 	struct graph_args a = { .filter = ctl_filter_init() };
 	struct ctl_graph_sums g = { 0 };
+	struct collector c = { .g = &g };
 	json_t *end;
 	int status;
 
 	ctl_parse(ctl, &command, argc, argv, &a);
-	status = ctl_query(ctl, a.filter.request, ctl_graph_add, &g, &end);
+	c.list = a.format == OPT_HTML ? json_array() : NULL;
+	status = ctl_query(ctl, a.filter.request, take, &c, &end);
 	json_decref(end);
-	if (!status && a.svg)
-		status = draw(&g, a.file);
-	else if (!status && ctl->json)
-		status = write_json(&g);
-	else if (!status)
-		ctl_graph_write(&g, stdout);
+	if (!status)
+		status = ctl_query(ctl, ctl_request("stats"), NULL, NULL, &g.stats);
+	if (!status)
+		status = write_to(ctl, &a, &g, c.list);
+	json_decref(c.list);
 	ctl_graph_free(&g);
 	return status;
 }

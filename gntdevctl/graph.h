@@ -12,6 +12,8 @@
 
 /**
  * struct ctl_graph_sums - processes, domains, and edges between them: trees of search.h
+ * @pages: of all edges
+ * @stats: "end" of stats: what users hold, and their limits; may be NULL. Owned by it
  *
  * All zeroes: nothing yet.
  */
@@ -19,6 +21,8 @@ struct ctl_graph_sums {
 	void *processes;
 	void *domains;
 	void *edges;
+	unsigned long long pages;
+	json_t *stats;
 };
 
 /** ctl_graph_add() - add a record of "list". @arg: the sums. A ctl_record_fn; returns true */

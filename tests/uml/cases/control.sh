@@ -64,7 +64,7 @@ check_output "top" "^ +$pid root +1 +1 +[0-9]+(ms|s)  pending" "$ctl" top --batc
 check_output "top needs a terminal" 'top --batch' "$ctl" top
 check "output that nobody takes is not sent to the daemon" status_is 5 sh -c "'$ctl' top --batch --count=2 >&-"
 check_output "metrics" '^# TYPE cuse_gntdev_' "$ctl" metrics
-check_output "graph" "p$pid -> d1 \[label=\"1 page rw, 1 map\"\];" "$ctl" graph
+check_output "graph" "p$pid -> d1 \[label=\"  1 page rw, 1 map  \", penwidth=1\];" "$ctl" graph
 if command -v dot >/dev/null; then
 	check "graph, drawn" "$ctl" graph --svg=graph.svg
 	check_output "is an image" '<text .*domain 1</text>' cat graph.svg

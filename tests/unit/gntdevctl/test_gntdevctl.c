@@ -510,13 +510,15 @@ END_TEST
 
 START_TEST(a_graph_is_text_or_a_drawing)
 {
-	static const struct canned canned[] = { { "\"do\":\"list\"", LIST }, { 0 } };
+	static const struct canned canned[] = { { "\"do\":\"list\"", LIST },
+						{ "\"do\":\"stats\"", STATS },
+						{ 0 } };
 	char path[64], line[128], bin[64], dot[80];
 	struct stat st;
 
 	ctl_rig_start(canned);
 	ck_assert_int_eq(ctl_rig_run(ctl_graph, ""), CTL_DONE);
-	has(ctl_rig_out, "p717 -> d1 [label=\"3 pages rw, 1 map\"];");
+	has(ctl_rig_out, "p717 -> d1 [label=\"  3 pages rw, 1 map  \", penwidth=1];");
 	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--json"), CTL_DONE);
 	has(ctl_rig_out, "{\n  \"dot\": \"digraph gntdev {");
 	snprintf(path, sizeof(path), "/tmp/test-ctl-%d.svg", (int)getpid());
@@ -532,12 +534,43 @@ START_TEST(a_graph_is_text_or_a_drawing)
 	setenv("PATH", "/nonexistent", 1);
 	ck_assert_int_eq(ctl_rig_run(ctl_graph, line), CTL_FAILED);
 	has(ctl_rig_err, "apt-get install graphviz");
+	/* What could not be drawn is no file. */
+	ck_assert_int_eq(stat(path, &st), -1);
+	setenv("PATH", bin, 1);
+	unlink(dot);
+	ck_assert_int_eq(symlink("/bin/true", dot), 0);
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, line), CTL_DONE);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--svg=/nonexistent/x"), CTL_FAILED);
 	has(ctl_rig_err, "/nonexistent/x: No such file");
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--svg --html"), CTL_USAGE);
 	unlink(path);
 	unlink(dot);
 	rmdir(bin);
+}
+END_TEST
+
+START_TEST(a_page_loads_nothing)
+{
+	static const struct canned canned[] = {
+		{ "\"do\":\"list\"", "{\"open\":{\"id\":\"1\",\"pid\":7,\"uid\":0,\"command\":"
+				     "\"</script><img src=x>&\"}}\n{\"end\":{}}\n" },
+		{ "\"do\":\"stats\"", STATS },
+		{ "\"do\":\"errors\"", FAILURE "{\"end\":{\"last\":7}}\n" },
+		{ 0 }
+	};
+
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_graph, "--html"), CTL_DONE);
+	ck_assert_int_eq(strncmp(ctl_rig_out, "<!DOCTYPE html>", 15), 0);
+	has(ctl_rig_out, "\"command\":\"\\u003c/script\\u003e\\u003cimg src=x\\u003e\\u0026\"");
+	has_not(ctl_rig_out, "<img");
+	has_not(ctl_rig_out, "@DATA@");
+	has(ctl_rig_out, "\"users\":{\"0\":\"root\"}");
+	has(ctl_rig_out, "\"things\":[[\"opens\",\"\",\"opens_per_user\"],");
+	has(ctl_rig_out, "\"remedy\":\"that\"");
+	has(ctl_rig_out, "default-src 'none'");
+	ck_assert_str_eq(strrchr(ctl_rig_out, '<'), "</html>\n");
 }
 END_TEST
 
@@ -598,6 +631,7 @@ Suite *gntdevctl_suite(void)
 	tcase_add_test(tc, a_policy_file_is_checked);
 	tcase_add_test(tc, doctor_tells_what_is_no_text);
 	tcase_add_test(tc, a_graph_is_text_or_a_drawing);
+	tcase_add_test(tc, a_page_loads_nothing);
 	tcase_add_test(tc, top_prints_pictures);
 	suite_add_tcase(s, tc);
 	return s;

@@ -177,33 +177,71 @@ static void add(struct ctl_graph_sums *g, const char *name, const char *text)
 	json_decref(r.value);
 }
 
+static void drawn(const struct ctl_graph_sums *g)
+{
+	FILE *f = begin();
+
+	ctl_graph_write(g, f);
+	fclose(f);
+}
+
+static void shows(const char *text)
+{
+	ck_assert_msg(strstr(printed, text) != NULL, "no \"%s\" in:\n%s", text, printed);
+}
+
 START_TEST(maps_add_up_to_edges)
 {
 	struct ctl_graph_sums g = { 0 };
-	FILE *f;
 
 	ck_assert_ptr_nonnull(setlocale(LC_ALL, "C.UTF-8"));
+	drawn(&g);
+	shows("none [shape=plaintext, label=\"nobody maps anything\"];");
 	add(&g, "open", "{\"pid\":7,\"command\":\"q\\\"\\nx\",\"unit\":\"u.service\"}");
 	add(&g, "map", "{\"pages\":2,\"domid\":3,\"readonly\":false,\"holder\":7}");
 	add(&g, "map", "{\"pages\":1,\"domid\":3,\"readonly\":false,\"holder\":7}");
 	add(&g, "map", "{\"pages\":1,\"domid\":3,\"readonly\":true,\"holder\":9}");
+	add(&g, "map", "{\"pages\":4096,\"domid\":4,\"readonly\":true,\"holder\":9}");
+	add(&g, "map", "{\"pages\":1,\"domid\":4,\"readonly\":false,\"holder\":9}");
 	add(&g, "map", "{\"pages\":4,\"domid\":1,\"domids\":[1,2],\"readonly\":true,\"holder\":0}");
 	/* Reserved only: nobody's pages. */
 	add(&g, "map", "{\"pages\":50,\"domid\":5,\"readonly\":null}");
 	add(&g, "future", "[]");
 	add(&g, "map", "17");
-	f = begin();
-	ctl_graph_write(&g, f);
-	fclose(f);
-	ck_assert_ptr_nonnull(
-		strstr(printed, "p7 [shape=box, label=\"q\\\"?x\\npid 7\\nu.service\"];"));
-	ck_assert_ptr_nonnull(strstr(printed, "p7 -> d3 [label=\"3 pages rw, 2 maps\"];"));
-	ck_assert_ptr_nonnull(strstr(printed, "p9 [shape=box, label=\"pid 9\"];"));
-	ck_assert_ptr_nonnull(
-		strstr(printed, "p9 -> d3 [label=\"1 page ro, 1 map\", style=dashed];"));
-	ck_assert_ptr_nonnull(strstr(printed, "p0 -> d2 [label=\"up to 4 pages ro, 1 map\""));
-	ck_assert_ptr_nonnull(strstr(printed, "d3 [shape=ellipse, label=\"domain 3\"];"));
+	drawn(&g);
+	shows("label=\"Who maps whose pages: 3 processes, 4 domains, 4109 pages\\n");
+	shows("p7 [shape=box, label=\"q\\\"?x\\npid 7\\nu.service\"];");
+	shows("p7 -> d3 [label=\"  3 pages rw, 2 maps  \", penwidth=1];");
+	shows("p9 [shape=box, label=\"pid 9\"];");
+	shows("p9 -> d3 [label=\"  1 page ro, 1 map  \", penwidth=1, style=dashed];");
+	/* One edge for both modes, as wide as its pages. */
+	shows("p9 -> d4 [label=\"  4097 pages (1 rw, 4096 ro), 2 maps  \", penwidth=7];");
+	shows("p0 -> d2 [label=\"  up to 4 pages ro, 1 map  \"");
+	shows("d3 [shape=ellipse, label=\"domain 3\"];");
 	ck_assert_ptr_null(strstr(printed, "d5"));
+	ck_assert_ptr_null(strstr(printed, "nobody"));
+	ctl_graph_free(&g);
+}
+END_TEST
+
+/* Of the limits of a user the one that is nearest is told, and seen. */
+START_TEST(a_graph_tells_of_limits)
+{
+	struct ctl_graph_sums g = {
+		.stats = json_loads("{\"limits\":{\"maps_per_user\":100,\"pages_per_user\":50},"
+				    "\"users\":[{\"uid\":0,\"maps\":2,\"pages\":45},"
+				    "{\"uid\":1,\"maps\":100,\"pages\":1},"
+				    "{\"uid\":2,\"maps\":1,\"pages\":1}]}",
+				    0, NULL),
+	};
+
+	add(&g, "open", "{\"pid\":7,\"uid\":0,\"command\":\"a\"}");
+	add(&g, "open", "{\"pid\":8,\"uid\":1,\"command\":\"b\"}");
+	add(&g, "open", "{\"pid\":9,\"uid\":2,\"command\":\"c\"}");
+	drawn(&g);
+	shows("user root: pages 45 of 50 (90.0 %)\", color=darkorange, penwidth=2];");
+	shows(": maps 100 of 100 (100.0 %)\", color=red, penwidth=2];");
+	shows(": pages 1 of 50 (2.0 %)\"];");
 	ctl_graph_free(&g);
 }
 END_TEST
@@ -221,6 +259,7 @@ Suite *text_suite(void)
 	tcase_add_test(tc, shares_and_bars);
 	tcase_add_test(tc, graphviz_text_is_quoted);
 	tcase_add_test(tc, maps_add_up_to_edges);
+	tcase_add_test(tc, a_graph_tells_of_limits);
 	suite_add_tcase(s, tc);
 	return s;
 }
