@@ -2,6 +2,7 @@
 /*
  * gntdevctl/stats.c - gntdevctl stats, gntdevctl metrics
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 #include "gntdevctl/share.h"
 #include "gntdevctl/terminal.h"
 #include "gntdevctl/text.h"
+#include "gntdevctl/top.h"
+#include "base/clock.h"
 
 static uint64_t number(const json_t *o, const char *key)
 {
@@ -261,18 +264,199 @@ static void print_stats(const json_t *s)
 	print_operations(json_object_get(s, "operations"));
 }
 
+/* --- what has changed ------------------------------------------------------------------------- */
+
+/* "34 (+17)" */
+static void print_change(const char *name, const json_t *now, const json_t *before)
+{
+	long long n = ctl_integer(now, name, 0);
+
+	printf("  %-16s %lld (%+lld)\n", name, n, n - ctl_integer(before, name, 0));
+}
+
+/* Counts that have grown, each in a line. */
+static void print_growth(const char *what, const json_t *now, const json_t *before)
+{
+	const char *name;
+	bool any = false;
+	json_t *n;
+
+	json_object_foreach((json_t *)now, name, n) {
+		long long more = ctl_integer(now, name, 0) - ctl_integer(before, name, 0);
+
+		if (more <= 0)
+			continue;
+		if (!any)
+			heading(what);
+		any = true;
+		fputs("  ", stdout);
+		ctl_column(stdout, name, 16);
+		printf("%+lld\n", more);
+	}
+}
+
+static struct ctl_text within(const struct ctl_top_frame *f, const char *op, double part)
+{
+	double us = ctl_top_within(f, op, part);
+	struct ctl_text t = { "longer" };
+
+	return isinf(us) ? t : ctl_us(us);
+}
+
+static void print_changed_operations(const struct ctl_top_frame *f)
+{
+	const json_t *ops = json_object_get(f->stats, "operations");
+	const json_t *old = json_object_get(f->before, "operations");
+	bool any = false;
+	const char *name;
+	json_t *op;
+
+	json_object_foreach((json_t *)ops, name, op) {
+		const json_t *then = json_object_get(old, name);
+		long long n = ctl_integer(op, "events", 0) - ctl_integer(then, "events", 0);
+
+		if (n <= 0)
+			continue;
+		if (!any)
+			printf("%s%-24s %9s %9s %9s %10s %10s%s\n", ctl_paint(CTL_STRONG),
+			       "operations", "calls", "failed", "a second", "p50", "p99",
+			       ctl_paint(CTL_PLAIN));
+		any = true;
+		printf("  %-22s %9lld %9lld %9.0f %10s %10s\n", name, n,
+		       ctl_integer(op, "failed", 0) - ctl_integer(then, "failed", 0),
+		       ctl_top_rate(f, name), within(f, name, 0.5).s, within(f, name, 0.99).s);
+	}
+	if (!any)
+		puts("no operation has ended since");
+}
+
+/* All counts begin anew with a daemon: then nothing can be said. */
+static bool is_of_another(const json_t *now, const json_t *before)
+{
+	const char *name;
+	json_t *op;
+
+	json_object_foreach(json_object_get(before, "operations"), name, op)
+		if (ctl_integer(json_object_get(json_object_get(now, "operations"), name), "events",
+				0) < ctl_integer(op, "events", 0))
+			return true;
+	return false;
+}
+
+static void print_changes(const struct ctl_top_frame *f)
+{
+	if (is_of_another(f->stats, f->before)) {
+		puts("another daemon serves since then, and counts anew");
+		return;
+	}
+	for (int i = 0; i < POLICY_N_THINGS; i++)
+		print_change(policy_thing_name((enum policy_thing)i), f->stats, f->before);
+	print_change("windows", f->stats, f->before);
+	print_change("handles", f->stats, f->before);
+	print_growth("refused, by limit of the policy", json_object_get(f->stats, "limits_met"),
+		     json_object_get(f->before, "limits_met"));
+	print_growth("failures", json_object_get(f->stats, "failures"),
+		     json_object_get(f->before, "failures"));
+	print_growth("grants that Xen refused, by status", json_object_get(f->stats, "statuses"),
+		     json_object_get(f->before, "statuses"));
+	print_changed_operations(f);
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+enum {
+	OPT_SINCE = 0x200,
+};
+
+static const struct argp_option options[] = {
+	{ "since", OPT_SINCE, "FILE", 0,
+	  "Only what has changed since: FILE has \"stats --json\" of then", 1 },
+	CTL_OPTION_WATCH,
+	{ NULL, 0, NULL, 0, NULL, 0 },
+};
+
+/**
+ * struct stats_args - the command line
+ * @since:  NULL: all
+ * @before: the last answer, or what the file has; @asked: when it came, CLOCK_MONOTONIC, ns; 0: not known
+ */
+struct stats_args {
+	struct ctl *ctl;
+	const char *since;
+	json_t *before;
+	uint64_t asked;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct stats_args *a = state->input;
+
+	if (key != OPT_SINCE)
+		return ARGP_ERR_UNKNOWN;
+	a->since = arg;
+	return 0;
+}
+
+/* Return: the exit status. */
+static int read_since(struct stats_args *a)
+{
+	json_error_t error;
+
+	a->before = json_load_file(a->since, 0, &error);
+	if (!a->before)
+		return ctl_error(CTL_FAILED, "%s: %s", a->since, error.text);
+	if (!json_is_object(json_object_get(a->before, "operations")))
+		return ctl_error(CTL_FAILED, "%s: what \"gntdevctl stats --json\" prints is wanted",
+				 a->since);
+	return CTL_DONE;
+}
+
+/* The first time all, afterwards what has changed since the time before. */
+static int stats_once(void *arg)
+{
+	struct stats_args *a = arg;
+	struct ctl_top_frame f = { .before = a->before };
+	uint64_t now = clock_ns();
+	json_t *end;
+	int status = ctl_query(a->ctl, ctl_request("stats"), NULL, NULL, &end);
+
+	if (!end)
+		return status;
+	f.stats = end;
+	f.seconds = a->asked ? (double)(now - a->asked) / 1e9 : 0;
+	if (a->ctl->json)
+		ctl_print_object(end);
+	else if (a->before)
+		print_changes(&f);
+	else
+		print_stats(end);
+	json_decref(a->before);
+	a->before = end;
+	a->asked = now;
+	return status;
+}
+
 int ctl_stats(struct ctl *ctl, int argc, char **argv)
 {
 	static const struct ctl_command command = {
 		.doc = "Show what is held, how much of each limit, failures by kind, and how long "
-		       "each kind of operation took.",
-		.examples = "  gntdevctl stats | head -n 9    what is held\n"
-			    "  gntdevctl stats --json | jq .failures\n",
+		       "each kind of operation took. With --watch: all of it once, then what has "
+		       "changed.",
+		.examples =
+			"  gntdevctl stats | head -n 9    what is held\n"
+			"  gntdevctl stats --json >then; sleep 60; gntdevctl stats --since=then\n",
+		.options = options,
+		.parse = parse,
 	};
+	struct stats_args a = { .ctl = ctl };
+	int status;
 
-	ctl_parse(ctl, &command, argc, argv, NULL);
-	ctl_page(ctl);
-	return ctl_query_object(ctl, "stats", print_stats);
+	ctl_parse(ctl, &command, argc, argv, &a);
+	status = a.since ? read_since(&a) : CTL_DONE;
+	if (!status)
+		status = ctl_repeat(ctl, stats_once, &a);
+	json_decref(a.before);
+	return status;
 }
 
 static void print_metrics(const json_t *end)

@@ -257,6 +257,54 @@ START_TEST(stats_are_readable)
 }
 END_TEST
 
+#define LATER                                                                                      \
+	"{\"end\":{\"opens\":4,\"maps\":7,\"pages\":300,\"windows\":2,\"handles\":64,"             \
+	"\"failures\":{"                                                                           \
+	"\"request\":5,\"grant\":0},\"operations\":{\"mmap\":{\"events\":300,\"failed\":4,\"us\":" \
+	"5250,"                                                                                    \
+	"\"histogram\":[[16,190],[32,109],[null,1]]},\"open\":{\"events\":0}}}}\n"
+
+/* What "stats --json" has printed at one time, and what a daemon says at another one. */
+START_TEST(stats_tell_of_changes)
+{
+	static const struct canned canned[] = { { "\"do\":\"stats\"", LATER }, { 0 } };
+	char path[64], line[128];
+	const char *object = strchr(STATS, ':') + 1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/tmp/test-ctl-%d.since", (int)getpid());
+	snprintf(line, sizeof(line), "--since=%s", path);
+	ctl_rig_start(canned);
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, line), CTL_FAILED);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	/* Without the brace that ends the line. */
+	fprintf(f, "%.*s\n", (int)strlen(object) - 2, object);
+	fclose(f);
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, line), CTL_DONE);
+	has(ctl_rig_out, "  opens            4 (+1)\n  maps             7 (-2)\n"
+			 "  pages            300 (+0)\n");
+	has(ctl_rig_out, "\nfailures\n  request          +2\noperations ");
+	has(ctl_rig_out,
+	    "\n  mmap                         200         3         0      16 us      32 us\n");
+	has_not(ctl_rig_out, "open ");
+	/* Less than before: of another daemon. */
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("{\"operations\":{\"mmap\":{\"events\":301}}}", f);
+	fclose(f);
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, line), CTL_DONE);
+	ck_assert_str_eq(ctl_rig_out, "another daemon serves since then, and counts anew\n");
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	fputs("[]", f);
+	fclose(f);
+	ck_assert_int_eq(ctl_rig_run(ctl_stats, line), CTL_FAILED);
+	has(ctl_rig_err, "what \"gntdevctl stats --json\" prints is wanted");
+	unlink(path);
+}
+END_TEST
+
 #define RESTARTED                                                                              \
 	"{\"end\":{\"waiting\":2,\"state\":{\"version\":2,\"survived\":3,\"outage_ms\":12.54," \
 	"\"again\":4,\"poison\":5}}}\n"
@@ -621,6 +669,7 @@ Suite *gntdevctl_suite(void)
 	tcase_add_test(tc, show_prints_one);
 	tcase_add_test(tc, stats_are_readable);
 	tcase_add_test(tc, stats_tell_of_restarts);
+	tcase_add_test(tc, stats_tell_of_changes);
 	tcase_add_test(tc, upgrade_asks_both);
 	tcase_add_test(tc, upgrade_of_one_without_a_keeper);
 	tcase_add_test(tc, metrics_are_the_daemons_text);
