@@ -33,8 +33,8 @@ tree=$top/build/mutants
 guards=(table.c base/arena.c device/caller.c device/copy.c device/grant.c device/enforce.c device/winioctl.c device/token.c
 	device/adopt.c device/channel.c device/left.c device/mapping.c device/receiver.c state/record.c state/slot.c keeper/keeper.c
 	client/procmaps.c client/procwalk.c policy/text.c policy/parse.c policy/policy.c policy/quota.c
-	window/window.c window/socket.c window/conn.c window/scan.c window/dir.c
-	xen/xen.c xen/pvh.c xen/pv.c xen/event.c xen/copy.c xen/undo.c xen/keeper.c xen/journal.c)
+	window/window.c window/socket.c window/conn.c window/scan.c window/dir.c window/durable.c
+	xen/xen.c xen/pvh.c xen/pv.c xen/event.c xen/copy.c xen/undo.c xen/journal.c xen/adopt.c keeper/raw.c)
 killed=0 alive=0 equivalent=0 broken=0
 
 # What a room is tested by, the nearest first.
