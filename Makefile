@@ -300,8 +300,10 @@ lint: $(call PACKAGES,man unit lint)
 format: $(call PACKAGES,lint)
 	@tests/lint.sh format
 
-run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) tests/unit/preload/programs.sh build/gntdev-run build/libgntdev-mmap.so
-	@tests/unit/run.sh $(TORTURE_SECONDS) $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) tests/unit/preload/programs.sh
+UNIT_SCRIPTS = tests/unit/preload/programs.sh tests/unit/contrib.sh
+
+run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) $(UNIT_SCRIPTS) build/gntdev-run build/libgntdev-mmap.so
+	@tests/unit/run.sh $(TORTURE_SECONDS) $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) $(UNIT_SCRIPTS)
 
 run-cuse: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
 	@tests/uml/run.sh -t 600 -n cases tests/uml/cases.sh $(ONE)
@@ -406,6 +408,8 @@ install: $(PROGRAMS) $(MAN)
 	install -d $(DESTDIR)$(DOCDIR)/docs
 	install -m 644 README.md $(DESTDIR)$(DOCDIR)
 	install -m 644 $(wildcard docs/*) $(DESTDIR)$(DOCDIR)/docs
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/contrib/prometheus contrib/prometheus/*.yml
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/contrib/grafana contrib/grafana/*.json
 	@set -e; for page in $(MAN); do \
 		to=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
 		install -d $$to; $(SUBST) $$page > $$to/$${page##*/}; chmod 644 $$to/$${page##*/}; \

@@ -64,6 +64,20 @@ check_output "top" "^ +$pid root +1 +1 +[0-9]+(ms|s)  pending" "$ctl" top --batc
 check_output "top needs a terminal" 'top --batch' "$ctl" top
 check "output that nobody takes is not sent to the daemon" status_is 5 sh -c "'$ctl' top --batch --count=2 >&-"
 check_output "metrics" '^# TYPE cuse_gntdev_' "$ctl" metrics
+# serves_what_is_named FILE...: whether the metrics have each name that a file of contrib/ has
+serves_what_is_named()
+{
+	local name
+
+	"$ctl" metrics >metrics.out
+	while read -r name; do
+		grep -Eq "^(# TYPE )?${name}[ {]" metrics.out || { echo "no $name"; return 1; }
+	done < <(grep -oh 'cuse_gntdev_[a-z_]*' "$@" | sort -u)
+}
+# Of process substitution.
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+check "metrics: those of the alerts" serves_what_is_named "$TOP"/contrib/prometheus/alerts.yml
+check "metrics: those of the dashboard" serves_what_is_named "$TOP"/contrib/grafana/cuse-gntdev.json
 check_output "graph" "p$pid -> d1 \[label=\"  1 page rw, 1 map  \", penwidth=1\];" "$ctl" graph
 if command -v dot >/dev/null; then
 	check "graph, drawn" "$ctl" graph --svg=graph.svg
@@ -94,8 +108,6 @@ timeout()
 	"${@:2}"
 }
 
-# Of process substitution.
-[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 check "completion is read in" . "$TOP/completion/gntdevctl.bash"
 check_output "completion: commands" '^show stats $' completes gntdevctl s
 check_output "completion: options" '^--failed $' completes gntdevctl --json trace --f
