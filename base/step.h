@@ -46,6 +46,19 @@
 	X(sim_frame_wiped, "its page is wiped, it is not free")                        \
 	X(sim_domain_dying, "a domain has been removed and still has all it had")      \
 	X(sim_domain_gone, "it is gone, its tables are not wiped")                     \
+	X(sim_event_waits, "an event waits at a port, its domain has not been called") \
+	X(sim_channel_half, "a port is bound to another one, which is not to it")      \
+	X(sim_channel_parted, "the other end of a channel is unbound, this one bound") \
+	X(evtchn_open_recorded, "an open of evtchn has its record, nobody knows")      \
+	X(evtchn_open_ended, "its record has ended, its ports are bound")              \
+	X(evtchn_port_bound, "a port is bound, and has no record")                     \
+	X(evtchn_port_recorded, "it has one, nothing has been delivered to it")        \
+	X(evtchn_port_ended, "its record has ended, it is bound")                      \
+	X(evtchn_unbind_begun, "the request knows that the port is there, it is")      \
+	X(evtchn_ring_made, "an open has two rings, the old one counts")               \
+	X(evtchn_appended, "an event is in the ring, its port not masked")             \
+	X(evtchn_masked, "it is masked, and an event waits there")                     \
+	X(evtchn_answered, "a read is answered, the ring still has it")                \
 	X(alloc_open_recorded, "an open of gntalloc has its record, nobody knows")     \
 	X(alloc_retired, "it is found no more, its record is still there")             \
 	X(alloc_released, "its record has ended, its pages are still there")           \

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "sim/channel.h"
 #include "sim/event.h"
 #include "sim/grant.h"
 #include "sim/life.h"
@@ -102,8 +103,10 @@ static int wipe_absent(struct domains *ds, uint16_t domid)
 
 static void die_again(struct domains *ds, struct domain *d)
 {
-	if (d->kept->state == SIM_DOMAIN_DYING)
-		domain_die(ds, d);
+	if (d->kept->state != SIM_DOMAIN_DYING)
+		return;
+	channels_end(ds, d);
+	domain_die(ds, d);
 }
 
 int adopt_machine(struct domains *ds, struct maptrack *mt, const char **why)
@@ -124,14 +127,15 @@ int adopt_machine(struct domains *ds, struct maptrack *mt, const char **why)
 	each_domain(ds, grant_reget_frames);
 	machine_recount(ds->machine);
 	each_domain(ds, grant_recount);
+	each_domain(ds, channels_mend);
 	each_domain(ds, die_again);
 	return 0;
 }
 
 static void finish(struct domains *ds, struct domain *d)
 {
+	ports_adopted(ds, d);
 	pthread_mutex_lock(&d->lock);
-	ports_adopted(d);
 	domain_settle(ds, d);
 	pthread_mutex_unlock(&d->lock);
 }
@@ -140,4 +144,5 @@ void adopt_finish(struct domains *ds)
 {
 	ds->adopting = false;
 	each_domain(ds, finish);
+	domains_tell(ds);
 }

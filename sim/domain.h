@@ -4,7 +4,7 @@
  *
  * Any thread may call anything but domains_init(). Each domain has one lock, for its state, its
  * grant table and its ports. It is never held while anything else is waited for, except the lock of
- * the machine's frames, and no two domains are ever locked together.
+ * the machine's frames, and that of the domain at the other end of an event channel, which has a higher domid.
  */
 #ifndef SIM_DOMAIN_H
 #define SIM_DOMAIN_H
@@ -39,7 +39,8 @@ struct port {
  * @pins:      of its grants, by mappings and by copies
  * @kept_port: SIM_PORT_MAX + 1 of them, which last, made with the first that is bound
  * @ports:     of each of these, what does not; NULL as long as they have not been made
- * @port_refs: taken by port_get()
+ * @port_refs: taken by port_get(), and one while it is being removed
+ * @pending:   whom to call when an event waits at a port of it
  */
 struct domain {
 	pthread_mutex_t lock;
@@ -54,6 +55,8 @@ struct domain {
 	struct kept_port *kept_port;
 	struct port *ports;
 	uint64_t port_refs;
+	sim_pending_fn *pending;
+	void *pending_arg;
 };
 
 /**
@@ -63,6 +66,7 @@ struct domain {
  * @table_max: frames that a grant table can grow to
  * @mapper:    the domain that maps and copies: the daemon's
  * @adopting:  whoever had references on ports before the daemon was killed takes them again
+ * @gone:      a domain has gone, and nobody was told (atomic)
  */
 struct domains {
 	struct kept *kept;
@@ -70,6 +74,7 @@ struct domains {
 	uint32_t table_max;
 	uint16_t mapper;
 	bool adopting;
+	bool gone;
 	struct domain *domain[SIM_DOMID_MAX + 1];
 };
 

@@ -23,14 +23,14 @@ int port_deliver(struct domains *ds, uint16_t domid, uint32_t port, sim_event_fn
 /** ports_init() - ports that a predecessor has left. Return: 0; -EINVAL: damaged; -ENOMEM */
 int ports_init(struct domain *d);
 
-/** ports_adopted() - under the lock: what nobody has taken again is unbound, if its owner has closed it */
-void ports_adopted(struct domain *d);
+/** ports_adopted() - what nobody has taken again is unbound, if its owner has closed it. Nobody holds a lock */
+void ports_adopted(struct domains *ds, struct domain *d);
 
 /**
  * port_send() - send an event
  * @ev: out: what was sent
  *
- * Delivers it. Return: 0; -EINVAL if the port is not bound.
+ * Delivers it; dropped if nothing is at the other end. Return: 0; -EINVAL if the port is not bound, or to a VIRQ.
  */
 int port_send(struct domains *ds, uint16_t domid, uint32_t port, struct sim_event *ev);
 

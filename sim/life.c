@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/step.h"
+#include "sim/channel.h"
 #include "sim/grant.h"
 
 void domains_fini(struct domains *ds)
@@ -90,6 +91,14 @@ void domain_settle(struct domains *ds, struct domain *d)
 	KEEP(d->kept->state, SIM_DOMAIN_ABSENT);
 	step(sim_domain_gone);
 	domain_wipe(ds, d);
+	__atomic_store_n(&ds->gone, true, __ATOMIC_RELAXED);
+}
+
+void domains_tell(struct domains *ds)
+{
+	if (__atomic_load_n(&ds->gone, __ATOMIC_RELAXED) &&
+	    __atomic_exchange_n(&ds->gone, false, __ATOMIC_RELAXED))
+		channel_raise_virq(ds, ds->mapper, VIRQ_DOM_EXC);
 }
 
 void domain_die(struct domains *ds, struct domain *d)
@@ -110,7 +119,16 @@ int domain_remove(struct domains *ds, uint16_t domid)
 		return -ENOENT;
 	KEEP(d->kept->state, SIM_DOMAIN_DYING);
 	step(sim_domain_dying);
+	/* It is not gone before its ports are. */
+	d->port_refs++;
+	pthread_mutex_unlock(&d->lock);
+	channels_end(ds, d);
+	pthread_mutex_lock(&d->lock);
+	d->port_refs--;
 	domain_die(ds, d);
 	pthread_mutex_unlock(&d->lock);
+	/* Once as it dies, and once more when it has gone. */
+	channel_raise_virq(ds, ds->mapper, VIRQ_DOM_EXC);
+	domains_tell(ds);
 	return 0;
 }

@@ -19,6 +19,9 @@ struct domain *domain_make(struct domains *ds, uint16_t domid);
 /** domain_settle() - under the lock: whatever a dying domain waits for may have gone */
 void domain_settle(struct domains *ds, struct domain *d);
 
+/** domains_tell() - a domain may have gone: the daemon's is told by VIRQ_DOM_EXC. Nobody holds a lock */
+void domains_tell(struct domains *ds);
+
 /** domain_die() - under the lock: end what a dying domain has, as far as it is not mapped; once more does no harm */
 void domain_die(struct domains *ds, struct domain *d);
 

@@ -11,7 +11,7 @@
  *   sim/domain.c     domains: added, removed, dying
  *   sim/grant.c      grant tables: grant, revoke; pin and unpin
  *   sim/maptrack.c   handles of what the daemon's domain has mapped
- *   sim/event.c      event channel ports
+ *   sim/event.c      event channel ports; sim/channel.c: channels between domains
  *   sim/machine.c    frames: who owns which page of the file
  *   sim/fault.c      faults on demand
  *   sim/kept.c       what lasts when the daemon is killed
@@ -56,7 +56,7 @@
  *              frame's word; it is wiped, then free, and adoption goes on there
  *   domain     added: its state, with its table ready. Removed: its state; adoption removes what it still has. Gone: its
  *              state; adoption wipes what is left of its tables
- *   port       bound, closed, unbound: one word
+ *   port       bound, closed, unbound, pending: one word. What two ports have of each other: see sim/channel.c
  *
  * What a successor finds is held to what can be before anything is changed. A handle that nobody names (hv->ops->adopt())
  * was mapped for a request whose daemon did not get as far as to note it: it is unmapped.
@@ -69,6 +69,7 @@
 
 #include "base/step.h"
 #include "sim/adopt.h"
+#include "sim/channel.h"
 #include "sim/domain.h"
 #include "sim/event.h"
 #include "sim/fault.h"
@@ -155,6 +156,7 @@ static int16_t end_mapping(struct sim *sim, uint32_t handle, uint16_t domid, uin
 	grant_unpin(&sim->domains, d, ref, readonly);
 	domain_settle(&sim->domains, d);
 	pthread_mutex_unlock(&d->lock);
+	domains_tell(&sim->domains);
 	maptrack_put(&sim->maptrack, handle);
 	return GNTST_okay;
 }
@@ -256,6 +258,7 @@ static void copy_release(struct sim *sim, const struct copy_side *side)
 	grant_unpin(&sim->domains, d, side->ref->ref, side->readonly);
 	domain_settle(&sim->domains, d);
 	pthread_mutex_unlock(&d->lock);
+	domains_tell(&sim->domains);
 }
 
 static bool in_page(const struct copy_side *side, uint16_t len)
@@ -606,6 +609,41 @@ int sim_port_send(struct sim *sim, uint16_t domid, uint32_t port)
 	if (!err && sim->event)
 		sim->event(&ev, sim->event_arg);
 	return err;
+}
+
+int sim_channel_unbound(struct sim *sim, uint16_t domid, uint16_t remote)
+{
+	return channel_unbound(&sim->domains, domid, remote);
+}
+
+int sim_channel_interdomain(struct sim *sim, uint16_t domid, uint16_t remote, uint32_t port)
+{
+	return channel_interdomain(&sim->domains, domid, remote, port);
+}
+
+int sim_channel_virq(struct sim *sim, uint16_t domid, uint32_t virq)
+{
+	return channel_virq(&sim->domains, domid, virq);
+}
+
+void sim_channel_handler(struct sim *sim, uint16_t domid, sim_pending_fn *fn, void *arg)
+{
+	channel_handler(&sim->domains, domid, fn, arg);
+}
+
+bool sim_channel_pending(struct sim *sim, uint16_t domid, uint32_t port)
+{
+	return channel_pending(&sim->domains, domid, port);
+}
+
+void sim_channel_take(struct sim *sim, uint16_t domid, uint32_t port)
+{
+	channel_take(&sim->domains, domid, port);
+}
+
+bool sim_channel_next(struct sim *sim, uint16_t domid, uint32_t *port)
+{
+	return channel_next(&sim->domains, domid, port);
 }
 
 int sim_fault_add(struct sim *sim, const char *spec, const char **why)

@@ -40,8 +40,11 @@
 /* Grants in one frame of a grant table (version 1). */
 #define SIM_GRANTS_PER_FRAME (4096 / sizeof(struct grant_entry_v1))
 
-/* Ports of a domain: 1 to this (Xen's 2-level event channels, the daemon's need is small). */
+/* Ports of a domain: 1 to this, as with Xen's 2-level event channels. */
 #define SIM_PORT_MAX 4095U
+
+/* Xen's NR_VIRQS: those that there are, 0 to this less 1. */
+#define SIM_VIRQS 24U
 
 struct sim;
 
@@ -60,6 +63,9 @@ struct sim_event {
 };
 
 typedef void sim_event_fn(const struct sim_event *ev, void *arg);
+
+/* An event waits at a port, which may have been closed since: on the thread that has sent it, with no lock of the room held. */
+typedef void sim_pending_fn(uint32_t port, void *arg);
 
 /**
  * struct sim_kept - what a machine is when its daemon has ended
@@ -269,7 +275,50 @@ int sim_port_deliver(struct sim *sim, uint16_t domid, uint32_t port, sim_event_f
 		     void *arg);
 
 /**
+ * sim_channel_unbound() - EVTCHNOP_alloc_unbound: a port that a remote domain may bind to
+ * @remote: need not exist; DOMID_SELF: @domid
+ *
+ * Return: the port; -ENOENT; -ENOSPC; -ENOMEM.
+ */
+int sim_channel_unbound(struct sim *sim, uint16_t domid, uint16_t remote);
+
+/**
+ * sim_channel_interdomain() - EVTCHNOP_bind_interdomain: bind to an unbound port of another domain
+ * @remote: DOMID_SELF: @domid
+ * @port:   of @remote
+ *
+ * An event waits at the new port at once. Return: that port; -ENOENT; then in Xen's order -ESRCH if @remote is not running,
+ * -ENOSPC, -EINVAL if its port is not unbound for us; -ENOMEM.
+ */
+int sim_channel_interdomain(struct sim *sim, uint16_t domid, uint16_t remote, uint32_t port);
+
+/**
+ * sim_channel_virq() - EVTCHNOP_bind_virq, of the first vCPU
+ *
+ * Of all VIRQs one is raised: VIRQ_DOM_EXC, for the daemon's domain, when a domain begins to die and when it has gone.
+ * Return: the port; -EINVAL; -ENOENT; -EEXIST if the domain has it bound; -ENOSPC; -ENOMEM.
+ */
+int sim_channel_virq(struct sim *sim, uint16_t domid, uint32_t virq);
+
+/** sim_channel_handler() - whom to call when an event waits at a port of a domain; NULL: nobody. One at a time */
+void sim_channel_handler(struct sim *sim, uint16_t domid, sim_pending_fn *fn, void *arg);
+
+/** sim_channel_pending() - whether an event waits at a port; sim_channel_take(): it does no longer. Both lasting */
+bool sim_channel_pending(struct sim *sim, uint16_t domid, uint32_t port);
+void sim_channel_take(struct sim *sim, uint16_t domid, uint32_t port);
+
+/**
+ * sim_channel_next() - walk the ports of a running domain that were bound by these functions and not closed
+ * @port: in: the one before, 0 at first; out: the next one
+ *
+ * Return: false at the end.
+ */
+bool sim_channel_next(struct sim *sim, uint16_t domid, uint32_t *port);
+
+/**
  * sim_port_unbind() - the owner closes its port
+ *
+ * What was at the other end is unbound from then on, and may be bound to again.
  *
  * References keep it bound, as in Linux. A call of @deliver that has begun may still be running
  * when this returns. Return: 0; -EINVAL if it is not bound or has been unbound already.
