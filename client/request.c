@@ -13,7 +13,7 @@ static void answer_once(struct request *rq)
 		rq->answered = true;
 		return;
 	}
-	log_abort("a second answer to ioctl 0x%08x", rq->cmd);
+	log_abort("a second answer to request %u, ioctl 0x%08x", (unsigned int)rq->kind, rq->cmd);
 }
 
 void request_done(struct request *rq, int result, const void *out, size_t len)
@@ -47,6 +47,11 @@ bool request_wait_end(struct request *rq)
 bool request_killed(struct request *rq)
 {
 	return rq->ops->killed && rq->ops->killed(rq);
+}
+
+struct request *request_sleep(struct request *rq)
+{
+	return rq->ops->sleep(rq);
 }
 
 bool request_again(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg)

@@ -47,6 +47,8 @@ struct request_ops {
 	bool (*killed)(struct request *rq);
 	/* See request_again(); of use after keep. */
 	bool (*again)(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg);
+	/* See request_sleep(). NULL where no request sleeps. */
+	struct request *(*sleep)(struct request *rq);
 };
 
 /*
@@ -57,20 +59,31 @@ struct request_ops {
  * A request that is executed again runs as all do, on some thread, beside others that are new.
  */
 
+/* What is asked for: the call of struct device that carries it out. */
+enum request_kind {
+	REQUEST_IOCTL,
+	REQUEST_READ,
+	REQUEST_WRITE,
+	REQUEST_POLL,
+};
+
 /**
- * struct request - an ioctl
+ * struct request - an ioctl, read, write or poll
  * @ops:     transport
  * @fh:      what open gave
  * @unique:  the kernel's number of this request, never 0, and of no other request of this device
  * @progress: a word that lasts as long as the request: 0 at first, and as the handler left it when it is executed again
  * @ends:    the same, for what is to be given to device.ended once the answer is lasting; 0: nothing
  * @arg:     third argument of ioctl(2), an address in the caller
- * @in:      caller memory that the kernel copied in for a request_retry(), @in_len bytes
- * @out_len: bytes that request_done() may return for a request_retry()
+ * @in:      caller memory that the kernel copied in for a request_retry(), or what is written, @in_len bytes
+ * @out_len: bytes that request_done() may return for a request_retry(), or to a read
+ * @wake:    of a poll: what device.wake is to be called with, once, when the answer would be another; 0: nobody waits
  * @cmd:     second argument of ioctl(2)
+ * @kind:    what is asked for
  * @tid:     the calling thread in our pid namespace; 0 if it is not visible there
  * @uid:     its file system user id
  * @compat:  a 32-bit caller
+ * @nonblock: of a read: the descriptor has O_NONBLOCK
  * @again:   it may have been executed before, wholly or in part
  * @answered: one answer has gone out
  */
@@ -84,10 +97,13 @@ struct request {
 	const void *in;
 	size_t in_len;
 	size_t out_len;
+	uint64_t wake;
 	uint32_t cmd;
+	enum request_kind kind;
 	pid_t tid;
 	uid_t uid;
 	bool compat;
+	bool nonblock;
 	bool again;
 	bool answered;
 };
@@ -114,26 +130,38 @@ struct opener {
  * @name: as in DEVNAME, such as "xen/gntdev"
  * @open: a client opens it, with the access mode of open(2)'s @flags. Return: 0 and *@fh, which no other open has, nor
  *        will have later: what is done again must not meet another; -errno
- * @ioctl: must see to exactly one answer
+ * @ioctl, @read, @write, @poll: must see to exactly one answer. A device without @read has no read, write and poll: EINVAL, and
+ *        what the kernel says itself of a poll
+ * @write_max: bytes that a write brings at the most; others follow in a write of their own, if the first is answered in full
+ * @interrupted: the caller of a request that sleeps (request_sleep()) was sent a signal: it is answered, unless it has been
  * @release: the last descriptor of an open has gone; also of one that is not known (any more)
  * @ended: the answer to a request that has set *@ends is lasting: it will not be executed again. Or NULL. Any thread
  *
  * All are called on worker threads, which are registered with RCU, not under RCU. A request may take
- * its time: see device/workers.h. But @open may not, as it counts against nobody yet.
+ * its time: see device/workers.h. But @open may not, as it counts against nobody yet. @interrupted is called on another thread.
+ *
+ * @wake: set by the session, with @session: poll(2) of an open is to ask again. Any thread, while the session is there; waits for nobody
  */
 struct device {
 	const char *name;
 	int (*open)(struct device *dev, const struct opener *by, int flags, uint64_t *fh);
 	void (*ioctl)(struct device *dev, struct request *rq);
+	void (*read)(struct device *dev, struct request *rq);
+	void (*write)(struct device *dev, struct request *rq);
+	void (*poll)(struct device *dev, struct request *rq);
+	size_t write_max;
+	void (*interrupted)(struct device *dev, uint64_t fh, uint64_t unique);
 	void (*release)(struct device *dev, uint64_t fh);
 	void (*ended)(struct device *dev, uint64_t what);
+	void (*wake)(void *session, uint64_t whom);
+	void *session;
 };
 
 /**
  * request_done() - answer a request
- * @result: 0 or more, or a negative errno between -4095 and -1
+ * @result: 0 or more, or a negative errno between -4095 and -1; of a write the bytes taken, of a poll the events
  * @out:    bytes for the out areas of the request_retry() that led here, @len at most out_len;
- *          NULL and 0 in direct mode
+ *          NULL and 0 in direct mode. Of a read what is read
  */
 void request_done(struct request *rq, int result, const void *out, size_t len);
 
@@ -180,5 +208,16 @@ bool request_killed(struct request *rq);
  * Any thread. Return: false if the daemon is going down: the caller must end the matter itself.
  */
 bool request_again(struct request *rq, void (*fn)(void *arg, bool stopping), void *arg);
+
+/**
+ * request_sleep() - the request waits for something that may never come, and its caller may be interrupted
+ *
+ * The handler returns, and has no thread; whoever has what is waited for answers, on any thread. If the caller gets a signal that
+ * it handles, or that ends it, device.interrupted is called: also while the handler has not yet returned, so what that looks
+ * for is to be there before that lock is released under which this is called.
+ *
+ * Return: the request, which is not to be looked at by its former address any more; NULL: no memory, and it is not answered.
+ */
+struct request *request_sleep(struct request *rq);
 
 #endif /* CLIENT_REQUEST_H */

@@ -8,6 +8,10 @@
  * handler waits for the client (request_wait_begin()) is answered if its state can be taken from
  * STATE_WAITING to STATE_ANSWERED: from there on the handler's own answer is wanted by nobody, and it
  * touches the client's memory no more. What is being acted upon is left alone.
+ *
+ * What sleeps (request_sleep()) is the device's: that is told of callers that are interrupted, by the request's number, and answers
+ * itself, unless somebody else just has. The kernel tells of the first signal alone, and that may be one that ends no
+ * call: so such a caller is looked at as long as its request sleeps.
  */
 #include "device/answer.h"
 
@@ -15,6 +19,7 @@
 #include <stdlib.h>
 
 #include "base/step.h"
+#include "client/pending.h"
 #include "client/who.h"
 
 /* How many callers that were sent a signal are looked at in one go. */
@@ -63,7 +68,9 @@ struct outside {
 struct looks {
 	unsigned int n;
 	uint64_t unique[LOOK_AT];
+	uint64_t fh[LOOK_AT];
 	pid_t tid[LOOK_AT];
+	bool sleeps[LOOK_AT];
 };
 
 /* What goes on (@fn) or ends an open is not cut short. */
@@ -75,6 +82,8 @@ static void note(struct turn *turn, void *arg)
 	if (sr->fn || sr->release)
 		return;
 	l->unique[l->n] = turn->unique;
+	l->fh[l->n] = turn->fh;
+	l->sleeps[l->n] = __atomic_load_n(&sr->sleeps, __ATOMIC_ACQUIRE);
 	l->tid[l->n++] = sr->rq.tid;
 }
 
@@ -121,9 +130,12 @@ bool answer_killed(struct session *s)
 	struct looks l = { .n = 0 };
 	unsigned int left = turns_signalled(s->turns, LOOK_AT, note, &l);
 
-	for (unsigned int i = 0; i < l.n; i++)
-		if (who_killed(l.tid[i]))
+	for (unsigned int i = 0; i < l.n; i++) {
+		if (!l.sleeps[i] && who_killed(l.tid[i]))
 			turns_take(s->turns, l.unique[i], collect, &out);
+		else if (l.sleeps[i] && pending_interrupts(l.tid[i]))
+			s->dev->interrupted(s->dev, l.fh[i], l.unique[i]);
+	}
 	answer_collected(&out, EINTR);
 	return left > 0;
 }

@@ -55,7 +55,8 @@ enum answer_state {
  * @slot:    where it lasts
  * @refs:    one until it is answered, one for each run that it has or will have
  * @state:   enum answer_state
- * @release: no ioctl, but the end of an open
+ * @release: no request of a client's, but the end of an open
+ * @sleeps:  see request_sleep() (atomic)
  * @dropped: device/turns.c knows it no more
  * @fn:      what to go on with
  * @next:    of those that are to be answered from outside
@@ -69,6 +70,7 @@ struct session_request {
 	unsigned int refs;
 	int state;
 	bool release;
+	bool sleeps;
 	bool dropped;
 	void (*fn)(void *arg, bool stopping);
 	void *arg;

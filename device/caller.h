@@ -25,10 +25,10 @@
 #include "report/trace.h"
 
 /*
- * Not an errno: the kernel has been asked to copy and to call again; this run is over. A handler
+ * No errno, and no result: the kernel has been asked to copy and to call again; this run is over. A handler
  * passes it up like an error, to caller_end().
  */
-#define CALLER_RETRIED 1
+#define CALLER_RETRIED 0x40000001
 
 /* What the kernel copies in one retry: areas in both directions together, bytes in each. */
 #define CALLER_AREAS_MAX 256

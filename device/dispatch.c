@@ -6,7 +6,7 @@
  *
  *  1. decode. The command word is matched whole, size field and all; 32-bit callers have no ioctls
  *     (docs/gntdev-abi.md, sections 1 and 2). What is not in the table is ENOTTY.
- *  2. the fixed part of the argument is read: EFAULT.
+ *  2. row->first() refuses what is refused whatever the argument is. The fixed part of the argument is read: EFAULT.
  *  3. row->more() looks at it, where something is to be refused before the variable part behind it is
  *     touched, and says how long that is: EINVAL, ENOSPC, ENOMEM. It is read: EFAULT.
  *  4. the handler acts, on arguments that lie in our memory and cannot change any more.
@@ -59,13 +59,15 @@ static void end_call(const struct ioctl_table *t, struct ioctl_call *call, int r
 			      reason(c), strerrorname_np(-result));
 }
 
-/* Step 2. */
+/* Step 2. Where there is none the kernel's drivers read nothing. */
 static int read_fixed(struct ioctl_call *call)
 {
 	size_t size = _IOC_SIZE(call->row->cmd);
 	struct caller *c = &call->c;
 	int err = 0;
 
+	if (!size)
+		return 0;
 	if (call->row->flags & IOCTL_DIRECT)
 		return caller_fetch_now(c, call->arg, c->rq->arg, size) ? -EOPNOTSUPP : 0;
 	if (call->row->flags & IOCTL_BACK)
@@ -127,8 +129,11 @@ static void run(const struct ioctl_table *t, const struct ioctl_row *row, struct
 	call.object = NULL;
 	call.note = 0;
 	call.kept = false;
+	call.result = 0;
 	caller_begin(&call.c, rq, row->op);
-	err = row->fn ? read_argument(&call) : -ENOTTY;
+	err = row->first ? row->first(dev, &call) : 0;
+	if (!err)
+		err = row->fn ? read_argument(&call) : -ENOTTY;
 	if (!err)
 		err = row->fn(dev, &call, call.arg);
 	/* Kept: it is somebody else's now, and may have ended. */
@@ -136,7 +141,7 @@ static void run(const struct ioctl_table *t, const struct ioctl_row *row, struct
 		return;
 	if (!err)
 		err = write_back(&call);
-	end_call(t, &call, err);
+	end_call(t, &call, err ? err : call.result);
 }
 
 static void no_such_ioctl(const struct ioctl_table *t, const struct device *dev, struct request *rq)

@@ -21,8 +21,8 @@
 /* The longest argument, without its variable part: struct window_token. */
 #define IOCTL_ARG_MAX 160
 
-/* Not an errno: the handler has kept the call (ioctl_keep()), and ioctl_end() will answer it. */
-#define IOCTL_KEPT 2
+/* No errno, and no result: the handler has kept the call (ioctl_keep()), and ioctl_end() will answer it. */
+#define IOCTL_KEPT 0x40000002
 
 /**
  * struct ioctl_call - one run of one ioctl
@@ -32,6 +32,7 @@
  *          set by row->more(); { NULL, 0 }: there is none
  * @object: what row->more() has made and row->drop() frees
  * @note:   the handler's own, for row->undo()
+ * @result: of an ioctl that succeeds: 0, or what the handler has set, above 0
  * @kept:   it outlives its handler
  */
 struct ioctl_call {
@@ -41,6 +42,7 @@ struct ioctl_call {
 	struct iovec more;
 	void *object;
 	uint64_t note;
+	int result;
 	bool kept;
 	_Alignas(8) unsigned char arg[IOCTL_ARG_MAX];
 };
@@ -63,6 +65,7 @@ enum ioctl_flags {
  * @fn:    the handler. @arg: the fixed part, as read; what it is afterwards is written back. Return: 0, -errno,
  *         IOCTL_KEPT, or CALLER_RETRIED from caller.h. NULL: it is known that this one is not there,
  *         ENOTTY
+ * @first: or NULL. Checks that come before the argument is read. Return: 0 or -errno
  * @more:  or NULL. Checks of the fixed part that come before the variable part is touched, and where
  *         that is kept (call->more). Return: 0 or -errno
  * @undo:  or NULL. The handler has succeeded but the client cannot be told
@@ -74,6 +77,7 @@ struct ioctl_row {
 	const char *name;
 	unsigned int flags;
 	int (*fn)(struct device *dev, struct ioctl_call *call, void *arg);
+	int (*first)(struct device *dev, struct ioctl_call *call);
 	int (*more)(struct device *dev, struct ioctl_call *call, void *arg);
 	void (*undo)(struct device *dev, struct ioctl_call *call, void *arg);
 	void (*drop)(struct ioctl_call *call);

@@ -83,6 +83,24 @@ static void leave(struct session *s, struct session_request *sr, bool answered)
 	answer_put(sr);
 }
 
+static void carry_out(struct device *dev, struct request *rq)
+{
+	switch (rq->kind) {
+	case REQUEST_IOCTL:
+		dev->ioctl(dev, rq);
+		break;
+	case REQUEST_READ:
+		dev->read(dev, rq);
+		break;
+	case REQUEST_WRITE:
+		dev->write(dev, rq);
+		break;
+	case REQUEST_POLL:
+		dev->poll(dev, rq);
+		break;
+	}
+}
+
 void receiver_run(struct session_request *sr)
 {
 	struct session *s = sr->s;
@@ -97,7 +115,7 @@ void receiver_run(struct session_request *sr)
 	} else if (sr->release) {
 		run_release(sr);
 	} else {
-		s->dev->ioctl(s->dev, &sr->rq);
+		carry_out(s->dev, &sr->rq);
 	}
 	receiver_me->running = NULL;
 	leave(s, sr, receiver_me->answered);

@@ -72,6 +72,21 @@ static struct slot *answer_in(struct slot *slot)
  * A failed answer means that the kernel no longer knows the request (aborted): there is nobody to
  * tell, and libfuse has freed the handle.
  */
+static void reply(const struct session_request *sr, int result, const void *out, size_t len)
+{
+	if (sr->rq.kind == REQUEST_IOCTL)
+		/* An error travels as a result too, so that output can go with it. */
+		fuse_reply_ioctl(sr->req, result, out, len);
+	else if (result < 0)
+		fuse_reply_err(sr->req, -result);
+	else if (sr->rq.kind == REQUEST_READ)
+		fuse_reply_buf(sr->req, out, len);
+	else if (sr->rq.kind == REQUEST_WRITE)
+		fuse_reply_write(sr->req, (size_t)result);
+	else
+		fuse_reply_poll(sr->req, (unsigned int)result);
+}
+
 static void session_done(struct request *rq, int result, const void *out, size_t len)
 {
 	struct session_request *sr = to_session_request(rq);
@@ -80,8 +95,7 @@ static void session_done(struct request *rq, int result, const void *out, size_t
 	if (is_answered(sr))
 		return;
 	before = answer_in(sr->slot);
-	/* An error travels as a result too, so that output can go with it. */
-	fuse_reply_ioctl(sr->req, result, out, len);
+	reply(sr, result, out, len);
 	answering = before;
 	receiver_answered(sr);
 }
@@ -173,6 +187,18 @@ static bool session_again(struct request *rq, void (*fn)(void *arg, bool stoppin
 	return true;
 }
 
+/* A signal may have come before. */
+static struct request *session_sleep(struct request *rq)
+{
+	struct session_request *sr = to_session_request(rq);
+
+	slot_run(sr->slot, false);
+	__atomic_store_n(&sr->sleeps, true, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&sr->turn.signal, __ATOMIC_SEQ_CST))
+		workers_rouse(sr->s->workers);
+	return rq;
+}
+
 static const struct request_ops session_request_ops = {
 	.done = session_done,
 	.retry = session_retry,
@@ -182,6 +208,7 @@ static const struct request_ops session_request_ops = {
 	.wait_end = session_wait_end,
 	.killed = session_killed,
 	.again = session_again,
+	.sleep = session_sleep,
 };
 
 /* --- libfuse's calls ---------------------------------------------------------------------------- */
@@ -192,42 +219,60 @@ static void tell_full(const struct session *s, const struct request *rq)
 	struct failure f = failure_of(WHY_TOO_MANY_REQUESTS, TRACE_OTHER_IOCTL, rq->tid, ENOMEM);
 
 	f.uid = rq->uid;
-	failure_report(&f, "%s: ioctl 0x%08x: %s (ENOMEM)", s->dev->name, rq->cmd,
+	failure_report(&f, "%s: %s: %s (ENOMEM)", s->dev->name,
+		       rq->kind == REQUEST_IOCTL ? "an ioctl" : "read, write or poll",
 		       failure_reason_cause(f.why));
 }
 
-static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
-		     unsigned int flags, const void *in, size_t in_len, size_t out_len)
+/* Make a request of what this thread has received. Return: NULL: it has been refused. */
+static struct session_request *new_request(fuse_req_t req, const struct fuse_file_info *fi,
+					   enum request_kind kind)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct session *s = receiver_me->s;
 	struct session_request *sr =
 		s->draining ? NULL : receiver_request(&session_request_ops, req, fi->fh);
-	enum turns_answer answer;
 
 	if (!sr) {
 		fuse_reply_err(req, s->draining ? ECONNABORTED : ENOMEM);
-		return;
+		return NULL;
 	}
-	sr->rq.arg = (uintptr_t)arg;
-	/* It lies in the slot, as long as that is the request's. */
-	sr->rq.in = in;
-	sr->rq.in_len = in_len;
 	/* Short or long: an area is an area. */
 	sr->turn.bytes = sr->slot->areas[0] ? SLOT_AREA_BYTES : 0;
-	sr->rq.out_len = out_len;
-	sr->rq.cmd = (uint32_t)cmd;
+	sr->rq.kind = kind;
 	sr->rq.tid = ctx->pid;
 	sr->rq.uid = ctx->uid;
-	sr->rq.compat = flags & FUSE_IOCTL_COMPAT;
-	answer = turns_enter(s->turns, fi->fh, &sr->turn);
+	return sr;
+}
+
+static void enter(struct session_request *sr)
+{
+	enum turns_answer answer = turns_enter(sr->s->turns, sr->rq.fh, &sr->turn);
+
 	if (answer == TURNS_RUN) {
 		receiver_run(sr);
 	} else if (answer != TURNS_QUEUE) {
 		if (answer == TURNS_FULL)
-			tell_full(s, &sr->rq);
+			tell_full(sr->s, &sr->rq);
 		receiver_refuse(sr, answer == TURNS_GONE ? EBADF : ENOMEM);
 	}
+}
+
+static void on_ioctl(fuse_req_t req, int cmd, void *arg, struct fuse_file_info *fi,
+		     unsigned int flags, const void *in, size_t in_len, size_t out_len)
+{
+	struct session_request *sr = new_request(req, fi, REQUEST_IOCTL);
+
+	if (!sr)
+		return;
+	sr->rq.arg = (uintptr_t)arg;
+	/* It lies in the slot, as long as that is the request's. */
+	sr->rq.in = in;
+	sr->rq.in_len = in_len;
+	sr->rq.out_len = out_len;
+	sr->rq.cmd = (uint32_t)cmd;
+	sr->rq.compat = flags & FUSE_IOCTL_COMPAT;
+	enter(sr);
 }
 
 static void on_open(fuse_req_t req, struct fuse_file_info *fi)
@@ -285,8 +330,52 @@ static void on_release(fuse_req_t req, struct fuse_file_info *fi)
 	}
 }
 
-/* docs/gntdev-abi.md, section 1: read and write are EINVAL (CUSE would say ENOSYS without a handler). */
 static void on_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct session_request *sr = new_request(req, fi, REQUEST_READ);
+
+	(void)off;
+	if (!sr)
+		return;
+	sr->rq.out_len = size;
+	sr->rq.nonblock = fi->flags & O_NONBLOCK;
+	enter(sr);
+}
+
+static void on_write(fuse_req_t req, const char *buf, size_t size, off_t off,
+		     struct fuse_file_info *fi)
+{
+	struct session_request *sr = new_request(req, fi, REQUEST_WRITE);
+
+	(void)off;
+	if (!sr)
+		return;
+	sr->rq.in = buf;
+	sr->rq.in_len = size;
+	enter(sr);
+}
+
+/* What libfuse makes of the kernel's number is not needed: whom to wake has to outlast it. */
+static void on_poll(fuse_req_t req, struct fuse_file_info *fi, struct fuse_pollhandle *ph)
+{
+	struct session_request *sr = new_request(req, fi, REQUEST_POLL);
+	struct {
+		struct fuse_in_header h;
+		struct fuse_poll_in in;
+	} asked;
+
+	if (sr && ph) {
+		memcpy(&asked, slot_request(sr->s->ch.slots, sr->slot, 0), sizeof(asked));
+		sr->rq.wake = asked.in.kh;
+	}
+	if (ph)
+		fuse_pollhandle_destroy(ph);
+	if (sr)
+		enter(sr);
+}
+
+/* docs/gntdev-abi.md, section 1: read and write are EINVAL (CUSE would say ENOSYS without a handler). */
+static void no_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)size;
 	(void)off;
@@ -294,18 +383,19 @@ static void on_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_inf
 	fuse_reply_err(req, EINVAL);
 }
 
-static void on_write(fuse_req_t req, const char *buf, size_t size, off_t off,
+static void no_write(fuse_req_t req, const char *buf, size_t size, off_t off,
 		     struct fuse_file_info *fi)
 {
 	(void)buf;
-	on_read(req, size, off, fi);
+	no_read(req, size, off, fi);
 }
 
 /* What a client could write at once is not more than a pipe takes. */
 static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
-	(void)userdata;
-	conn->max_write = SLOT_PAGE;
+	const struct session *s = userdata;
+
+	conn->max_write = s->dev->write_max ? (unsigned int)s->dev->write_max : SLOT_PAGE;
 }
 
 /* No poll: the kernel then answers poll(2) itself as it does for the driver, which has none. */
@@ -313,9 +403,19 @@ static const struct cuse_lowlevel_ops session_ops = {
 	.init = on_init,
 	.open = on_open,
 	.release = on_release,
+	.read = no_read,
+	.write = no_write,
+	.ioctl = on_ioctl,
+};
+
+static const struct cuse_lowlevel_ops session_stream_ops = {
+	.init = on_init,
+	.open = on_open,
+	.release = on_release,
 	.read = on_read,
 	.write = on_write,
 	.ioctl = on_ioctl,
+	.poll = on_poll,
 };
 
 /* libfuse wants one, and does not use it: requests are received by device/channel.c. */
@@ -356,6 +456,19 @@ int session_fd(const struct session *s)
 	return s->ch.fd;
 }
 
+/* For device.wake: to whoever polls, or has, the kernel says what is there now. It knows when nobody does. */
+static void session_wake(void *session, uint64_t whom)
+{
+	const struct session *s = session;
+	const struct {
+		struct fuse_out_header h;
+		struct fuse_notify_poll_wakeup_out out;
+	} wake = { .h = { .len = sizeof(wake), .error = FUSE_NOTIFY_POLL }, .out = { .kh = whom } };
+
+	if (write(s->ch.fd, &wake, sizeof(wake)) < 0 && errno != ENODEV)
+		log_err("/dev/%s: cannot wake who polls: %s", s->dev->name, strerror(errno));
+}
+
 static struct fuse_session *new_fuse_session(struct session *s)
 {
 	char devname[NODE_NAME_MAX + 16];
@@ -371,7 +484,7 @@ static struct fuse_session *new_fuse_session(struct session *s)
 	struct fuse_session *se;
 
 	snprintf(devname, sizeof(devname), "DEVNAME=%s", s->dev->name);
-	se = cuse_lowlevel_new(&args, &ci, &session_ops, s);
+	se = cuse_lowlevel_new(&args, &ci, s->dev->read ? &session_stream_ops : &session_ops, s);
 	fuse_opt_free_args(&args);
 	return se;
 }
@@ -472,6 +585,8 @@ int session_new(const struct session_config *c, struct session **out, char *why,
 		return -ENOMEM;
 	}
 	s->dev = c->dev;
+	s->dev->session = s;
+	s->dev->wake = session_wake;
 	s->reply_err = reply_err;
 	s->process = process;
 	s->n_workers = c->workers;

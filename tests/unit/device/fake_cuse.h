@@ -63,6 +63,8 @@ static struct {
 	uint64_t sent;
 	pthread_mutex_t lock;
 	struct fake_answer answer[FAKE_REQUESTS];
+	unsigned int wakes; /* of who polls; the last was @woken */
+	uint64_t woken;
 	struct {
 		unsigned int n;
 		struct held held[HELD_MAX];
@@ -201,6 +203,31 @@ static inline uint64_t fake_ioctl(uint64_t fh, uint32_t cmd, size_t len, size_t 
 	return request(FUSE_IOCTL, &in, sizeof(in), len);
 }
 
+static inline uint64_t fake_read(uint64_t fh, uint32_t size, uint32_t flags)
+{
+	const struct fuse_read_in in = { .fh = fh, .size = size, .flags = flags };
+
+	return request(FUSE_READ, &in, sizeof(in), 0);
+}
+
+/* @len: bytes of 0x5a. */
+static inline uint64_t fake_write(uint64_t fh, uint32_t len)
+{
+	const struct fuse_write_in in = { .fh = fh, .size = len };
+
+	return request(FUSE_WRITE, &in, sizeof(in), len);
+}
+
+/* @kh: whom to wake; 0: nobody waits. */
+static inline uint64_t fake_poll(uint64_t fh, uint64_t kh)
+{
+	const struct fuse_poll_in in = { .fh = fh,
+					 .kh = kh,
+					 .flags = kh ? FUSE_POLL_SCHEDULE_NOTIFY : 0 };
+
+	return request(FUSE_POLL, &in, sizeof(in), 0);
+}
+
 /* A caller was sent a signal. There is no answer to that. */
 static inline uint64_t fake_interrupt(uint64_t of)
 {
@@ -212,6 +239,19 @@ static inline uint64_t fake_interrupt(uint64_t of)
 }
 
 /* --- answers ------------------------------------------------------------------------------------ */
+
+/* Locked. Return: whether it was no answer. */
+static bool note_wake(const struct fuse_out_header *h)
+{
+	const struct fuse_notify_poll_wakeup_out *out = (const void *)(h + 1);
+
+	if (h->unique || h->error != FUSE_NOTIFY_POLL)
+		return false;
+	ck_assert_uint_eq(h->len, sizeof(*h) + sizeof(*out));
+	cuse.wakes++;
+	cuse.woken = out->kh;
+	return true;
+}
 
 static void note(struct fake_answer *a, const struct fuse_out_header *h, size_t n)
 {
@@ -243,6 +283,8 @@ static void receive_answers(void)
 	while ((n = recv(cuse.ours, &m, sizeof(m), MSG_DONTWAIT)) > 0) {
 		ck_assert_uint_ge((size_t)n, sizeof(m.h));
 		ck_assert_uint_eq((size_t)n, m.h.len);
+		if (note_wake(&m.h))
+			continue;
 		ck_assert(m.h.unique && m.h.unique <= 2 * cuse.sent);
 		note(&cuse.answer[m.h.unique / 2], &m.h, (size_t)n);
 	}
