@@ -46,7 +46,7 @@ CHECK_LIBS = $(call memo,CHECK_LIBS,pkg-config --libs check)
 
 # The rooms, each a directory; docs/developer.md tells what is where. The daemon is the root and these;
 # gntdevctl has a room of its own, and takes of the daemon's modules those that have no other threads.
-ROOMS    := base state client policy report window device xen keeper sim machine control
+ROOMS    := base state client policy report window device xen keeper sim machine evtchn control
 CTL      := $(wildcard gntdevctl/*.c)
 MODULES  := $(filter-out cuse_gntdev.c keeper/main.c,$(wildcard *.c $(ROOMS:%=%/*.c)))
 EXAMPLES := $(patsubst %.c,%,$(wildcard examples/*.c))
@@ -193,7 +193,7 @@ $(BENCH_DAEMONS:%=$1/bench/%_gntdev): $1/o/cuse_gntdev.o $1/modules.a
 	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$(call in_order,$$^) $$(PKG_LIBS) -lxengnttab -pthread
 
 $(EXAMPLES:%=$1/%) $(CLIENTS:%=$1/%): $1/%: $1/o/%.o
-	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -pthread
+	$$(call Q,LD)$$(CC) $2 $3 $$(LDFLAGS) -o $$@ $$^ -lxengnttab -lxenevtchn -pthread
 
 $(FUZZ:%=$1/tests/fuzz/replay_%): $1/tests/fuzz/replay_%: $1/o/tests/fuzz/fuzz_%.o $1/o/tests/fuzz/replay.o \
 		$1/modules.a

@@ -57,6 +57,7 @@ enum {
 	OPT_WORKERS = 'w',
 	OPT_RUN_DIR = 'r',
 	OPT_GRANTER = 'g',
+	OPT_EVTCHN = 'e',
 	OPT_SIM_MEMORY = 'm',
 	OPT_FAULT = 'f',
 	OPT_LIMIT = 'l',
@@ -109,6 +110,14 @@ static const struct argp_option options[] = {
 	  "Grant as simulated domain DOMID through device NAME (default 1:xen/gntalloc); may be "
 	  "repeated with other names; \"none\" for no such device",
 	  1 },
+	{ "evtchn", OPT_EVTCHN, "DOMID[:NAME]", 0,
+	  "Serve the event channels of simulated domain DOMID as device NAME (default "
+	  "xen/evtchn for domain 0, xen/domDOMID/evtchn for others; without --name there is one "
+	  "for "
+	  "domain 0 and each that grants); may be repeated with other domains; \"none\" for no "
+	  "such "
+	  "device",
+	  1 },
 	{ "gntalloc-limit", OPT_GNTALLOC_LIMIT, "PAGES", 0,
 	  "Pages that one granter's device can have granted (default 1024)", 1 },
 	{ "sim-memory", OPT_SIM_MEMORY, "MIB", 0, "Memory of the machine (default 1024), sparse",
@@ -122,7 +131,7 @@ static const struct argp_option options[] = {
 
 static void parse_granter(struct argp_state *state, struct daemon_config *c, char *arg)
 {
-	struct daemon_granter *g;
+	struct daemon_node *g;
 	char *name = strchr(arg, ':');
 
 	c->granters_given = true;
@@ -135,6 +144,27 @@ static void parse_granter(struct argp_state *state, struct daemon_config *c, cha
 	g = &c->granter[c->n_granters++];
 	g->name = name ? name : "xen/gntalloc";
 	g->domid = (uint16_t)option_number(state, "granter", arg, 1, SIM_DOMID_MAX);
+}
+
+static void parse_evtchn(struct argp_state *state, struct daemon_config *c, char *arg)
+{
+	struct daemon_node *e;
+	char *name = strchr(arg, ':');
+
+	c->evtchns_given = true;
+	if (!strcmp(arg, "none"))
+		return;
+	if (c->n_evtchns == DAEMON_EVTCHNS_MAX)
+		argp_error(state, "--evtchn: more than %d", DAEMON_EVTCHNS_MAX);
+	if (name)
+		*name++ = '\0';
+	e = &c->evtchn[c->n_evtchns];
+	e->domid = (uint16_t)option_number(state, "evtchn", arg, 0, SIM_DOMID_MAX);
+	e->name = name;
+	for (unsigned int i = 0; i < c->n_evtchns; i++)
+		if (c->evtchn[i].domid == e->domid)
+			argp_error(state, "--evtchn: domain %u has two", e->domid);
+	c->n_evtchns++;
 }
 
 static void parse_port(struct argp_state *state, struct daemon_config *c, char *arg)
@@ -161,6 +191,9 @@ static error_t parse_sim_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case OPT_GRANTER:
 		parse_granter(state, c, arg);
+		break;
+	case OPT_EVTCHN:
+		parse_evtchn(state, c, arg);
 		break;
 	case OPT_GNTALLOC_LIMIT:
 		c->gntalloc_limit =

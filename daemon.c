@@ -30,6 +30,7 @@
 #include "device/node.h"
 #include "device/marks.h"
 #include "device/session.h"
+#include "evtchn/evtchn.h"
 #include "hypercall.h"
 #include "machine/gntalloc.h"
 #include "platform.h"
@@ -82,7 +83,8 @@ bool daemon_relieve(struct daemon *d)
 	bool good = true;
 
 	for (unsigned int i = 0; i < d->n_served; i++) {
-		winsock_relieve(d->served[i].winsock);
+		if (d->served[i].winsock)
+			winsock_relieve(d->served[i].winsock);
 		good &= session_serves(d->served[i].session);
 	}
 	return good;
@@ -173,7 +175,8 @@ static enum session_end stop_input(struct daemon *d)
 		if (d->served[i].session)
 			end = session_stop(d->served[i].session, stop_ms(all));
 		all = end > all ? end : all;
-		winsock_stop(d->served[i].winsock);
+		if (d->served[i].winsock)
+			winsock_stop(d->served[i].winsock);
 	}
 	if (d->defer)
 		defer_stop(d->defer);
@@ -185,13 +188,17 @@ static void close_everything(struct daemon *d)
 	if (d->table)
 		gntdev_close_all(&d->gntdev);
 	for (unsigned int i = 0; i < d->n_served; i++)
-		winsock_destroy(d->served[i].winsock);
+		if (d->served[i].winsock)
+			winsock_destroy(d->served[i].winsock);
 	for (unsigned int i = 0; i < d->config->n_granters; i++)
 		if (d->gntalloc[i])
 			gntalloc_close_all(d->gntalloc[i]);
 	/* Windows still held by clients end here: their grants are unmapped. */
 	if (d->windows)
 		windows_destroy(d->windows);
+	for (unsigned int i = 0; i < d->config->n_evtchns; i++)
+		if (d->evtchn[i])
+			evtchn_close_all(d->evtchn[i]);
 }
 
 /*
@@ -212,7 +219,8 @@ static int leave(struct daemon *d, enum session_end end)
 	if (d->windows)
 		windows_end(d->windows);
 	for (unsigned int i = 0; i < d->n_served; i++)
-		unlink(d->served[i].socket);
+		if (d->served[i].winsock)
+			unlink(d->served[i].socket);
 	err = platform_check_empty(&d->platform);
 	platform_leave(&d->platform);
 	daemon_keep_end(d);
@@ -239,6 +247,9 @@ static void free_parts(struct daemon *d)
 	for (unsigned int i = 0; i < d->config->n_granters; i++)
 		if (d->gntalloc[i])
 			gntalloc_destroy(d->gntalloc[i]);
+	for (unsigned int i = 0; i < d->config->n_evtchns; i++)
+		if (d->evtchn[i])
+			evtchn_destroy(d->evtchn[i]);
 	platform_stop(&d->platform);
 	if (d->defer)
 		defer_destroy(d->defer);

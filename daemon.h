@@ -17,13 +17,15 @@
 #include "platform.h"
 
 #define DAEMON_GRANTERS_MAX 16
-/* gntdev, and a gntalloc for each granter */
-#define DAEMON_SESSIONS_MAX (1 + DAEMON_GRANTERS_MAX)
+/* One for each granter, and the daemon's domain's */
+#define DAEMON_EVTCHNS_MAX (1 + DAEMON_GRANTERS_MAX)
+/* gntdev, and these */
+#define DAEMON_SESSIONS_MAX (1 + DAEMON_GRANTERS_MAX + DAEMON_EVTCHNS_MAX)
 /* Messages about why it does not start. */
 #define DAEMON_WHY_MAX 640
 
-/* A device xen/gntalloc that grants as a simulated domain. */
-struct daemon_granter {
+/* A device of a simulated domain: xen/gntalloc, xen/evtchn; of the latter @name can be NULL, for the one that it has by default. */
+struct daemon_node {
 	const char *name;
 	uint16_t domid;
 };
@@ -49,7 +51,10 @@ struct daemon_config {
 	bool verbose;
 	bool granters_given;
 	unsigned int n_granters;
-	struct daemon_granter granter[DAEMON_GRANTERS_MAX];
+	struct daemon_node granter[DAEMON_GRANTERS_MAX];
+	bool evtchns_given;
+	unsigned int n_evtchns;
+	struct daemon_node evtchn[DAEMON_EVTCHNS_MAX];
 	struct platform_config platform;
 };
 

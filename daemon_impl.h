@@ -12,6 +12,7 @@
 struct control;
 struct defer;
 struct device;
+struct evtchn;
 struct gntalloc;
 struct lent;
 struct policy;
@@ -29,7 +30,7 @@ struct winsock;
 /* Longest path of a socket, its NUL included. */
 #define PATH_BYTES 108
 
-/* One device: its node, its socket. */
+/* One device: its node, and its socket, but for one without windows: NULL. */
 struct served {
 	struct device *dev;
 	struct session *session;
@@ -45,6 +46,7 @@ struct daemon {
 	struct defer *defer;
 	struct gntdev gntdev;
 	struct gntalloc *gntalloc[DAEMON_GRANTERS_MAX];
+	struct evtchn *evtchn[DAEMON_EVTCHNS_MAX];
 	unsigned int n_served;
 	struct served served[DAEMON_SESSIONS_MAX];
 	char control_path[PATH_BYTES];
@@ -75,7 +77,7 @@ int daemon_keep_begin(struct daemon *d, const struct why *why);
 void daemon_keep_take_windows(const struct daemon *d, struct windows_keep *keep);
 int daemon_keep_take_listener(const struct daemon *d);
 
-/** daemon_keep_windows(), _listener() - have it kept, of the last session, unless it was left. Return: false, and @why */
+/** daemon_keep_windows(), _listener() - have it kept, of the next session, unless it was left. Return: false, and @why */
 bool daemon_keep_windows(const struct daemon *d, const struct why *why);
 bool daemon_keep_listener(const struct daemon *d, const struct why *why);
 

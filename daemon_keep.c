@@ -68,9 +68,16 @@ static void write_options(const struct daemon *d, struct options *o)
 		return;
 	for (unsigned int i = 0; i < c->n_granters; i++)
 		add(o, "--granter=%u:%s\n", c->granter[i].domid, c->granter[i].name);
+	for (unsigned int i = 0; i < c->n_evtchns; i++)
+		add(o, "--evtchn=%u:%s\n", c->evtchn[i].domid, c->evtchn[i].name);
 	for (unsigned int i = 0; i < p->n_ports; i++)
 		add(o, "--sim-port=%u:%u\n", p->port[i].port, p->port[i].remote);
 	add(o, "--sim-memory=%llu\n", (unsigned long long)(p->sim_pages / 256));
+}
+
+static unsigned int sessions(const struct daemon_config *c)
+{
+	return 1 + c->n_granters + c->n_evtchns;
 }
 
 static int adopt_state(struct daemon *d, const struct options *o, const struct why *why)
@@ -81,7 +88,7 @@ static int adopt_state(struct daemon *d, const struct options *o, const struct w
 		no_keeper(fd, why);
 		return fd;
 	}
-	err = state_adopt(fd, o->text, 1 + d->config->n_granters, &d->state, why);
+	err = state_adopt(fd, o->text, sessions(d->config), &d->state, why);
 	if (err)
 		return err;
 	fd = lent_take(d->lent, "records");
@@ -94,7 +101,7 @@ static int adopt_state(struct daemon *d, const struct options *o, const struct w
 
 static int make_state(struct daemon *d, const struct options *o, const struct why *why)
 {
-	int err = state_new(o->text, 1 + d->config->n_granters, &d->state);
+	int err = state_new(o->text, sessions(d->config), &d->state);
 
 	if (!err)
 		err = records_new(RECORD_CELLS, &d->records);
@@ -179,7 +186,7 @@ int daemon_keep_take_listener(const struct daemon *d)
 
 bool daemon_keep_listener(const struct daemon *d, const struct why *why)
 {
-	unsigned int session = d->n_served - 1;
+	unsigned int session = d->n_served;
 	char name[KEEP_NAME];
 	int err;
 

@@ -28,6 +28,7 @@
 #include "device/gntdev.h"
 #include "device/node.h"
 #include "device/session.h"
+#include "evtchn/evtchn.h"
 #include "hypercall.h"
 #include "machine/gntalloc.h"
 #include "platform.h"
@@ -159,10 +160,9 @@ static bool start_gntdev(struct daemon *d, const struct why *why)
 	return true;
 }
 
-/* A device's socket, then its node. */
-static bool serve_device(struct daemon *d, struct device *dev, unsigned int workers,
-			 void (*mmap)(struct mmap_call *mc, void *arg), void *arg,
-			 const struct why *why)
+/* A device's node. */
+static bool serve_node(struct daemon *d, struct device *dev, unsigned int workers,
+		       const struct why *why)
 {
 	const struct session_config sc = {
 		.dev = dev,
@@ -171,6 +171,17 @@ static bool serve_device(struct daemon *d, struct device *dev, unsigned int work
 		.number = d->n_served,
 		.state = state_header(d->state),
 	};
+	struct served *sv = &d->served[d->n_served++];
+
+	sv->dev = dev;
+	return session_new(&sc, &sv->session, why->text, why->size) == 0;
+}
+
+/* A device's socket, then its node. */
+static bool serve_device(struct daemon *d, struct device *dev, unsigned int workers,
+			 void (*mmap)(struct mmap_call *mc, void *arg), void *arg,
+			 const struct why *why)
+{
 	struct served *sv = &d->served[d->n_served];
 	const char *text;
 	int err;
@@ -181,10 +192,7 @@ static bool serve_device(struct daemon *d, struct device *dev, unsigned int work
 			  &sv->winsock, &text);
 	if (err)
 		return because(why, "window socket %s: %s (%s)", sv->socket, text, strerror(-err));
-	sv->dev = dev;
-	d->n_served++;
-	return daemon_keep_listener(d, why) &&
-	       session_new(&sc, &sv->session, why->text, why->size) == 0;
+	return daemon_keep_listener(d, why) && serve_node(d, dev, workers, why);
 }
 
 static bool make_devices(struct daemon *d, const struct why *why)
@@ -195,12 +203,12 @@ static bool make_devices(struct daemon *d, const struct why *why)
 	return true;
 }
 
-static int granter_opened(void *session, uid_t user, uint64_t fh)
+static int node_opened(void *session, uid_t user, uint64_t fh)
 {
 	return session_opened(session, user, fh);
 }
 
-static bool granter_given_up(void *session, uint64_t unique, uint64_t fh)
+static bool node_given_up(void *session, uint64_t unique, uint64_t fh)
 {
 	return session_given_up(session, unique, fh);
 }
@@ -209,8 +217,8 @@ static bool granter_given_up(void *session, uint64_t unique, uint64_t fh)
 static bool adopt_granter(struct daemon *d, unsigned int i, const struct why *why)
 {
 	const struct gntalloc_adoption a = {
-		.given_up = granter_given_up,
-		.opened = granter_opened,
+		.given_up = node_given_up,
+		.opened = node_opened,
 		.arg = d->served[d->n_served - 1].session,
 	};
 	int err = lent_adopting(d->lent) ? gntalloc_adopt(d->gntalloc[i], &a) : 0;
@@ -223,7 +231,7 @@ static bool adopt_granter(struct daemon *d, unsigned int i, const struct why *wh
 
 static bool make_granter(struct daemon *d, unsigned int i, const struct why *why)
 {
-	const struct daemon_granter *g = &d->config->granter[i];
+	const struct daemon_node *g = &d->config->granter[i];
 	struct gntalloc_config gc = {
 		.name = g->name,
 		.sim = d->platform.sim,
@@ -252,6 +260,44 @@ static bool make_granters(struct daemon *d, const struct why *why)
 	return true;
 }
 
+static bool adopt_evtchn(struct daemon *d, unsigned int i, const struct why *why)
+{
+	const struct evtchn_adoption a = {
+		.given_up = node_given_up,
+		.opened = node_opened,
+		.arg = d->served[d->n_served - 1].session,
+	};
+	int err = lent_adopting(d->lent) ? evtchn_adopt(d->evtchn[i], &a) : 0;
+
+	return !err || because(why,
+			       "the event channels that the last daemon's clients have by /dev/%s: "
+			       "%s",
+			       d->config->evtchn[i].name, strerror(-err));
+}
+
+static bool make_evtchn(struct daemon *d, unsigned int i, const struct why *why)
+{
+	const struct daemon_node *e = &d->config->evtchn[i];
+	const struct evtchn_config ec = { .name = e->name,
+					  .sim = d->platform.sim,
+					  .records = d->records,
+					  .number = (uint16_t)i,
+					  .domid = e->domid };
+	int err = evtchn_new(&ec, &d->evtchn[i]);
+
+	if (err)
+		return because(why, "--evtchn=%u:%s: %s", e->domid, e->name, strerror(-err));
+	return serve_node(d, evtchn_device(d->evtchn[i]), 1, why) && adopt_evtchn(d, i, why);
+}
+
+static bool make_evtchns(struct daemon *d, const struct why *why)
+{
+	for (unsigned int i = 0; i < d->config->n_evtchns; i++)
+		if (!make_evtchn(d, i, why))
+			return false;
+	return true;
+}
+
 /* Whether two devices would have one socket: '/' in a name is '-' in its path. */
 static bool same_socket(const char *a, const char *b)
 {
@@ -262,22 +308,25 @@ static bool same_socket(const char *a, const char *b)
 	return *a == *b;
 }
 
+/* Of all devices, in the order in which they are made. */
+static const char *name_of(const struct daemon_config *c, unsigned int i)
+{
+	if (!i--)
+		return c->name;
+	return i < c->n_granters ? c->granter[i].name : c->evtchn[i - c->n_granters].name;
+}
+
 /* Before anything is made: whatever is in the way of a name is said first. */
 static bool check_names(const struct daemon_config *c, const struct why *why)
 {
-	if (node_check_name(c->name, why->text, why->size))
-		return false;
-	for (unsigned int i = 0; i < c->n_granters; i++) {
-		if (node_check_name(c->granter[i].name, why->text, why->size))
+	for (unsigned int i = 0; i < 1 + c->n_granters + c->n_evtchns; i++) {
+		if (node_check_name(name_of(c, i), why->text, why->size))
 			return false;
-		for (unsigned int k = 0; k <= i; k++) {
-			const char *other = k < i ? c->granter[k].name : c->name;
-
-			if (same_socket(c->granter[i].name, other))
-				return because(why,
-					       "--granter: the names %s and %s are too much alike",
-					       c->granter[i].name, other);
-		}
+		for (unsigned int k = 0; k < i; k++)
+			if (same_socket(name_of(c, i), name_of(c, k)))
+				return because(why, "%s: the names %s and %s are too much alike",
+					       i > c->n_granters ? "--evtchn" : "--granter",
+					       name_of(c, i), name_of(c, k));
 	}
 	return true;
 }
@@ -289,7 +338,8 @@ static bool start_threads(struct daemon *d, const struct why *why)
 	if (!err)
 		err = windows_start(d->windows);
 	for (unsigned int i = 0; !err && i < d->n_served; i++) {
-		err = winsock_start(d->served[i].winsock);
+		if (d->served[i].winsock)
+			err = winsock_start(d->served[i].winsock);
 		if (!err)
 			err = session_start(d->served[i].session);
 	}
@@ -329,6 +379,9 @@ static void say_ready(const struct daemon *d)
 	for (unsigned int i = 0; i < d->config->n_granters; i++)
 		log_info("/dev/%s grants as domain %u", d->config->granter[i].name,
 			 d->config->granter[i].domid);
+	for (unsigned int i = 0; i < d->config->n_evtchns; i++)
+		log_info("/dev/%s has the event channels of domain %u", d->config->evtchn[i].name,
+			 d->config->evtchn[i].domid);
 }
 
 /* A window connection is a descriptor, and the driver has no EMFILE. */
@@ -342,20 +395,59 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* A device of a domain that has none yet. */
+static void add_evtchn(struct daemon_config *c, uint16_t domid)
+{
+	for (unsigned int i = 0; i < c->n_evtchns; i++)
+		if (c->evtchn[i].domid == domid)
+			return;
+	c->evtchn[c->n_evtchns++].domid = domid;
+}
+
+/* Domain 0's is where programs look for it. */
+static void name_evtchns(struct daemon_config *c)
+{
+	static char name[DAEMON_EVTCHNS_MAX][24];
+
+	for (unsigned int i = 0; i < c->n_evtchns; i++) {
+		if (c->evtchn[i].name)
+			continue;
+		if (c->evtchn[i].domid)
+			snprintf(name[i], sizeof(name[i]), "xen/dom%u/evtchn", c->evtchn[i].domid);
+		else
+			snprintf(name[i], sizeof(name[i]), "xen/evtchn");
+		c->evtchn[i].name = name[i];
+	}
+}
+
+/* Beside a device of another name there may be one that has these. */
+static void settle_evtchns(struct daemon_config *c)
+{
+	if (!c->evtchns_given && !strcmp(c->name, "xen/gntdev")) {
+		add_evtchn(c, 0);
+		for (unsigned int i = 0; i < c->n_granters; i++)
+			add_evtchn(c, c->granter[i].domid);
+	}
+	name_evtchns(c);
+}
+
 /* What is to be known before anything is made. */
 static bool settle_config(struct daemon *d, const struct daemon_config *c, const struct why *why)
 {
 	static struct daemon_config defaults;
 
 	d->config = c;
-	if (!platform_choose(&d->platform, &c->platform, c->n_granters, why))
+	if (!platform_choose(&d->platform, &c->platform, c->n_granters || c->n_evtchns, why))
 		return false;
-	if (!d->platform.xen && !c->granters_given) {
-		defaults = *c;
-		defaults.granter[0] = (struct daemon_granter){ "xen/gntalloc", 1 };
+	if (d->platform.xen)
+		return true;
+	defaults = *c;
+	d->config = &defaults;
+	if (!c->granters_given) {
+		defaults.granter[0] = (struct daemon_node){ "xen/gntalloc", 1 };
 		defaults.n_granters = 1;
-		d->config = &defaults;
 	}
+	settle_evtchns(&defaults);
 	return true;
 }
 
@@ -392,7 +484,7 @@ bool daemon_check(const struct daemon_config *c, char *text, size_t size)
 	struct policy *p;
 
 	/* Not its names: a daemon that runs has them. */
-	if (!platform_choose(&d.platform, &c->platform, c->n_granters, &why))
+	if (!platform_choose(&d.platform, &c->platform, c->n_granters || c->n_evtchns, &why))
 		return false;
 	p = load_policy(c, &why);
 	policy_free(p);
@@ -420,8 +512,8 @@ struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *
 	raise_descriptor_limit();
 	if (start_configured(d, lasting, &why) && start_windows(d, &why) &&
 	    start_hypervisor(d, &why) && start_gntdev(d, &why) && make_devices(d, &why) &&
-	    make_granters(d, &why) && daemon_keep_adopt(d, &why) && daemon_keep_serve(d, &why) &&
-	    start_threads(d, &why) && start_control(d, &why)) {
+	    make_granters(d, &why) && make_evtchns(d, &why) && daemon_keep_adopt(d, &why) &&
+	    daemon_keep_serve(d, &why) && start_threads(d, &why) && start_control(d, &why)) {
 		if (!c->end)
 			say_ready(d);
 		return d;

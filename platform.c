@@ -27,8 +27,9 @@ bool platform_choose(struct platform *p, const struct platform_config *c, bool g
 		return because(why, "%s%s%s", c->xen ? "--xen: " : "", not,
 			       c->xen ? "" : "; --sim is for the simulated hypervisor");
 	if (p->xen && (granters || c->n_ports || c->n_faults))
-		return because(why, "--granter, --sim-port and --fault are for the simulated "
-				    "hypervisor, and this machine runs under Xen: give --sim, too");
+		return because(why,
+			       "--granter, --evtchn, --sim-port and --fault are for the simulated "
+			       "hypervisor, and this machine runs under Xen: give --sim, too");
 	if (!p->xen && !c->sim)
 		log_info("no Xen here: using the simulated hypervisor (--sim)");
 	return true;

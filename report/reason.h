@@ -61,6 +61,15 @@ enum failure_reason {
 	WHY_PV_DESCRIPTOR,
 	WHY_LIMIT,
 
+	/* Of the simulator's evtchn */
+	WHY_PORT_NOT_OURS,
+	WHY_PORT_NO_DOMAIN,
+	WHY_PORT_NOT_UNBOUND,
+	WHY_PORT_NONE_FREE,
+	WHY_PORT_RESTRICTED,
+	WHY_VIRQ,
+	WHY_VIRQ_BOUND,
+
 	/* Of the simulator's gntalloc */
 	WHY_ALLOC_LIMIT,
 	WHY_ALLOC_NO_REFS,

@@ -274,6 +274,32 @@ static const struct {
 			"/etc/cuse-gntdev.conf and "
 			"systemctl reload cuse-gntdev.service" },
 
+	[WHY_PORT_NOT_OURS] = { FAILURE_REQUEST, "port_not_ours",
+				"no such event channel is bound through this descriptor",
+				"use the port that the bind returned, through the same open, "
+				"before "
+				"it is unbound" },
+	[WHY_PORT_NO_DOMAIN] = { FAILURE_REQUEST, "port_no_domain",
+				 "there is no such domain, or there can be none",
+				 "check the domid; a simulated domain is there if the daemon was "
+				 "started with a device for it" },
+	[WHY_PORT_NOT_UNBOUND] = { FAILURE_REQUEST, "port_not_unbound",
+				   "the remote port is not one that waits for this domain",
+				   "have the other domain bind an unbound port for this one first, "
+				   "and pass its number on; a port can be bound to once" },
+	[WHY_PORT_NONE_FREE] = { FAILURE_SYSTEM, "port_none_free",
+				 "all event channels of the domain are in use",
+				 "end programs of that domain, or have them unbind what they do "
+				 "not "
+				 "need" },
+	[WHY_PORT_RESTRICTED] = { FAILURE_REQUEST, "port_restricted",
+				  "the client has restricted its descriptor to one domain",
+				  "open the device once more for other domains" },
+	[WHY_VIRQ] = { FAILURE_REQUEST, "virq", "there is no such VIRQ",
+		       "check the number; the simulator raises VIRQ_DOM_EXC (3)" },
+	[WHY_VIRQ_BOUND] = { FAILURE_REQUEST, "virq_bound",
+			     "a VIRQ is bound once in a domain, and this one is",
+			     "find the program that has it: fuser -v on the device" },
 	[WHY_ALLOC_LIMIT] = { FAILURE_LIMIT, "alloc_limit",
 			      "as many pages are granted as --gntalloc-limit allows",
 			      "see who has them: fuser -v on the device; start the daemon with a "

@@ -23,7 +23,7 @@
 
 /* Names, their NUL included; what is kept at a time; text of a SERVE. */
 #define KEEP_NAME     32
-#define KEEP_THINGS   16384
+#define KEEP_THINGS   26624
 #define KEEP_TEXT_MAX 8192
 /* Longest time for which a successor is waited for. */
 #define KEEP_SECONDS_MAX 86400

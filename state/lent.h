@@ -35,7 +35,7 @@ struct why;
  * What each may have of the KEEP_THINGS, so that none takes what another needs: pipes (all sessions with all their threads); files of
  * ports, of which clients have as many made as they like; all others together.
  */
-#define LENT_PIPES  11264
+#define LENT_PIPES  22016
 #define LENT_PORTS  4096
 #define LENT_OTHERS 256
 static_assert(LENT_PIPES + LENT_PORTS + LENT_OTHERS <= KEEP_THINGS, "there is a place for each");

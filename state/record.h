@@ -26,12 +26,16 @@ struct records;
 /* Kinds: numbers that are never used again for something else. */
 enum record_kind {
 	RECORD_NONE = 0,
-	RECORD_OPEN = 1,       /* device/: an open of xen/gntdev */
-	RECORD_MAP = 2,	       /* device/: a map */
-	RECORD_WINDOW = 3,     /* window/: a window */
-	RECORD_ALLOC_OPEN = 4, /* machine/: an open of xen/gntalloc */
-	RECORD_ALLOC_PAGE = 5, /* machine/: a page that it allocated */
-	RECORD_ALLOC = 6,      /* machine/: a device xen/gntalloc */
+	RECORD_OPEN = 1,	 /* device/: an open of xen/gntdev */
+	RECORD_MAP = 2,		 /* device/: a map */
+	RECORD_WINDOW = 3,	 /* window/: a window */
+	RECORD_ALLOC_OPEN = 4,	 /* machine/: an open of xen/gntalloc */
+	RECORD_ALLOC_PAGE = 5,	 /* machine/: a page that it allocated */
+	RECORD_ALLOC = 6,	 /* machine/: a device xen/gntalloc */
+	RECORD_EVTCHN = 7,	 /* evtchn/: a device xen/evtchn */
+	RECORD_EVTCHN_OPEN = 8,	 /* evtchn/: an open of it */
+	RECORD_EVTCHN_PORT = 9,	 /* evtchn/: a port of an open */
+	RECORD_EVTCHN_RING = 10, /* evtchn/: its ring */
 	RECORD_KINDS
 };
 

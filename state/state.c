@@ -92,11 +92,18 @@ static int check_options(const struct state_header *h, const char *options, cons
 	return -EEXIST;
 }
 
+/* That of version 1 ends with the sessions that it has room for. */
+static size_t header_bytes(uint32_t version)
+{
+	return version == 1 ? offsetof(struct state_header, init[17]) : sizeof(struct state_header);
+}
+
 static bool inits_can_be(const struct state_header *h)
 {
-	bool good = true;
+	bool good = h->header_bytes >=
+		    offsetof(struct state_header, init) + h->sessions * sizeof(h->init[0]);
 
-	for (unsigned int i = 0; i < STATE_SESSIONS; i++)
+	for (unsigned int i = 0; good && i < h->sessions; i++)
 		good &= h->init[i].len <= STATE_INIT_BYTES;
 	return good;
 }
@@ -118,7 +125,7 @@ static int check(const struct state *s, const char *options, unsigned int sessio
 			h->version, STATE_OLDEST, STATE_VERSION);
 		return -EPROTONOSUPPORT;
 	}
-	if (s->mem.max < sizeof(*h) || h->header_bytes != sizeof(*h) ||
+	if (s->mem.max < header_bytes(h->version) || h->header_bytes != header_bytes(h->version) ||
 	    h->cell_bytes != sizeof(struct record_cell) ||
 	    !memchr(h->options, '\0', sizeof(h->options)) ||
 	    !memchr(h->program, '\0', sizeof(h->program))) {

@@ -28,8 +28,9 @@ xen        xen/                             abi base state hypercall
 keeper     keeper/                          abi base state xen/undo.h xen/journal.h
 sim        sim/                             abi base state hypercall
 machine    machine/                         abi base state client hypercall table policy report window device sim
+evtchn     evtchn/                          abi base state client report device sim
 control    control/                         abi base state client hypercall table policy report window device sim
-daemon     daemon*.*,platform.*,cuse_gntdev.* abi base state client hypercall table policy report window device xen sim machine control
+daemon     daemon*.*,platform.*,cuse_gntdev.* abi base state client hypercall table policy report window device xen sim machine evtchn control
 preload    preload/                         abi
 gntdevctl  gntdevctl/                       abi base policy control/out.h state/keep.h
 examples   examples/

@@ -109,7 +109,7 @@ START_TEST(damage_is_refused)
 		h->sessions = 3;
 		break;
 	case INIT:
-		h->init[16].len = STATE_INIT_BYTES + 1;
+		h->init[1].len = STATE_INIT_BYTES + 1;
 		break;
 	default:
 		memset(h->options, '\n', sizeof(h->options));
@@ -119,6 +119,32 @@ START_TEST(damage_is_refused)
 	ck_assert_ptr_null(s);
 	ck_assert_msg(strstr(text, _i == LATER || _i == NOUGHT ? "version" : "damaged") != NULL,
 		      "%s", text);
+}
+END_TEST
+
+/* The program before this one has room for 17 sessions. */
+START_TEST(of_version_1)
+{
+	const size_t bytes = 2200 + 17 * 256;
+	struct state *first;
+	struct region r;
+
+	state_header(s)->version = 1;
+	state_header(s)->header_bytes = (uint32_t)bytes;
+	ck_assert_int_eq(region_new("first", bytes, &r), 0);
+	ck_assert_int_eq(region_grow(&r, bytes), 0);
+	memcpy(r.base, state_header(s), bytes);
+	for (int damaged = 0; damaged < 2; damaged++) {
+		((struct state_header *)r.base)->header_bytes += (uint32_t)damaged;
+		ck_assert_int_eq(
+			state_adopt(fcntl(r.fd, F_DUPFD_CLOEXEC, 0), OPTIONS, 2, &first, &why),
+			damaged ? -EINVAL : 0);
+		if (damaged)
+			break;
+		ck_assert_uint_eq(state_header(first)->version, 1);
+		state_close(first);
+	}
+	region_close(&r);
 }
 END_TEST
 
@@ -157,6 +183,7 @@ Suite *state_suite(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, goes_on);
+	tcase_add_test(tc, of_version_1);
 	tcase_add_loop_test(tc, other_options, 0, 5);
 	tcase_add_loop_test(tc, damage_is_refused, 0, DAMAGE_N);
 	tcase_add_test(tc, other_files);
