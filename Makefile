@@ -100,7 +100,8 @@ help:
 	@echo "                    or this one of check-xen: debian12-pv, debian12-pvh, debian13-pv,"
 	@echo "                    debian13-pvh (CASES=\"name ...\": only these cases)"
 	@echo "make bench          measure: lines of name, value, unit"
-	@echo "make bench-xen      the same on a real Xen, next to the kernel's driver (ONE=debian12-pvh: only there)"
+	@echo "make bench-xen      instructions on a real Xen, next to the kernel's driver's (ONE=debian12-pvh: only there;"
+	@echo "                    CLOCK=wall: time; BASE=COMMIT or BASE=FILE, an earlier output: and what has changed since)"
 	@echo "make fuzz           look for input that breaks a parser, each for FUZZ_SECONDS=$(FUZZ_SECONDS) (ONE=name: only this one)"
 	@echo "make soak           the long forms of tests, each for SOAK_SECONDS=$(SOAK_SECONDS) (ONE=name: $(SOAK))"
 	@echo "make lint           style, warnings of two compilers, static analysis"
@@ -387,9 +388,7 @@ XEN_BENCH = $(or $(ONE),debian12-pv debian12-pvh)
 
 bench-xen: $(PROGRAMS) $(XEN_TOOLS) $(call PACKAGES,xen) \
 		$(foreach c,$(XEN_BENCH),build/xen/$(firstword $(subst -, ,$c))/bench)
-	@for combo in $(XEN_BENCH); do \
-		tests/xen/run.sh -t 400 -n bench $$combo tests/xen/bench.sh || exit 1; \
-	done
+	@tests/xen/speed.sh $(if $(filter wall,$(CLOCK)),-w) $(BASE:%=-b %) $(XEN_BENCH)
 
 # --- install ------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh [-t SECONDS] [-n NAME] COMBO SCRIPT [ARGUMENT...]
+# run.sh [-t SECONDS] [-n NAME] [-i] [-p DIRECTORY] COMBO SCRIPT [ARGUMENT...]
 #
 # Boots Xen with a dom0 in an emulated machine, runs SCRIPT in dom0 as root by bash, and ends as
 # SCRIPT ended. COMBO is debian12-pv, debian12-pvh, debian13-pv or debian13-pvh: the release that
@@ -15,14 +15,20 @@
 # The run fails too when the time is over (-t, 300 s; more on a slow or busy machine, see tests/pace.sh), when the
 # kernel or Xen reports a fault of its own, or when a sanitizer does. See "complain" in lib.sh for faults that are
 # provoked.
+#
+# With -i the emulator counts instructions: each takes 2 ns of the machine's time, and nothing else takes any (but for
+# waits), whatever this machine has to do meanwhile. With -p the daemon and what is installed with it come from DIRECTORY, the build/ of
+# another version.
 set -u
 usage() { sed -n '4s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
-seconds=300 name=
-while getopts t:n: option; do
+seconds=300 name='' counted=() programs_of=''
+while getopts t:n:ip: option; do
 	case $option in
 	t) seconds=$OPTARG ;;
 	n) name=$OPTARG ;;
+	i) counted=(-icount "shift=1,sleep=off") ;;
+	p) programs_of=$OPTARG ;;
 	*) usage ;;
 	esac
 done
@@ -97,6 +103,7 @@ make_host()
 		mkdir -p "$(dirname "$host/project/build/$file")"
 		cp -r "$top/build/$file" "$host/project/build/$file"
 	done
+	[ -z "$programs_of" ] || cp "$programs_of"/{cuse_gntdev*,gntdevctl,libgntdev-mmap.so,gntdev-run} "$host/project/build" || return
 	find "$host/project/build" \( -name '*.[oda]' -o -name support \) -delete
 	mapfile -t programs < <(find "$host/project/build" "$host"/bin/{bash,setpriv,script} -type f)
 	libraries_of "${programs[@]}" | copy_files "$host"
@@ -157,7 +164,7 @@ make_root()
 	cp "$busybox" "$top/build/xen/tools/port" "$root/bin"
 	cp "$cache"/modules/*.ko "$cache/order" "$root/modules"
 	install -m 755 "$top/tests/xen/init.sh" "$root/init"
-	make_host "$root/host"
+	make_host "$root/host" || return
 	mkdir -p "$root/project/build"
 	cp "$top/build/libgntdev-mmap.so" "$root/project/build"
 	make_job "$@"
@@ -187,7 +194,7 @@ make_root "$@" || exit 1
 
 # A session of its own, so that all its processes can be ended by the number of their group. Xen
 # would scrub all memory at first, and both would guard against other machines' processors.
-setsid "${qemu[@]}" -M q35 -cpu "qemu64,+svm,+npt,$cpu" -m 2048 -smp 1 -display none -monitor none -nic none -no-reboot \
+setsid "${qemu[@]}" -M q35 -cpu "qemu64,+svm,+npt,$cpu" -m 2048 -smp 1 "${counted[@]}" -display none -monitor none -nic none -no-reboot \
 	-serial "file:$dir/log" \
 	-chardev "file,id=tap,path=$dir/tap" -device isa-debugcon,iobase=0x5e1,chardev=tap \
 	-chardev "file,id=results,path=$dir/results.tar" -device isa-debugcon,iobase=0x5e2,chardev=results \
