@@ -361,7 +361,7 @@ run-soak-xen: export XEN_TEST_SECONDS = 1800
 run-soak-xen: export XEN_SECONDS = 5400
 run-soak-xen: run-xen
 
-run-soak-mutants: $(UNIT:%=build/%)
+run-soak-mutants: $(UNIT:%=build/steps/%)
 	@tests/mutants/run.sh -l; named=$$?; \
 	seed=$$(date +%j); echo "# seed $$seed"; tests/mutants/run.sh -n $(MUTANTS) -s $$seed && [ $$named -eq 0 ]
 

@@ -82,12 +82,36 @@ replay()
 	return 1
 }
 
-for program in "$@"; do
+program()
+{
+	case $1 in
+	*/torture_*) torture "$1" ;;
+	*/replay_*) replay "$1" ;;
+	*) suite "$1" ;;
+	esac
+}
+
+# As many side by side as there are processors; what one prints comes as a whole when it ends.
+out=$(mktemp -d) || exit 1
+trap 'rm -rf "$out"' EXIT
+declare -A name=()
+one_ends()
+{
+	local job
+
+	wait -n -p job "${!name[@]}" || status=1
+	cat "$out/${name[$job]}"
+	rm "$out/${name[$job]}"
+	unset "name[$job]"
+}
+
+for path in "$@"; do
+	((${#name[@]} < $(nproc))) || one_ends
 	look_at_pace
-	case $program in
-	*/torture_*) torture "$program" ;;
-	*/replay_*) replay "$program" ;;
-	*) suite "$program" ;;
-	esac || status=1
+	program "$path" >"$out/${path//\//_}" &
+	name[$!]=${path//\//_}
+done
+while ((${#name[@]})); do
+	one_ends
 done
 exit $status
