@@ -2,10 +2,10 @@
 /*
  * on_fuse.c - device/node.h on /dev/fuse, for a kernel without CUSE
  *
- * Linked into a daemon in the place of node.c. Its one device is a file, $GNTDEV_FILE, over which a file system is mounted that
- * is nothing but that file. Requests and answers go through the same code of the kernel, fs/fuse/dev.c, and are the same to
- * their bytes, but for the first: the kernel says FUSE_INIT, which is answered here, and session.c gets a CUSE_INIT, the answer to which
- * the kernel refuses (ENOENT) as it does after an adoption.
+ * Linked into a daemon in the place of node.c. Its one device (--granter=none --evtchn=none) is a file, $GNTDEV_FILE: a file
+ * system is mounted over it that is nothing but that file. Requests and answers go through the same code of the kernel,
+ * fs/fuse/dev.c, and are the same to their bytes, but for the first: the kernel says FUSE_INIT, which is answered here,
+ * and session.c gets a CUSE_INIT, the answer to which the kernel refuses (ENOENT) as it does after an adoption.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,8 +61,13 @@ static int answer_init(int fd, char *why, size_t size)
 
 int node_open_cuse(char *why, size_t size)
 {
-	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	static bool made;
+	int fd;
 
+	if (made)
+		return snprintf(why, size, "there is one file, for one device"), -ENODEV;
+	made = true;
+	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return snprintf(why, size, "/dev/fuse: %s", strerror(errno)), -ENODEV;
 	if (mount_file(fd, why, size) || answer_init(fd, why, size)) {

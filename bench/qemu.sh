@@ -63,7 +63,7 @@ make_root()
 		$b insmod /mod/cuse.ko
 		serve() {
 			name=$1; shift
-			"$@" --sim --name=xen/$name --run-dir=/run/$name 2>>/run/log &
+			"$@" --sim --evtchn=none --name=xen/$name --run-dir=/run/$name 2>>/run/log &
 			until [ -S /run/$name/xen-$name.sock ]; do $b usleep 100000; done
 		}
 		if $b grep -q cuse_trace /proc/cmdline; then

@@ -23,7 +23,7 @@ end()
 serve()
 {
 	: >"$dir/$1"
-	GNTDEV_FILE=$dir/$1 "$bench/$2" --sim --granter=none --run-dir="$dir/$1.run" 2>>"$dir/log" &
+	GNTDEV_FILE=$dir/$1 "$bench/$2" --sim --granter=none --evtchn=none --run-dir="$dir/$1.run" 2>>"$dir/log" &
 	daemons+=($!)
 	until [ -S "$dir/$1.run/xen-gntdev.ctl" ]; do
 		kill -0 $! || return
@@ -35,7 +35,7 @@ outage()
 {
 	: >"$dir/outage"
 	GNTDEV_FILE=$dir/outage "$bench/outage" outage_native "$kills" "$dir/outage" \
-		"$bench/fuse_gntdev" --sim --granter=none --run-dir="$dir/outage.run" 2>>"$dir/log"
+		"$bench/fuse_gntdev" --sim --granter=none --evtchn=none --run-dir="$dir/outage.run" 2>>"$dir/log"
 }
 
 cost()
