@@ -5,7 +5,8 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
-SYSCONFDIR ?= /etc
+# A user's own prefix has its own; the daemon reads it if told so (--config).
+SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 SBINDIR  = $(PREFIX)/sbin
 BINDIR   = $(PREFIX)/bin
 # Where the preload object lives: the same path on every architecture.
@@ -78,7 +79,7 @@ CUSE_BIN  = $(PROGRAMS) $(CLIENTS:%=build/%) build/steps/cuse_gntdev
 BENCH_BIN = $(PROGRAMS) $(BENCH:%=build/%) $(BENCH_DAEMONS:%=build/bench/%_gntdev)
 MAN      := $(patsubst man/%.scd,build/man/%,$(wildcard man/*.scd))
 
-.PHONY: all man help deps deps-check demo check bench bench-xen fuzz soak lint format install deb clean
+.PHONY: all man help deps deps-check demo check bench bench-xen fuzz soak lint format install uninstall dist deb reproducible clean
 .PHONY: check-unit check-cuse check-deb check-xen
 .PHONY: run-lint run-unit run-cuse run-deb run-xen run-soak-torture run-soak-fuzz run-soak-attacks run-soak-mutants run-soak-xen \
 	run-soak-survive
@@ -107,6 +108,9 @@ help:
 	@echo "make lint           style, warnings of two compilers, static analysis"
 	@echo "make format         format all sources in place"
 	@echo "make install        to DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
+	@echo "make uninstall      remove what make install with the same DESTDIR and PREFIX has installed, but the policy"
+	@echo "make dist           the sources as build/cuse-gntdev-VERSION.tar.xz"
+	@echo "make reproducible   build the Debian package twice, and compare"
 	@echo "make deb            the Debian package for this machine's release, in build/deb/"
 	@echo "make deps           install all packages of packages.list (as root)"
 	@echo "make clean          remove build/ (downloads stay in .cache/)"
@@ -301,9 +305,9 @@ lint: $(call PACKAGES,man unit lint)
 format: $(call PACKAGES,lint)
 	@tests/lint.sh format
 
-UNIT_SCRIPTS = tests/unit/preload/programs.sh tests/unit/contrib.sh
+UNIT_SCRIPTS = tests/unit/preload/programs.sh tests/unit/contrib.sh tests/unit/install.sh
 
-run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) $(UNIT_SCRIPTS) build/gntdev-run build/libgntdev-mmap.so
+run-unit: $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) $(UNIT_SCRIPTS) $(PROGRAMS) $(MAN)
 	@tests/unit/run.sh $(TORTURE_SECONDS) $(UNIT_BIN) $(TORTURE_BIN) $(REPLAY_BIN) $(UNIT_SCRIPTS)
 
 run-cuse: $(CUSE_BIN) build/uml-xstate.so $(call PACKAGES,cuse)
@@ -426,9 +430,40 @@ install: $(PROGRAMS) $(MAN)
 	install -m 644 systemd/cuse-gntdev.sysusers $(DESTDIR)$(CONFDIR)/sysusers.d/cuse-gntdev.conf
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 
+# What install would write is found out by having it do so elsewhere. Rules stay, and directories of others.
+uninstall: $(PROGRAMS) $(MAN)
+	@rm -rf build/installed
+	@$(MAKE) -s --no-print-directory install DESTDIR=$(CURDIR)/build/installed >build/uninstall.log
+	@cd build/installed && find . ! -type d ! -path '.$(SYSCONFDIR)/*' -printf '$(DESTDIR)/%P\0' | xargs -0 rm -f
+	@cd build/installed && find . -depth -type d -path '*/cuse-gntdev*' -printf '$(DESTDIR)/%P\0' | \
+		xargs -0 -r rmdir --ignore-fail-on-non-empty 2>/dev/null || true
+	@rm -rf build/installed build/uninstall.log
+	@echo "removed from $(DESTDIR)$(PREFIX); $(DESTDIR)$(SYSCONFDIR)/cuse-gntdev.conf stays"
+
+# The same sources make the same bytes, wherever and whenever.
+VERSION = $(shell sed -n 's/^\#define VERSION "\(.*\)"$$/\1/p' abi/version.h)
+DIST    = cuse-gntdev-$(VERSION)
+SOURCES = if git rev-parse --git-dir >/dev/null 2>&1; then git ls-files -co --exclude-standard -z; \
+	else find . \( -path ./build -o -path ./.cache -o -path ./.git \) -prune -o ! -type d -printf '%P\0'; fi
+
+dist:
+	@mkdir -p build
+	@{ $(SOURCES); } | xargs -0 sh -c 'for f; do [ -e "$$f" ] && printf "%s\0" "$$f"; done' sh | \
+		tar -c --null -T - --sort=name --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw \
+		--mtime="$$(sed -n '/^ -- /{s/^ -- .*>  //p;q}' debian/changelog)" \
+		--transform='s|^|$(DIST)/|' | xz -9e >build/$(DIST).tar.xz
+	@ls -l build/$(DIST).tar.xz
+
 # The Debian package, and lintian's opinion of it.
 deb: $(call PACKAGES,man deb)
 	@./deb.sh build/deb
+
+# Twice, in directories of other names, with other umasks, locales and time zones.
+reproducible: $(call PACKAGES,man deb)
+	@umask 022; TZ=UTC LC_ALL=C ./deb.sh build/reproducible/1 >/dev/null
+	@umask 002; TZ=Asia/Kathmandu LC_ALL=C.UTF-8 ./deb.sh build/reproducible/another >/dev/null
+	@for deb in build/reproducible/1/*.deb; do cmp $$deb build/reproducible/another/$${deb##*/} || exit 1; done
+	@sha256sum build/reproducible/1/*.deb
 
 clean:
 	rm -rf build
