@@ -94,7 +94,8 @@ static int adopt_state(struct daemon *d, const struct options *o, const struct w
 	fd = lent_take(d->lent, "records");
 	err = fd < 0 ? fd : records_adopt(fd, &d->records);
 	if (err)
-		because(why, "the records that the last daemon has left: %s", strerror(-err));
+		because(why, "the records that the last daemon has left: %s",
+			err == -EINVAL ? "they are damaged" : strerror(-err));
 	d->made_run_dir = state_header(d->state)->made_dir;
 	return err;
 }

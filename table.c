@@ -491,6 +491,11 @@ int open_close(struct table *t, uint64_t id, void (*dead)(struct map *m, void *a
 
 /* --- a former table's ----------------------------------------------------------------------- */
 
+void table_restoring(struct table *t, uint64_t most)
+{
+	ids_restoring(t->opens, most);
+}
+
 int open_restore(struct table *t, uint64_t id, void *user)
 {
 	struct gnt_open *o = calloc(1, sizeof(*o));

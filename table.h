@@ -103,6 +103,9 @@ struct table *table_new(void);
  */
 void table_last(struct table *t, uint64_t *generations);
 
+/** table_restoring() - before the first open_restore(): how many opens there can have been at a time */
+void table_restoring(struct table *t, uint64_t most);
+
 /**
  * table_destroy() - free a table
  * @t: the table; every open must have been closed

@@ -172,21 +172,20 @@ int arena_take(struct arena *a, uint64_t count, uint64_t *first)
 int arena_take_at(struct arena *a, uint64_t first, uint64_t count)
 {
 	uint64_t end = arena_end(a), index = first, work = UINT64_MAX;
-	int err = 0;
 
 	if (!count || count > ARENA_LIMIT || first > ARENA_LIMIT - count)
 		return -EINVAL;
 	if (first < end && arena_next(a, &index, end < first + count ? end : first + count, &work))
 		return -EEXIST;
-	if (!radix_make(&a->holes, count))
+	if (!radix_make(&a->holes, count) || prepare(a, first, count))
 		return -ENOMEM;
-	if (first + count > end) {
-		err = prepare(a, end, first + count - end);
-		if (!err)
-			a->end = first + count;
-	}
-	return err;
+	if (first + count > end)
+		a->end = first + count;
+	return 0;
 }
+
+/* A hole that is larger is not used: a map that is taken for what it is not shall not cost the memory of all before it. */
+#define HOLE_MOST (1U << 20)
 
 /* The range at @from: as far as the entries are the same. */
 static uint64_t range_end(struct arena *a, uint64_t from)
@@ -203,8 +202,10 @@ static int make_holes(struct arena *a, uint64_t from, uint64_t to, uint64_t size
 {
 	uint64_t *hole;
 
-	if (from == to)
+	if (from == to || to - from > HOLE_MOST)
 		return 0;
+	if (prepare(a, from, to - from))
+		return -ENOMEM;
 	if ((to - from) % size)
 		size = to - from;
 	hole = radix_make(&a->holes, size);

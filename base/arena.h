@@ -73,7 +73,8 @@ int arena_take(struct arena *a, uint64_t count, uint64_t *first);
 int arena_take_at(struct arena *a, uint64_t first, uint64_t count);
 
 /**
- * arena_taken() - after the last arena_take_at(), all being filled in, no two alike: what lies in between is holes
+ * arena_taken() - after the last arena_take_at(), all being filled in, no two alike: what lies in between is holes, unless it
+ * is very large
  *
  * Others may use it from now on. Return: 0; -ENOMEM.
  */

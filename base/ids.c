@@ -24,6 +24,7 @@ struct ids {
 	struct radix words;
 	uint64_t first;	 /* generation that slots begin with */
 	uint64_t *above; /* what lasts: all generations are below it; NULL: nothing does */
+	uint64_t most;	 /* slots that a former set can have used; 0: it is not known */
 };
 
 #define GENERATIONS_AT_ONCE 65536U
@@ -168,6 +169,21 @@ void ids_last(struct ids *s, uint64_t *generations)
 	note_generation(s, s->first);
 }
 
+void ids_restoring(struct ids *s, uint64_t most)
+{
+	s->most = most;
+}
+
+/* Whether the former set can have given it. */
+static bool can_be(const struct ids *s, uint64_t id)
+{
+	uint64_t slot1 = id & IDS_SLOT_MASK;
+
+	if (!slot1 || slot1 > IDS_MAX || (s->most && slot1 > s->most))
+		return false;
+	return !s->first || id_gen(id) < s->first;
+}
+
 /* Of all slots below @end that there never were. Return: 0 or -ENOMEM. */
 static int make_slots(struct ids *s, uint64_t end)
 {
@@ -186,7 +202,7 @@ int ids_restore(struct ids *s, uint64_t id, void *obj)
 	uint64_t *word;
 	int err;
 
-	if (!slot1 || slot1 > IDS_MAX)
+	if (!can_be(s, id))
 		return -EINVAL;
 	err = make_slots(s, slot1);
 	if (err)

@@ -55,11 +55,18 @@ uint64_t ids_reserve(struct ids *s);
 void ids_publish(struct ids *s, uint64_t id, void *obj);
 
 /**
+ * ids_restoring() - before the first ids_restore(): how many objects the former set can have had at a time
+ *
+ * An id beyond that is none, and what it would cost to have its slot is not spent. Without it only IDS_MAX bounds that.
+ */
+void ids_restoring(struct ids *s, uint64_t most);
+
+/**
  * ids_restore() - an id that a former set of these has given
  * @id:  its
  * @obj: what has this id from now on; NULL: it is not to be given again
  *
- * For a set that nobody else uses yet. Return: 0; -EINVAL: it is no id; -EEXIST: its slot has an object, or is known to have
+ * For a set that nobody else uses yet. Return: 0; -EINVAL: it is no id that can have been given; -EEXIST: its slot has an object, or is known to have
  * had a later id; -ENOMEM.
  */
 int ids_restore(struct ids *s, uint64_t id, void *obj);

@@ -353,8 +353,12 @@ static void go_on(struct adoption *ad)
 static int adopt(struct adoption *ad)
 {
 	struct gntdev *gd = ad->gd;
-	int err = for_each(ad, RECORD_OPEN, adopt_open);
+	int err;
 
+	table_restoring(gd->table, records_most(gd->records));
+	err = for_each(ad, RECORD_OPEN, adopt_open);
+	if (err == -EINVAL || err == -EEXIST)
+		err = wrong(ad, -EINVAL, "the record of an open cannot be");
 	if (!err)
 		err = for_each(ad, RECORD_MAP, adopt_map);
 	if (!err)

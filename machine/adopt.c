@@ -41,6 +41,7 @@ static int adopt_opens(struct gntalloc *ga, const struct gntalloc_adoption *a)
 	uint32_t cursor = 0, record;
 	int err = 0;
 
+	ids_restoring(ga->opens, records_most(ga->pages.records));
 	while (!err && (record = record_next(ga->pages.records, RECORD_ALLOC_OPEN, &cursor))) {
 		const struct alloc_open_lasting *last = record_head(ga->pages.records, record);
 

@@ -260,6 +260,12 @@ void records_count(struct records *s, uint64_t *used, uint64_t *cells)
 	*cells = made(s);
 }
 
+/* Each has a cell of its own; threads that were just making, or ending, one may have had a number for it without. */
+uint64_t records_most(struct records *s)
+{
+	return (uint64_t)made(s) + GROW;
+}
+
 /* --- adoption ----------------------------------------------------------------------------------- */
 
 /* During adoption next[] says whose a cell is: its record's number. */
@@ -365,13 +371,29 @@ int records_new(uint32_t max, struct records **out)
 	return 0;
 }
 
+/* Cells that were made are there; behind them is nothing that ever was in use: so none is missing, and none is made by looking. */
+static bool made_can_be(struct records *s)
+{
+	static const struct record_cell zero;
+	uint32_t n = made(s), last = s->max - n < GROW ? s->max : n + GROW;
+
+	if (n > s->max || !region_is_made(&s->mem, n * sizeof(struct record_cell)))
+		return false;
+	if (!region_is_made(&s->mem, last * sizeof(struct record_cell)))
+		return true;
+	for (uint32_t i = n ? n : 1; i < last; i++)
+		if (memcmp(cell(s, i), &zero, sizeof(zero)) != 0)
+			return false;
+	return true;
+}
+
 static int adopt(struct records *s)
 {
 	const struct records_head *h = head_of(s);
 	int err;
 
 	if (h->magic != RECORDS_MAGIC || h->cell_bytes != sizeof(struct record_cell) ||
-	    h->made > s->max)
+	    !made_can_be(s))
 		return -EINVAL;
 	s->mem.made = (size_t)h->made * sizeof(struct record_cell);
 	err = claim_all(s);

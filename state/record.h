@@ -130,4 +130,11 @@ uint32_t record_next(struct records *s, enum record_kind kind, uint32_t *cursor)
 /** records_count() - cells in use, and made, for statistics and tests */
 void records_count(struct records *s, uint64_t *used, uint64_t *made);
 
+/**
+ * records_most() - how many records there can have been at a time, generously
+ *
+ * For who has given numbers to what has a record, and is to take one for damaged that is far beyond that.
+ */
+uint64_t records_most(struct records *s);
+
 #endif /* STATE_RECORD_H */

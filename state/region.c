@@ -91,6 +91,11 @@ int region_grow(struct region *r, size_t to)
 	return 0;
 }
 
+bool region_is_made(const struct region *r, size_t bytes)
+{
+	return bytes <= r->max && (!bytes || lseek(r->fd, 0, SEEK_HOLE) >= (off_t)bytes);
+}
+
 void region_close(struct region *r)
 {
 	if (!r->base)

@@ -12,6 +12,7 @@
 #ifndef STATE_REGION_H
 #define STATE_REGION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,9 @@ int region_adopt(int fd, size_t made, struct region *out);
  * By one thread at a time. Return: 0; -ENOMEM, also beyond @max.
  */
 int region_grow(struct region *r, size_t to);
+
+/** region_is_made() - at adoption: whether the pages of its first @bytes bytes are there, all of them */
+bool region_is_made(const struct region *r, size_t bytes);
 
 /** region_close() - unmap and close; the memory stays as long as somebody has the memfd. @r: or all zero */
 void region_close(struct region *r);

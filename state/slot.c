@@ -405,6 +405,17 @@ int slots_new(struct slots **out)
 	return 0;
 }
 
+/* What a piece is was said of each, and at most of one more. */
+static bool pieces_can_be(const struct slots_head *h)
+{
+	if (h->pieces > SLOT_PIECES)
+		return false;
+	for (uint32_t i = h->pieces + 1; i < SLOT_PIECES; i++)
+		if (h->piece[i])
+			return false;
+	return !h->pieces || h->piece[h->pieces - 1];
+}
+
 static int adopt(struct slots *s)
 {
 	const struct slots_head *h = head_of(s);
@@ -412,7 +423,7 @@ static int adopt(struct slots *s)
 
 	if (s->mem.max < BEFORE_BYTES + (size_t)SLOT_PIECES * SLOT_AREA_BYTES ||
 	    h->magic != SLOTS_MAGIC || h->slot_bytes != sizeof(struct slot) ||
-	    h->area_bytes != SLOT_AREA_BYTES || h->pieces > SLOT_PIECES)
+	    h->area_bytes != SLOT_AREA_BYTES || !pieces_can_be(h))
 		return -EINVAL;
 	s->mem.made = (size_t)(piece_at(s, h->pieces) - s->mem.base);
 	err = know_all(s);

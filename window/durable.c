@@ -220,6 +220,7 @@ int windows_restore(struct windows *w)
 	uint32_t record, cursor = 0;
 	int err = 0;
 
+	ids_restoring(w->ids, records_most(w->records));
 	while (!err && (record = record_next(w->records, RECORD_WINDOW, &cursor)))
 		err = restore(w, record);
 	ids_restored(w->ids);

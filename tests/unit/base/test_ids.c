@@ -201,12 +201,24 @@ END_TEST
 
 START_TEST(what_is_no_id_is_not_restored)
 {
+	uint64_t generations = 65536;
 	struct ids *s = ids_new();
 	int obj;
 
 	ck_assert_int_eq(ids_restore(s, 0, &obj), -EINVAL);
 	ck_assert_int_eq(ids_restore(s, 1ULL << IDS_SLOT_BITS, &obj), -EINVAL);
 	ck_assert_int_eq(ids_restore(s, IDS_SLOT_MASK, &obj), -EINVAL);
+	/* Nothing is made for what cannot have been. */
+	ids_restoring(s, 1000);
+	ck_assert_int_eq(ids_restore(s, 1001, &obj), -EINVAL);
+	ck_assert_ptr_null(radix_find(&s->words, 1000));
+	ck_assert_int_eq(ids_restore(s, 1000, &obj), 0);
+	ids_destroy(s);
+	/* Nor one of a generation that was not reached. */
+	s = ids_new();
+	ids_last(s, &generations);
+	ck_assert_int_eq(ids_restore(s, generations << IDS_SLOT_BITS | 1, &obj), -EINVAL);
+	ck_assert_int_eq(ids_restore(s, 65535ULL << IDS_SLOT_BITS | 1, &obj), 0);
 	ids_destroy(s);
 }
 END_TEST

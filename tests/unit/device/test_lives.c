@@ -36,133 +36,8 @@
 
 #include "tests/unit/device/lives.h"
 
-/* --- requests ------------------------------------------------------------------------------------ */
-
-static void on_done(struct request *rq, int result, const void *out, size_t len)
-{
-	(void)rq, (void)out, (void)len;
-	w->result = result;
-}
-
-static bool on_waiting(struct request *rq)
-{
-	(void)rq;
-	return true;
-}
-
-static const struct request_ops ops = { .done = on_done, .waiting = on_waiting };
-
-static void ioctl_of(uint64_t fh, uint32_t cmd, void *arg)
-{
-	struct request rq = {
-		.ops = &ops,
-		.fh = fh,
-		.arg = (uintptr_t)arg,
-		.unique = w->unique,
-		.progress = &w->progress,
-		.ends = &w->ends,
-		.cmd = cmd,
-		.tid = gettid(),
-		.again = again,
-	};
-
-	gd.dev.ioctl(&gd.dev, &rq);
-}
-
-static void do_open(int which)
-{
-	const struct opener by = { .tid = gettid(),
-				   .uid = geteuid(),
-				   .gid = getegid(),
-				   .unique = w->unique,
-				   .again = again };
-
-	w->result = gd.dev.open(&gd.dev, &by, O_RDWR, &w->fh[which]);
-}
-
-static void do_close(int which)
-{
-	gd.dev.release(&gd.dev, w->fh[which]);
-	w->result = 0;
-}
-
-/* @page: the first of @count */
-static void do_map(int fh, int which, int page, uint32_t count)
-{
-	size_t size = sizeof(struct ioctl_gntdev_map_grant_ref) +
-		      PAGES * sizeof(struct ioctl_gntdev_grant_ref);
-	struct ioctl_gntdev_map_grant_ref *op = calloc(1, size);
-
-	op->count = count;
-	for (uint32_t i = 0; i < count; i++)
-		op->refs[i] =
-			(struct ioctl_gntdev_grant_ref){ GRANTER,
-							 page < 0 ? 999 : w->ref[page + (int)i] };
-	ioctl_of(w->fh[fh], IOCTL_GNTDEV_MAP_GRANT_REF, op);
-	w->index[which] = w->out = op->index;
-	free(op);
-}
-
-static void do_unmap(int fh, int which, uint32_t count)
-{
-	struct ioctl_gntdev_unmap_grant_ref op = { .index = w->index[which], .count = count };
-
-	ioctl_of(w->fh[fh], IOCTL_GNTDEV_UNMAP_GRANT_REF, &op);
-}
-
-static void do_notify(int fh, int which, uint32_t action, uint32_t port)
-{
-	struct ioctl_gntdev_unmap_notify op = { .index = w->index[which] + BYTE,
-						.action = action,
-						.event_channel_port = port };
-
-	ioctl_of(w->fh[fh], IOCTL_GNTDEV_SET_UNMAP_NOTIFY, &op);
-}
-
-/* By WINDOW_MMAP, or through a connection: then nobody but the client knows that it is in hand. */
-static void do_mmap(int fh, int which, uint32_t count, bool connection)
-{
-	struct window_token token = { .magic = WINDOW_MAGIC, .version = WINDOW_VERSION };
-	bool sent = w->windows && w->win[w->windows].held && w->window[which] == w->windows;
-
-	/* As the ioctl does it, and the preload object. */
-	if (again && sent) {
-		if (!connection)
-			gntdev_mmap_sent(&gd, w->unique);
-		w->result = 0;
-		return;
-	}
-	ioctl_of(w->fh[fh], WINDOW_TOKEN, &token);
-	w->window[which] = w->windows + 1;
-	call = (struct mmap_call){
-		.pid = getpid(),
-		.unique = connection ? 0 : w->unique,
-		.again = again,
-		.rq = { .magic = WINDOW_MAGIC,
-			.version = WINDOW_VERSION,
-			.prot = PROT_READ | PROT_WRITE,
-			.flags = MAP_SHARED,
-			.open_id = token.open_id,
-			.offset = w->index[which],
-			.length = count << ABI_PAGE_SHIFT },
-	};
-	memcpy(call.rq.secret, token.secret, sizeof(call.rq.secret));
-	gntdev_mmap(&call, &gd);
-	w->out = 0;
-}
-
-/* The client unmaps; who reports it may be killed. */
-static void do_munmap(int which)
-{
-	w->win[w->window[which]].held = false;
-	report_ends();
-	w->result = 0;
-}
-
-static unsigned char *page_of(int page)
-{
-	return sim_frame_memory(sim, w->frame[page]);
-}
+/* When to die in the next life, and what has been reached. */
+static struct step_orders *orders;
 
 /* Three batches into one page. What the granter has written there since the first is its own. */
 static void do_copy(int fh, int page)
@@ -191,8 +66,6 @@ static void do_copy(int fh, int page)
 }
 
 /* --- the script ---------------------------------------------------------------------------------- */
-
-#define BOTH (UNMAP_NOTIFY_CLEAR_BYTE | UNMAP_NOTIFY_SEND_EVENT)
 
 /* The second half. Return: false at its end. */
 static bool carry_out_more(int at)
@@ -353,31 +226,11 @@ static void count_events(void)
 	sim_port_sent(sim, 0, OTHER_PORT, &w->events[1]);
 }
 
-static int duplicate(int fd)
-{
-	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
-}
-
 static void live(void)
 {
-	const struct sim_kept left = { duplicate(sim_left.state), duplicate(sim_left.memory) };
-	const struct sim_config sc = { .dirfd = directory, .left = &left };
 	struct gntdev_adoption a = { .in_hand = in_hand, .given_up = given_up, .opened = opened };
-	const char *why;
 
-	rcu_thread_enter();
-	if (sim_new(&sc, &sim, &why) || records_adopt(duplicate(records_kept), &gd.records)) {
-		fprintf(stderr, "%s\n", why);
-		_exit(2);
-	}
-	gntdev_init(&gd);
-	gd.dev.name = "xen/gntdev";
-	gd.hv = sim_hypervisor(sim);
-	gd.table = table_new();
-	gd.defer = defer_new();
-	gd.policy = policy_default();
-	gd.quota = quota_new();
-	gd.limit = GNTDEV_LIMIT_DEFAULT;
+	begin_life();
 	w->lives++;
 	if (gntdev_adopt(&gd, &a)) {
 		fprintf(stderr, "not adopted: %s\n", a.why);
@@ -406,55 +259,6 @@ static int one_life(void)
 		live();
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/* A machine that is switched on, and records of nothing. */
-static void begin_world(void)
-{
-	struct sim_config sc = { .memory_pages = 64 };
-	struct sim_kept kept;
-	struct records *s;
-	const char *why;
-
-	memset(w, 0, sizeof(*w));
-	w->culprit = -1;
-	snprintf(dir, sizeof(dir), "%s/gntdev-lives-%d-%x", test_place(), (int)getpid(),
-		 test_moment());
-	ck_assert_int_eq(mkdir(dir, 0700), 0);
-	sc.dirfd = directory = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_eq(sim_new(&sc, &sim, &why), 0);
-	ck_assert_int_eq(sim_domain_add(sim, GRANTER), 0);
-	for (int i = 0; i < PAGES; i++) {
-		ck_assert_int_eq(sim_frames_alloc(sim, GRANTER, 1, &w->frame[i]), 0);
-		ck_assert_int_eq(sim_grant(sim, GRANTER, 0, w->frame[i], false, &w->ref[i]), 0);
-		page_of(i)[BYTE] = FULL;
-	}
-	ck_assert_int_eq(sim_port_bind(sim, 0, PORT, GRANTER, NULL, NULL), 0);
-	ck_assert_int_eq(sim_port_bind(sim, 0, OTHER_PORT, GRANTER, NULL, NULL), 0);
-	kept = sim_kept(sim);
-	sim_left = (struct sim_kept){ duplicate(kept.state), duplicate(kept.memory) };
-	sim_leave(sim);
-	ck_assert_int_eq(records_new(1 << 16, &s), 0);
-	records_kept = duplicate(records_fd(s));
-	records_close(s);
-}
-
-static void end_world(void)
-{
-	close(sim_left.state);
-	close(sim_left.memory);
-	close(records_kept);
-	unlinkat(directory, "machine", 0);
-	rmdir(dir);
-	close(directory);
-}
-
-static void *shared(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	ck_assert_ptr_ne(p, MAP_FAILED);
-	return p;
 }
 
 static struct world reference;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "state/record.h"
@@ -171,6 +172,34 @@ START_TEST(damage_is_refused)
 }
 END_TEST
 
+/* More than are there, or fewer than were in use: nothing is made by looking, and nothing is lost. */
+START_TEST(a_wrong_number_of_cells_is_refused)
+{
+	static const int by[] = { 1, 4096, 50000, -4096 };
+
+	for (size_t i = 0; i < sizeof(by) / sizeof(by[0]); i++) {
+		struct stat before, after;
+		uint32_t *made;
+		int fd;
+
+		for (int n = 0; n < 5000; n++)
+			record_commit(s, record_new(s, 56), RECORD_WINDOW);
+		fd = fcntl(records_fd(s), F_DUPFD_CLOEXEC, 0);
+		made = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ck_assert_ptr_ne(made, MAP_FAILED);
+		ck_assert_uint_eq(made[3], 8192);
+		made[3] += (uint32_t)by[i];
+		ck_assert_int_eq(fstat(fd, &before), 0);
+		assert_each(succeed() == -EINVAL && !s, "%d more", by[i]);
+		ck_assert_int_eq(fstat(fd, &after), 0);
+		ck_assert_int_eq(after.st_blocks, before.st_blocks);
+		munmap(made, 4096);
+		close(fd);
+		setup();
+	}
+}
+END_TEST
+
 START_TEST(other_files_are_refused)
 {
 	int fd = memfd_create("other", MFD_CLOEXEC);
@@ -185,8 +214,13 @@ END_TEST
 Suite *record_suite(void)
 {
 	const TTest *const tests[] = {
-		what_is_committed_lasts, what_has_ended_is_free, it_can_be_full,
-		a_new_record_is_zero,	 damage_is_refused,	 other_files_are_refused,
+		what_is_committed_lasts,
+		what_has_ended_is_free,
+		it_can_be_full,
+		a_new_record_is_zero,
+		damage_is_refused,
+		other_files_are_refused,
+		a_wrong_number_of_cells_is_refused,
 	};
 
 	return suite_of("record", tests, sizeof(tests) / sizeof(tests[0]), setup, teardown);

@@ -275,6 +275,19 @@ static void no_such_piece(struct slot *slot, unsigned char *head)
 	head[SLOT_PAGE] = 3;
 }
 
+/* How many there are lies behind the sizes. */
+static void fewer_pieces(struct slot *slot, unsigned char *head)
+{
+	(void)slot;
+	((uint32_t *)head)[4] = 0;
+}
+
+static void more_pieces(struct slot *slot, unsigned char *head)
+{
+	(void)slot;
+	((uint32_t *)head)[4] = SLOT_PIECES;
+}
+
 static void no_such_state(struct slot *slot, unsigned char *head)
 {
 	(void)head;
@@ -314,6 +327,8 @@ static void one_area_for_two(struct slot *slot, unsigned char *head)
 static void (*const damages[])(struct slot *, unsigned char *) = {
 	no_magic,
 	no_such_piece,
+	fewer_pieces,
+	more_pieces,
 	no_such_state,
 	longer_than_there_is_room,
 	answer_longer_than_a_slot,
