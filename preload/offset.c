@@ -24,7 +24,8 @@
 
 #include "abi/ioctl.h"
 
-#define HINTS 256
+/* Windows that lie side by side, up to 32 MiB of them, have a hint each. What no window has needed takes no memory. */
+#define HINTS 8192U
 
 /**
  * struct hint - a window that was mapped
@@ -40,12 +41,13 @@ struct hint {
 
 static struct hint hints[HINTS];
 
+/* Neighbours in memory have neighbours here; windows of 2 MiB, too. */
 static struct hint *hint_at(uint64_t start)
 {
-	return &hints[(start / PAGE_BYTES * 0x9e3779b97f4a7c15ULL) >> 56];
-}
+	const uint64_t page = start / PAGE_BYTES;
 
-static_assert(HINTS == 1 << (64 - 56), "the hash picks a hint");
+	return &hints[(page ^ page >> 9) % HINTS];
+}
 
 void offset_note(const void *at, size_t length, dev_t number)
 {
