@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "gntdevctl/client.h"
 #include "gntdevctl/commands.h"
+#include "gntdevctl/keeper.h"
 
 /**
  * struct upgrade_args - what was asked
@@ -28,7 +30,9 @@ static const struct argp_option options[] = {
 	{ "check", OPT_CHECK, "PROGRAM", 0,
 	  "Whether the daemon PROGRAM, such as /usr/sbin/cuse_gntdev, can take over", 0 },
 	{ "running", OPT_RUNNING, NULL, 0,
-	  "Print the version of what the running daemon keeps for its successor", 0 },
+	  "Print the version of what the running daemon keeps for its successor, or what its "
+	  "keeper holds",
+	  0 },
 	{ NULL, 0, NULL, 0, NULL, 0 },
 };
 
@@ -53,14 +57,49 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* Of a keeper whose daemon has died, or hangs. @why: what the daemon did not answer for. Return: as ask_running(). */
+static int ask_keeper(const struct ctl *ctl, int status, const char *why, long long *version)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct keep_msg m = { 0 };
+	int err = ctl_keeper_path(ctl, "", path, sizeof(path));
+
+	if (!err)
+		err = ctl_keeper_look(path, &m);
+	if (err == -ENOENT || err == -EACCES)
+		return ctl_error(status, "%s", why);
+	if (err)
+		return ctl_error(
+			CTL_FAILED,
+			"%s; nor does the keeper at %s say what it holds for another one: %s", why,
+			path, strerror(-err));
+	*version = strtoll(m.name, NULL, 10);
+	if (*version <= 0)
+		return ctl_error(CTL_FAILED,
+				 "%s, and the keeper at %s has not been told what it holds", why,
+				 path);
+	return CTL_DONE;
+}
+
 /* Return: 0 and *@version, 0: it has no keeper; or a status, and it has been told. */
 static int ask_running(const struct ctl *ctl, long long *version)
 {
 	json_t *stats = NULL;
-	int status = ctl_query(ctl, ctl_request("stats"), NULL, NULL, &stats);
+	struct ctl_client c;
+	char path[512];
+	int status = ctl_socket_path(ctl, path, sizeof(path));
 
-	*version = ctl_integer(json_object_get(stats, "state"), "version", 0);
+	*version = 0;
+	if (status)
+		return status;
+	status = ctl_open(&c, path) ? c.status
+				    : ctl_each(&c, ctl_request("stats"), NULL, NULL, &stats);
+	if (!status)
+		*version = ctl_integer(json_object_get(stats, "state"), "version", 0);
+	else
+		status = ask_keeper(ctl, status, c.why, version);
 	json_decref(stats);
+	ctl_close(&c);
 	return status;
 }
 

@@ -30,7 +30,7 @@
 /* Longer than anything takes that is not hung. */
 #define LONG_MS 20000
 
-static char dir[64], path[80], mark[80];
+static char dir[64], path[96], mark[80];
 static pid_t keeper;
 static int daemon_sock;
 
@@ -53,7 +53,7 @@ static inline void setup(void)
 {
 	snprintf(dir, sizeof(dir), "%s/test_keeper.XXXXXX", test_place());
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/keeper", dir);
+	snprintf(path, sizeof(path), "%s/xen-gntdev.keeper", dir);
 	snprintf(mark, sizeof(mark), "%s/mark", dir);
 	start_keeper();
 }
