@@ -389,7 +389,7 @@ static bool must_end(struct daemon *d)
 /* Every RELIEVE_MS, whatever else goes on. Return: milliseconds until it is due again; -1: to end. */
 static int relieve(struct daemon *d, int64_t *due)
 {
-	int64_t now = clock_ms();
+	int64_t now = (int64_t)clock_ms();
 
 	if (now >= *due) {
 		if (must_end(d))
@@ -411,7 +411,7 @@ static int serve(struct daemon *d, int signals)
 {
 	struct pollfd p[2] = { { .fd = signals, .events = POLLIN },
 			       { .fd = daemon_reload_fd(d), .events = POLLIN } };
-	int64_t due = clock_ms();
+	int64_t due = (int64_t)clock_ms();
 	int k, ms;
 
 	for (;;) {
@@ -428,7 +428,17 @@ static int serve(struct daemon *d, int signals)
 	}
 }
 
-/* Before argp, which sorts what it gets: our path, and the arguments. Return: to be freed; NULL if there is no memory. */
+static void free_command(char **command)
+{
+	for (int i = 1; command && command[i]; i++)
+		free(command[i]);
+	free(command);
+}
+
+/*
+ * Before argp, which sorts what it gets, and before arguments are taken apart where they lie: our path, and the
+ * arguments. Return: to be freed; NULL if there is no memory.
+ */
 static char **own_command(int argc, char **argv)
 {
 	static char path[PATH_MAX];
@@ -440,8 +450,13 @@ static char **own_command(int argc, char **argv)
 		return NULL;
 	}
 	command[0] = path;
-	for (int i = 1; i < argc; i++)
-		command[i] = argv[i];
+	for (int i = 1; i < argc; i++) {
+		command[i] = strdup(argv[i]);
+		if (!command[i]) {
+			free_command(command);
+			return NULL;
+		}
+	}
 	return command;
 }
 
@@ -463,23 +478,52 @@ static int check(const struct daemon_config *c)
 	return good ? EXIT_SUCCESS : EXIT_CONFIG;
 }
 
+/*
+ * What is wrong stays so until somebody mends it. Clients of a predecessor wait meanwhile. This process begins
+ * anew then, as systemd knows it already.
+ */
+static int wait_for_mending(const struct daemon_config *c, enum daemon_failure failure, int signals,
+			    const char *why)
+{
+	switch (unit_wait(signals, why, failure == DAEMON_WRONG_FILES ? daemon_mended : NULL, c)) {
+	case UNIT_MENDED:
+		execv(c->command[0], c->command);
+		log_err("%s: %s", c->command[0], strerror(errno));
+		return EXIT_FAILURE;
+	case UNIT_STOPPED:
+		return EXIT_SUCCESS;
+	default:
+		return EXIT_CONFIG;
+	}
+}
+
+/* argp ends the process by itself where the command line is wrong. */
+static void on_wrong_usage(int status, void *arg)
+{
+	(void)arg;
+	if (status == argp_err_exit_status &&
+	    unit_wait(open_signals(), "the command line, see the log", NULL, NULL) == UNIT_STOPPED)
+		_exit(EXIT_SUCCESS);
+}
+
 static int run(const struct daemon_config *c)
 {
 	char why[DAEMON_WHY_MAX];
 	int signals = open_signals(), status = EXIT_SUCCESS;
+	enum daemon_failure failure;
 	struct daemon *d;
-	bool lasting;
 
 	if (signals < 0) {
 		log_err("signalfd: %s", strerror(errno));
 		return EXIT_FAILURE;
 	}
-	d = daemon_start(c, &lasting, why, sizeof(why));
+	d = daemon_start(c, &failure, why, sizeof(why));
 	if (!d) {
 		log_stop();
 		log_err("%s", why);
 		sd_notifyf(0, "STATUS=%s", why);
-		return lasting ? EXIT_CONFIG : EXIT_FAILURE;
+		return failure == DAEMON_FAILED ? EXIT_FAILURE
+						: wait_for_mending(c, failure, signals, why);
 	}
 	sd_notify(0, "READY=1");
 	if (!c->end)
@@ -507,12 +551,13 @@ int main(int argc, char **argv)
 	if (!command)
 		return EXIT_FAILURE;
 	config.command = command;
+	on_exit(on_wrong_usage, NULL);
 	argp_parse(&argp, argc, argv, 0, NULL, &config);
 	log_init(config.verbose);
 	if (config.check)
 		status = check(&config);
 	else
 		status = config.adopts ? tell_versions() : run(&config);
-	free(command);
+	free_command(command);
 	return status;
 }

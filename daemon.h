@@ -70,16 +70,26 @@ struct daemon;
  */
 bool daemon_check(const struct daemon_config *c, char *why, size_t size);
 
+enum daemon_failure {
+	DAEMON_FAILED, /* starting again may help */
+	DAEMON_WRONG_OPTIONS, /* others are needed, or what they ask for, such as a Xen; also for what a predecessor has left */
+	DAEMON_WRONG_FILES, /* policy or run directory, until somebody mends them */
+};
+
 /**
  * daemon_start() - bring everything up
  * @c:   what is wanted; kept by reference
- * @lasting: out: on failure, whether that lasts until somebody changes options, policy or run directory
+ * @failure: out: on failure
  * @why: a buffer of @size bytes for a message on failure: what is wrong and what to do
  *
  * By the main thread, with the signals it wants to wait for blocked. When it returns the devices
  * work. Return: the daemon, or NULL with nothing left behind.
  */
-struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *why, size_t size);
+struct daemon *daemon_start(const struct daemon_config *c, enum daemon_failure *failure, char *why,
+			    size_t size);
+
+/** daemon_mended() - after DAEMON_WRONG_FILES: whether these are right now. The log is told nothing. @c: struct daemon_config */
+bool daemon_mended(const void *c);
 
 /**
  * daemon_pollfds() - what to poll(2) now and then

@@ -130,6 +130,11 @@ int daemon_keep_begin(struct daemon *d, const struct why *why)
 	err = lent_open(&lc, &d->lent, why);
 	if (err)
 		return err;
+	if (!lent_adopting(d->lent) && unit_has_predecessor()) {
+		because(why, "the last daemon of this service had another --name or --run-dir, and "
+			     "its clients go on with those alone");
+		return -EEXIST;
+	}
 	oom_score_set(OOM_SCORE);
 	write_options(d, &o);
 	return lent_adopting(d->lent) ? adopt_state(d, &o, why) : make_state(d, &o, why);

@@ -24,6 +24,7 @@
 #include "base/rundir.h"
 #include "base/why.h"
 #include "control/control.h"
+#include "daemon_unit.h"
 #include "device/enforce.h"
 #include "device/gntdev.h"
 #include "device/node.h"
@@ -365,6 +366,7 @@ static bool start_control(struct daemon *d, const struct why *why)
 		.session = d->served[0].session,
 		.run_dir = d->config->run_dir,
 		.state = state_header(d->state),
+		.lease = unit_lease_kept(),
 		.since = clock_realtime_ns(),
 		.patience = CONTROL_PATIENCE,
 	};
@@ -462,19 +464,34 @@ static bool stays_so(int err)
  * What is wrong there stays wrong until somebody mends it, as a rule. Names are ours already if somebody has left them. The keeper
  * is started before there is any thread.
  */
-static bool start_configured(struct daemon *d, bool *lasting, const struct why *why)
+static bool start_configured(struct daemon *d, enum daemon_failure *failure, const struct why *why)
 {
 	int err;
 
-	*lasting = true;
+	*failure = DAEMON_WRONG_FILES;
 	if (!start_policy(d, why) || !make_run_dir(d, why))
 		return false;
 	err = daemon_keep_begin(d, why);
-	*lasting = !err || stays_so(err);
+	*failure = !err || stays_so(err) ? DAEMON_WRONG_OPTIONS : DAEMON_FAILED;
 	if (err || (!lent_adopting(d->lent) && !check_names(d->config, why)))
 		return false;
-	*lasting = false;
+	*failure = DAEMON_FAILED;
 	return true;
+}
+
+bool daemon_mended(const void *arg)
+{
+	const struct daemon_config *c = arg;
+	char text[DAEMON_WHY_MAX];
+	const struct why why = { text, sizeof(text) };
+	struct policy_why mistakes;
+	struct policy *p;
+	bool made;
+
+	if (policy_load(c->policy, c->policy_given, &p, &mistakes))
+		return false;
+	policy_free(p);
+	return rundir_make(c->run_dir, &made, &why);
 }
 
 bool daemon_check(const struct daemon_config *c, char *text, size_t size)
@@ -491,26 +508,27 @@ bool daemon_check(const struct daemon_config *c, char *text, size_t size)
 	return p;
 }
 
-struct daemon *daemon_start(const struct daemon_config *c, bool *lasting, char *text, size_t size)
+struct daemon *daemon_start(const struct daemon_config *c, enum daemon_failure *failure, char *text,
+			    size_t size)
 {
 	const struct why why = { text, size };
 	struct daemon *d;
 
-	*lasting = false;
+	*failure = DAEMON_FAILED;
 	d = calloc(1, sizeof(*d));
 	if (!d) {
 		because(&why, "out of memory");
 		return NULL;
 	}
 	if (!settle_config(d, c, &why)) {
-		*lasting = true;
+		*failure = DAEMON_WRONG_OPTIONS;
 		free(d);
 		return NULL;
 	}
 	gntdev_init(&d->gntdev);
 	rcu_thread_enter();
 	raise_descriptor_limit();
-	if (start_configured(d, lasting, &why) && start_windows(d, &why) &&
+	if (start_configured(d, failure, &why) && start_windows(d, &why) &&
 	    start_hypervisor(d, &why) && start_gntdev(d, &why) && make_devices(d, &why) &&
 	    make_granters(d, &why) && make_evtchns(d, &why) && daemon_keep_adopt(d, &why) &&
 	    daemon_keep_serve(d, &why) && start_threads(d, &why) && start_control(d, &why)) {

@@ -35,6 +35,7 @@ struct sim;
  * @session:  its session, NULL if there is none (in tests)
  * @run_dir:  the run directory
  * @state:    what is counted across daemons, NULL if nothing outlives this one (in tests)
+ * @lease:    what becomes of the keeper's lease, unit_lease_kept() of daemon_unit.h; NULL: not known (in tests)
  * @since:    when the daemon was started, CLOCK_REALTIME, ns
  * @patience: how long an answer waits for what /proc has to tell, ms; it goes without then
  * @tracers:  connections that trace now; counted by control/trace.c
@@ -45,6 +46,7 @@ struct control_view {
 	const struct session *session;
 	const char *run_dir;
 	const struct state_header *state;
+	const char *lease;
 	uint64_t since;
 	unsigned int patience;
 	unsigned int tracers;

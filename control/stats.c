@@ -42,6 +42,7 @@ void control_stats_read(const struct control_view *view, struct control_stats *s
 	gd->hv->ops->counts(gd->hv, &st->hv);
 	if (view->state)
 		read_kept(view->state, &st->kept);
+	st->kept.lease = view->lease;
 	st->has_session = view->session != NULL;
 	if (view->session)
 		session_counts(view->session, &st->session);
@@ -182,6 +183,8 @@ static json_t *kept(const struct control_kept *k)
 	json_object_set_new(o, "outage_ms", json_real((double)k->outage_ns / 1e6));
 	set(o, "again", k->again);
 	set(o, "poison", k->poison);
+	if (k->lease)
+		json_object_set_new(o, "lease", json_string(k->lease));
 	return o;
 }
 

@@ -45,6 +45,7 @@ struct control_stats {
 		uint64_t outage_ns;
 		uint64_t again;
 		uint64_t poison;
+		const char *lease;
 	} kept;
 	bool has_session;
 	struct session_counts session;

@@ -157,6 +157,7 @@ static void look_twice(const struct doctor *d, struct ctl_client *c)
 
 	if (!sample(c, &then, &maps_then) && !sleep(1) && !sample(c, &stats, &maps)) {
 		doctor_reload(d, stats);
+		doctor_lease(d, stats);
 		doctor_limits(d, stats);
 		doctor_workers(d, then, stats);
 		doctor_waiting(d, maps_then, maps);

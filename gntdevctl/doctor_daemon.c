@@ -32,6 +32,23 @@ void doctor_reload(const struct doctor *d, const json_t *stats)
 			    "the daemon uses the policy it was last told");
 }
 
+void doctor_lease(const struct doctor *d, const json_t *stats)
+{
+	const char *lease = ctl_string(json_object_get(stats, "state"), "lease");
+
+	if (!strcmp(lease, "refused"))
+		doctor_tell(d, FINDING_WARNING, "lease/refused",
+			    "FileDescriptorStoreMax=4 in the unit's [Service] (systemctl edit), "
+			    "and restart it",
+			    "the keeper does not see that the service has failed: clients wait for "
+			    "--successor seconds then, and a daemon that cannot start for its "
+			    "options does not wait for who mends them",
+			    "systemd keeps no descriptor for the daemon's service");
+	else if (!strcmp(lease, "kept"))
+		doctor_tell(d, FINDING_OK, "lease/ok", "", "",
+			    "systemd and the keeper know of each other");
+}
+
 /* --- limits ----------------------------------------------------------------------------------- */
 
 /* Return: whether it is so full that it was told. */

@@ -9,6 +9,7 @@
 
 /** doctor_reload() - @stats: the daemon's, as of all of these */
 void doctor_reload(const struct doctor *d, const json_t *stats);
+void doctor_lease(const struct doctor *d, const json_t *stats);
 void doctor_limits(const struct doctor *d, const json_t *stats);
 
 /**

@@ -352,6 +352,16 @@ static void has_failed(const struct doctor *d, const struct service *s)
 		    "the service has failed (%s)", *s->result ? s->result : "?");
 }
 
+/* It waits for who mends what it was started with: see daemon_unit.h, unit_wait(). */
+static void is_held_up(const struct doctor *d, const struct service *s)
+{
+	char why[sizeof(s->status) + 32];
+
+	snprintf(why, sizeof(why), "the daemon says: %s", s->status);
+	doctor_tell(d, FINDING_FAULT, "daemon/waits", "systemctl status " CTL_UNIT, why,
+		    "the service does not start, and waits");
+}
+
 static void is_stopped(const struct doctor *d, const struct service *s)
 {
 	bool masked = !strcmp(s->load, "masked");
@@ -369,6 +379,8 @@ static void no_daemon(const struct doctor *d, const struct service *s)
 		doctor_tell(d, FINDING_FAULT, "daemon/silent", "systemctl restart " CTL_UNIT,
 			    "it hangs, or has another --run-dir or --name (then say so here, too)",
 			    "the service is active, and no daemon answers");
+	else if (!strcmp(s->state, "activating") && *s->status && !did_fail(s))
+		is_held_up(d, s);
 	else if (is_not_installed(d, s) || wants_xen_in_vain(d, s))
 		return;
 	else if (did_fail(s))

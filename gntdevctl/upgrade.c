@@ -137,7 +137,7 @@ static bool has_line(const char *text, long long number)
 
 static int check(const struct ctl *ctl, const char *program)
 {
-	char adopts[256];
+	char adopts[256] = "";
 	long long running;
 	int status = ask_running(ctl, &running);
 

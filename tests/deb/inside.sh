@@ -155,6 +155,103 @@ is_restarted()
 	systemctl restart $service && has_successor_of "$old"
 }
 
+# --- what a successor was started with is not right: nothing is lost as long as it can be mended -----
+
+is_active() { [ "$(systemctl is-active $service)" = active ]; }
+
+waits()
+{
+	[ "$(systemctl is-active $service)" = activating ] &&
+		systemctl show -P StatusText $service | grep "Not started, and clients .* Wrong: .*$1" &&
+		gntdevctl doctor | grep 'does not start, and waits'
+}
+
+begins_to_wait()
+{
+	systemctl --no-block restart $service
+	wait_for 20 waits "$1"
+}
+
+# No one but who mends the file does anything. The one that waits goes on.
+goes_on_with_a_mended_policy()
+{
+	mkdir -p /etc/cuse-gntdev.conf.d
+	echo 'rule "test" { action = }' >/etc/cuse-gntdev.conf.d/50-test.conf
+	begins_to_wait '50-test.conf:1' && rm -r /etc/cuse-gntdev.conf.d && wait_for 20 is_active
+}
+
+# As what systemctl status shows says: mend that, then systemctl restart.
+goes_on_with_mended_options()
+{
+	local wrong good
+
+	good=$(cat $options)
+	for wrong in '--sim --granter=2' --xen '--sim --no-such-option' '--sim --name=xen/other'; do
+		echo "OPTIONS=\"$wrong\"" >$options
+		begins_to_wait "then: systemctl restart $service" || break
+		echo "$good" >$options
+		systemctl restart $service || break
+	done
+	echo "$good" >$options
+	is_active
+}
+
+# Until the keeper's time is up.
+waits_no_longer_than_the_keeper()
+{
+	local good
+
+	good=$(cat $options)
+	echo "OPTIONS=\"--sim --successor=$((4 * pace))\"" >$options
+	systemctl restart $service && hold || return 1
+	echo 'OPTIONS="--sim --granter=2"' >$options
+	begins_to_wait granter
+	kill -0 "$client" && wait_for 40 has_failed && wait_for 20 leaves_nothing
+	local ended=$?
+	kill "$client"
+	exec 7>&-
+	wait "$client" 2>/dev/null
+	echo "$good" >$options
+	[ $ended = 0 ] && [ "$(systemctl show -P ExecMainStatus $service)" = 78 ] && journal_has 'keeper: no successor has come'
+}
+
+# A unit of one's own without FileDescriptorStoreMax=: what was sent to systemd is closed there at once.
+restarts_without_a_lease()
+{
+	printf '[Service]\nFileDescriptorStoreMax=0\n' >/run/systemd/system/$service.d/store.conf
+	systemctl daemon-reload && systemctl stop $service && systemctl start $service || return 1
+	under_load is_restarted && wait_for 10 journal_has 'has no FileDescriptorStoreMax=' &&
+		gntdevctl doctor | grep 'warning *lease .*keeps no descriptor'
+	local survives=$?
+	rm /run/systemd/system/$service.d/store.conf
+	systemctl daemon-reload
+	[ $survives = 0 ] && under_load is_restarted && gntdevctl doctor | grep 'ok *lease '
+}
+
+# --- who is woken -----------------------------------------------------------------------------------
+
+requests() { gntdevctl --json stats | grep -o '"events": *[0-9]*' | awk -F: '{ n += $2 } END { print n }'; }
+
+switches() { sed -n 's/^voluntary_ctxt_switches:\t//p' "/proc/$1/status"; }
+
+# Neither the keeper nor systemd is woken for requests. Of the watchdog systemd hears twice a second, and of the clock.
+sleep_under_load()
+{
+	local keeper begin end n
+
+	keeper=$(pidof cuse_gntdev-keeper)
+	hold busy || return 1
+	sleep 1
+	begin=("$(requests)" "$(switches "$keeper")" "$(switches 1)" $SECONDS)
+	sleep 5
+	end=("$(requests)" "$(switches "$keeper")" "$(switches 1)" $SECONDS)
+	release || return 1
+	n=$((end[0] - begin[0]))
+	echo "# $n events of clients in $((end[3] - begin[3])) s: the keeper was woken $((end[1] - begin[1])) times, systemd $((end[2] - begin[2]))" >/dev/console
+	[ $n -gt 500 ] && [ $((end[1] - begin[1])) -le 2 ] &&
+		[ $((end[2] - begin[2])) -le $((20 * (end[3] - begin[3] + 1))) ]
+}
+
 survived() { gntdevctl --json stats | grep "\"survived\": *$1\b"; }
 
 # It dies as often as it is started: the unit fails, and the keeper ends all that there is.
@@ -206,10 +303,10 @@ reload_is_refused()
 		systemctl is-active $service && refused gntdev-run /test/client
 }
 
-# What is not mended by starting again. The unit is as it was, afterwards.
+# What is not mended by starting again, and nobody waits. The unit is as it was, afterwards.
 gives_up_on_a_broken_policy()
 {
-	systemctl restart $service
+	systemctl stop $service && ! systemctl start $service || return 1
 	wait_for 10 has_failed && [ "$(systemctl show -P NRestarts $service)" = 0 ] &&
 		[ "$(systemctl show -P ExecMainStatus $service)" = 78 ] &&
 		echo 'rule "test" { unit = "*"  action = deny }' >/etc/cuse-gntdev.conf.d/50-test.conf &&
@@ -277,6 +374,9 @@ service_tests()
 	check "the watchdog is content for three of its times" stays_up $((6 * pace))
 	check "a restart is nothing to a client" under_load is_restarted
 	check "the daemon knows that it goes on" survived '[0-9]'
+	check "a policy that is broken at a restart is nothing to a client, once it is mended" under_load goes_on_with_a_mended_policy
+	check "nor are wrong options" under_load goes_on_with_mended_options
+	check "neither the keeper nor systemd is woken by requests" sleep_under_load
 	check "its death is nothing to a client" under_load restarts_after KILL
 	check "a client works after that" gntdev-run /test/client
 	check "that it hangs is nothing to a client either" under_load restarts_after STOP
@@ -284,7 +384,10 @@ service_tests()
 	check "a client works after that too" gntdev-run /test/client
 	check "it stops while a client holds a mapping" stops_under_a_client
 	check "it leaves nothing behind" leaves_nothing
-	check "it starts to be given up" starts
+	check "it starts to be refused" starts
+	check "a successor that cannot start waits no longer than the keeper" waits_no_longer_than_the_keeper
+	check "without a lease a restart is nothing to a client either" restarts_without_a_lease
+	check "it is restarted to be given up" is_restarted
 	check "if it dies again and again all ends" is_given_up
 	check "it starts again" starts
 	check "a client works again" gntdev-run /test/client
@@ -385,6 +488,21 @@ refuses_what_cannot_take_over()
 	was_told 'adopts only: 7' && [ "$(main_pid)" = "$before" ] && systemctl is-active $service
 }
 
+# No daemon answers, as the one that is started waits for other options: its keeper is asked.
+refuses_while_no_daemon_answers()
+{
+	local good
+
+	good=$(cat $options)
+	echo 'OPTIONS="--sim --granter=2"' >$options
+	begins_to_wait granter && refused dpkg -i /test/other.deb >/test/dpkg.out 2>&1 && was_told 'adopts only: 7' &&
+		waits granter
+	local kept=$?
+	# Another package comes, with which it goes on.
+	echo "$good" >$options
+	[ $kept = 0 ] && installs "$1" && wait_for 20 is_active && runs_what_is_installed
+}
+
 runs_what_is_installed() { [ "$(readlink "/proc/$(main_pid)/exe")" = /usr/sbin/cuse_gntdev ]; }
 
 restarts_as_new()
@@ -420,6 +538,7 @@ package_upgrades()
 	check "a changed configuration stays" grep -e --sim $options
 	check "it stays enabled" systemctl is-enabled $service
 	check "what could not take over is refused, and nothing is touched" under_load refuses_what_cannot_take_over
+	check "nor where no daemon answers; and what can take over does" under_load refuses_while_no_daemon_answers /test/new.deb
 	check "nor is it replaced by what would not start" under_load leaves_alone_what_would_not_start /test/new.deb
 	check "a downgrade replaces it, too" under_load replaces /test/previous.deb
 	check "a setting leaves the daemon alone" under_load leaves_alone /test/new.deb

@@ -90,7 +90,7 @@ check "without it the daemon ends" wait_for 5 daemon_has_ended "$DAEMON"
 check "and says why" wait_for 5 grep -q 'keeper process has gone' daemon.log
 check "and leaves nothing" test ! -e /run/cuse-gntdev
 unset "daemon_node[$DAEMON]"
-start_daemon --successor=0
+start_daemon --successor=0 --sim-port=5:1 --granter=3:xen/gntalloc
 killed=$DAEMON
 kill -KILL "$killed"
 wait "$killed" 2>/dev/null

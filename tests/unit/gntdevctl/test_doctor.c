@@ -322,6 +322,9 @@ START_TEST(the_service)
 	is(FINDING_FAULT, "daemon", "has failed (exit-code)", "journalctl");
 	service("ActiveState=activating\nResult=success\n");
 	is(FINDING_WARNING, "daemon", "is being started", "systemctl status");
+	service("ActiveState=activating\nResult=success\nStatusText=mend it\n");
+	is(FINDING_FAULT, "daemon", "does not start, and waits", "systemctl status");
+	ck_assert_str_eq(told.why, "the daemon says: mend it");
 	service("Result=exit-code\nStatusText=it broke\nActiveState=failed\n");
 	is(FINDING_FAULT, "daemon", "has failed (exit-code)", "journalctl");
 	ck_assert_str_eq(told.why, "the daemon said: it broke");
@@ -518,6 +521,10 @@ END_TEST
 
 START_TEST(limits_that_are_near)
 {
+	with(doctor_lease, "{\"state\":{\"lease\":\"refused\"}}");
+	is(FINDING_WARNING, "lease", "keeps no descriptor", "FileDescriptorStoreMax=4");
+	with(doctor_lease, "{\"state\":{\"lease\":\"kept\"}}");
+	is_ok("lease");
 	with(doctor_limits, "{\"handles\":115,\"handle_limit\":128,\"window_slots\":100,"
 			    "\"window_slots_used\":89,\"maps\":5,\"limits\":{\"maps\":0}}");
 	is_ok("limits");
