@@ -32,6 +32,8 @@ END_TEST
 
 START_TEST(nobody_is_there)
 {
+	/* It listens when it answers. */
+	first_hello();
 	ck_assert_int_eq(running(), CTL_FAILED);
 	ck_assert_ptr_nonnull(strstr(ctl_rig_err, "has not been told what it holds"));
 	kill(keeper, SIGSTOP);
