@@ -4,7 +4,7 @@
 # deb.sh DIR - build the Debian package for the release that this runs on, and have lintian look at it
 #
 # In a copy of the sources, so that nothing is left here. The package and what belongs to it are in DIR
-# afterwards; its path is the last line. What lintian warns of is an error.
+# afterwards; its path is the last line. What lintian says, pedantic or not, is an error.
 set -eu
 cd "$(dirname "$0")"
 [ $# -eq 1 ] || { sed -n '4s/^# //p' "$0" >&2; exit 2; }
@@ -25,5 +25,5 @@ DEB_BUILD_OPTIONS="parallel=$(nproc) ${DEB_BUILD_OPTIONS-}" dpkg-buildpackage -u
 }
 cd "$dir"
 rm -rf "$tree"
-lintian --fail-on=error,warning --allow-root cuse-gntdev_*.changes
+lintian --pedantic --fail-on=error,warning,pedantic --allow-root cuse-gntdev_*.changes
 ls "$dir"/cuse-gntdev_*.deb
