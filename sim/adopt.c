@@ -144,5 +144,7 @@ void adopt_finish(struct domains *ds)
 {
 	ds->adopting = false;
 	each_domain(ds, finish);
+	/* The predecessor may not have come to it. Once too often does no harm. */
+	__atomic_store_n(&ds->gone, true, __ATOMIC_RELAXED);
 	domains_tell(ds);
 }

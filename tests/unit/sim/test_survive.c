@@ -101,6 +101,8 @@ enum op {
 	OP_BIND,
 	OP_UNBIND,
 	OP_SEND,
+	OP_OPEN_PORT,
+	OP_CONNECT,
 	OP_FAULT,
 	OPS,
 };
@@ -121,6 +123,8 @@ static const char *const op_names[OPS] = {
 	"bind",
 	"unbind",
 	"send",
+	"open a port",
+	"connect to it",
 	"add a fault",
 };
 
@@ -171,7 +175,8 @@ static void draw_order(struct order *o)
 	if (n)
 		o->handle = handles[draw(n)];
 	/* These take many instructions, so few will do. The granter stays. */
-	if ((o->op == OP_ADD || o->op == OP_REMOVE || o->op == OP_BIND) && draw(2))
+	if ((o->op == OP_ADD || o->op == OP_REMOVE || o->op == OP_BIND || o->op == OP_OPEN_PORT) &&
+	    draw(2))
 		o->op = OP_GRANT;
 	if (o->op == OP_ADD || o->op == OP_REMOVE)
 		o->domid = OTHER;
@@ -221,6 +226,12 @@ static void do_other(const struct order *o)
 		break;
 	case OP_SEND:
 		sim_port_send(sim, o->domid, o->port);
+		break;
+	case OP_OPEN_PORT:
+		sim_channel_unbound(sim, o->domid, MAPPER);
+		break;
+	case OP_CONNECT:
+		sim_channel_interdomain(sim, MAPPER, o->domid, o->port);
 		break;
 	case OP_FAULT:
 		sim_fault_add(sim, "window:nth=7,errno=EIO", &why);
@@ -331,11 +342,15 @@ static const enum op script[] = {
 	OP_MAP_RO,
 	OP_MAP_RO,
 	OP_FREE,
-	OP_BIND,
-	OP_SEND,
+	OP_OPEN_PORT,
+	OP_OPEN_PORT, /* the one that is connected to, and unbound */
+	OP_CONNECT,
 	OP_UNBIND,
 	OP_BIND,
 	OP_SEND,
+	OP_UNBIND,
+	OP_OPEN_PORT,
+	OP_CONNECT, /* until the domain is removed */
 	OP_GRANT,
 	OP_REMOVE,
 	OP_UNMAP,
