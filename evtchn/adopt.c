@@ -41,6 +41,7 @@ static int adopt_opens(struct evtchn *ev, const struct evtchn_adoption *a)
 	uint32_t cursor = 0, record;
 	int err = 0;
 
+	ids_restoring(ev->opens, records_most(ev->records));
 	while (!err && (record = record_next(ev->records, RECORD_EVTCHN_OPEN, &cursor))) {
 		const struct evtchn_open_lasting *last = record_head(ev->records, record);
 
