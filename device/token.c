@@ -29,7 +29,7 @@ int token_new(struct token *t, int flags)
 }
 
 int token_answer(const struct caller *c, struct window_token *w, const struct token *t,
-		 const char *socket)
+		 struct winsock *ws)
 {
 	if (w->magic != WINDOW_MAGIC || w->version != WINDOW_VERSION)
 		return -ENOTTY;
@@ -39,8 +39,7 @@ int token_answer(const struct caller *c, struct window_token *w, const struct to
 	w->flags = c->direct ? 0 : WINDOW_TELL_VADDR;
 	w->open_id = c->rq->fh;
 	memcpy(w->secret, t->secret, sizeof(w->secret));
-	/* The socket's path was bound, so it fits a sockaddr_un, which is as long as this. */
-	strncpy(w->socket, socket, sizeof(w->socket) - 1);
+	winsock_path_for(ws, c->rq->uid, c->rq->tid, w->socket);
 	return 0;
 }
 

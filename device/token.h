@@ -11,6 +11,7 @@
 #include "abi/winproto.h"
 
 struct caller;
+struct winsock;
 
 /**
  * struct token - what is known of an open
@@ -36,13 +37,13 @@ int token_new(struct token *t, int flags);
  * @c:      who asks, through which open
  * @w:      the argument: in, and what is written back
  * @t:      the token of that open
- * @socket: path of the device's window socket
+ * @ws:     the device's window socket
  *
  * Return: 0; -ENOTTY to a caller that is not a preload object of this version (so an unrelated program
  * that tries the number sees what the kernel's driver would say).
  */
 int token_answer(const struct caller *c, struct window_token *w, const struct token *t,
-		 const char *socket);
+		 struct winsock *ws);
 
 /**
  * token_check() - whether a window request bears this token

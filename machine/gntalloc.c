@@ -374,7 +374,9 @@ static int ioctl_token(struct device *dev, struct ioctl_call *call, void *arg)
 	struct token token;
 	int err = get_token(ga, call->c.rq->fh, &token);
 
-	return err ? err : token_answer(&call->c, arg, &token, winsock_path(ga->winsock));
+	if (!err)
+		err = token_answer(&call->c, arg, &token, ga->winsock);
+	return err;
 }
 
 static int ioctl_window(struct device *dev, struct ioctl_call *call, void *arg)

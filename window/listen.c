@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window/listen.c - listening sockets: that of the window server, made or a predecessor's, and private ones
+ * window/listen.c - listening sockets: that of the window server, made or a predecessor's, those of users' own, and private ones
  */
 #include "window/listen.h"
 
+#include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define BACKLOG 1024
@@ -24,7 +29,24 @@ struct kind {
 	int type;
 	mode_t mode;
 	gid_t group; /* (gid_t)-1: as it is */
+	uid_t user;  /* he, too; (uid_t)-1: nobody */
 };
+
+/* <linux/posix_acl_xattr.h>, which libacl's header and the kernel's do not agree on: little endian, as all of x86-64. */
+struct acl {
+	uint32_t version;
+	struct acl_entry {
+		uint16_t tag;
+		uint16_t perm;
+		uint32_t id;
+	} entry[5];
+};
+static_assert(sizeof(struct acl) == 44, "posix_acl_xattr_header and entries");
+#define ACL_NAME    "system.posix_acl_access"
+#define ACL_VERSION 2
+#define ACL_RW	    6
+#define ACL_NO_ID   ((uint32_t)-1)
+enum { ACL_OWNER = 1, ACL_USER = 2, ACL_GROUP = 4, ACL_MASK = 16, ACL_OTHER = 32 };
 
 static int new_socket(int type)
 {
@@ -90,13 +112,27 @@ static void note_file(struct winlisten *l)
 	l->ino = st.st_ino;
 }
 
+/* A user who is not the owner. It takes no capability, as to give him the file would. Return: as setxattr(2) */
+static int admit(const struct winlisten *l, uid_t user)
+{
+	const struct acl acl = { .version = ACL_VERSION,
+				 .entry = { { ACL_OWNER, ACL_RW, ACL_NO_ID },
+					    { ACL_USER, ACL_RW, user },
+					    { ACL_GROUP, 0, ACL_NO_ID },
+					    { ACL_MASK, ACL_RW, ACL_NO_ID },
+					    { ACL_OTHER, 0, ACL_NO_ID } } };
+
+	return setxattr(l->path, ACL_NAME, &acl, sizeof(acl), 0);
+}
+
 /* Nobody can connect before it listens, so there is no moment at which it is open to others. */
 static int open_to(struct winlisten *l, const struct kind *kind)
 {
 	if (kind->group != (gid_t)-1 &&
 	    fchownat(AT_FDCWD, l->path, (uid_t)-1, kind->group, AT_SYMLINK_NOFOLLOW))
 		return -errno;
-	if (chmod(l->path, kind->mode) || listen(l->fd, BACKLOG))
+	if (chmod(l->path, kind->mode) || (kind->user != (uid_t)-1 && admit(l, kind->user)) ||
+	    listen(l->fd, BACKLOG))
 		return -errno;
 	note_file(l);
 	return 0;
@@ -166,16 +202,49 @@ static int adopt(struct winlisten *l, int fd, const char **why)
 int winlisten_start(struct winlisten *l, const char *path, int fd, const char **why)
 {
 	/* Who may connect is not the question: the token is the authority. */
-	static const struct kind open_to_all = { SOCK_SEQPACKET, 0666, (gid_t)-1 };
+	static const struct kind open_to_all = { SOCK_SEQPACKET, 0666, (gid_t)-1, (uid_t)-1 };
 
 	return fd >= 0 ? adopt(l, fd, why) : listen_on(l, path, &open_to_all, why);
 }
 
 int winlisten_start_private(struct winlisten *l, const char *path, gid_t group, const char **why)
 {
-	const struct kind private = { SOCK_STREAM, 0660, group };
+	const struct kind private = { SOCK_STREAM, 0660, group, (uid_t)-1 };
 
 	return listen_on(l, path, &private, why);
+}
+
+int winlisten_start_user(struct winlisten *l, const char *path, uid_t uid, const char **why)
+{
+	const struct kind own = { SOCK_SEQPACKET, 0600, (gid_t)-1, uid };
+
+	return listen_on(l, path, &own, why);
+}
+
+/* Whether it is @base, a dot and a number. */
+static bool is_users(const char *name, const char *base)
+{
+	const size_t len = strlen(base);
+
+	return !strncmp(name, base, len) && name[len] == '.' && name[len + 1] &&
+	       strspn(name + len + 1, "0123456789") == strlen(name + len + 1);
+}
+
+void winlisten_clean(const char *path)
+{
+	const char *base = strrchr(path, '/');
+	char dir[sizeof(((struct winlisten *)0)->path)];
+	const struct dirent *e;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "%.*s", base ? (int)(base - path) : 0, path);
+	d = base ? opendir(*dir ? dir : "/") : NULL;
+	if (!d)
+		return;
+	while ((e = readdir(d)))
+		if (e->d_type == DT_SOCK && is_users(e->d_name, base + 1))
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
 }
 
 int winlisten_accept(struct winlisten *l)

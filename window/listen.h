@@ -47,6 +47,21 @@ int winlisten_start(struct winlisten *l, const char *path, int fd, const char **
 int winlisten_start_private(struct winlisten *l, const char *path, gid_t group, const char **why);
 
 /**
+ * winlisten_start_user() - listen on a path, for root and one user
+ * @uid: the user
+ *
+ * A SOCK_SEQPACKET socket that an access control list opens. Return: as winlisten_start(); -EOPNOTSUPP, -EPERM: if there
+ * can be no such list.
+ */
+int winlisten_start_user(struct winlisten *l, const char *path, uid_t uid, const char **why);
+
+/**
+ * winlisten_clean() - remove what a daemon that was killed has left of sockets of users' own
+ * @path: with a dot and a number behind it theirs
+ */
+void winlisten_clean(const char *path);
+
+/**
  * winlisten_accept() - take the next client
  *
  * Return: a nonblocking, close-on-exec descriptor; or -1 and errno, EAGAIN if nobody waits.

@@ -31,19 +31,6 @@ void winplace_sweep_later(struct winsock *ws)
 		winplace_sweep_in(ws, SWEEP_MS * 1000000L);
 }
 
-bool winplace_is_free(const struct winsock *ws)
-{
-	return ws->free && ws->connected < CONNECTED;
-}
-
-void winplace_resume(struct winsock *ws)
-{
-	if (!ws->paused || ws->stopping || !winplace_is_free(ws))
-		return;
-	ws->paused = false;
-	winplace_arm(ws, EPOLL_CTL_MOD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
-}
-
 void winplace_init(struct winsock *ws)
 {
 	pthread_mutex_init(&ws->lock, NULL);
@@ -59,12 +46,52 @@ void winplace_init(struct winsock *ws)
 	}
 }
 
-struct conn *winplace_take(struct winsock *ws, bool connected)
+bool winplace_is_own(const struct winsock *ws, const struct windoor *d)
+{
+	return d != ws->door;
+}
+
+/* Of what is left a user gets one more if he has fewer than half of it beyond one half of all; who has none gets one. */
+bool winplace_may(const struct winsock *ws, const struct windoor *d)
+{
+	unsigned int mine = 0, left = OWN_PLACES - ws->owned;
+
+	if (!d->open || !ws->free)
+		return false;
+	if (!winplace_is_own(ws, d))
+		return d->used < CONNECTED;
+	for (unsigned int i = 1; i < DOORS; i++)
+		mine += ws->door[i].user == d->user ? ws->door[i].used : 0;
+	return mine ? 2 * mine + OWN_PLACES / 2 < left : left > 0;
+}
+
+void winplace_listen(struct winsock *ws, struct windoor *d)
+{
+	bool may = !ws->stopping && winplace_may(ws, d);
+
+	__atomic_store_n(&d->paused, !may, __ATOMIC_RELAXED);
+	if (may)
+		winplace_arm(ws, EPOLL_CTL_MOD, d->listen.fd, EPOLLIN,
+			     EVENT_DOOR + (uint64_t)(d - ws->door));
+}
+
+/* @by: 1 or -1. */
+static void count(struct winsock *ws, struct windoor *door, int by)
+{
+	ws->used += (unsigned int)by;
+	if (!door)
+		return;
+	door->used += (unsigned int)by;
+	if (winplace_is_own(ws, door))
+		ws->owned += (unsigned int)by;
+}
+
+struct conn *winplace_take(struct winsock *ws, struct windoor *door)
 {
 	struct conn *c = ws->free;
 
-	ws->used++;
-	ws->connected += connected;
+	count(ws, door, 1);
+	c->door = door;
 	ws->free = c->next;
 	if (!ws->free)
 		ws->free_end = &ws->free;
@@ -79,9 +106,9 @@ void winplace_give(struct conn *c)
 	pthread_mutex_lock(&ws->lock);
 	*ws->free_end = c;
 	ws->free_end = &c->next;
-	ws->used--;
-	ws->connected -= !c->adopted;
-	winplace_resume(ws);
+	count(ws, c->door, -1);
+	if (c->door && c->door->paused)
+		winplace_listen(ws, c->door);
 	pthread_mutex_unlock(&ws->lock);
 }
 

@@ -5,6 +5,7 @@
 #ifndef WINDOW_PLACES_H
 #define WINDOW_PLACES_H
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,8 +15,16 @@
 #include "window/reply.h"
 #include "window/socket.h"
 
-/* Places in all, and those that clients can have who connect: the rest is left to winsock_adopt(). */
-#define CONNS	  2176
+/* Sockets where clients connect (window/doors.h); the first is everybody's. */
+#define DOORS 257
+/* Places for connections in all that come through users' own. */
+#define OWN_PLACES 1024U
+
+/*
+ * Places in all, and those that clients can have who connect to everybody's socket; other places are for those who have one of their
+ * own (OWN_PLACES), and the rest is left to winsock_adopt().
+ */
+#define CONNS	  3200
 #define CONNECTED 2048
 #define GRACE_MS  100
 #define HASTE_MS  20
@@ -30,11 +39,13 @@
 
 /* What epoll reports beside connections, in the place of a slot. */
 enum {
-	EVENT_LISTEN = CONNS,
-	EVENT_SWEEP,
+	EVENT_SWEEP = CONNS,
 	EVENT_CALLS,
 	EVENT_STOP,
+	EVENT_DOOR, /* and so many of these */
 };
+
+static_assert(CONNS >= CONNECTED + OWN_PLACES + 128, "some are left");
 
 enum conn_state {
 	CONN_FREE,
@@ -45,12 +56,31 @@ enum conn_state {
 };
 
 /**
+ * struct windoor - a listening socket; with the server's lock
+ * @open:   there is one
+ * @uid:    whose it is, but for the first; @user: whom he counts against
+ * @paused: no connection is accepted, for want of a place or descriptor (atomic)
+ * @used:   connections that came through it
+ * @asked:  when somebody was told of it last, ms
+ */
+struct windoor {
+	struct winlisten listen;
+	bool open;
+	bool paused;
+	uid_t uid;
+	uid_t user;
+	unsigned int used;
+	uint64_t asked;
+};
+
+/**
  * struct conn - a connection
  * @lock:      protects the rest, but for @call while the state is CONN_CALLED: it is the device's
  * @next:      on the list of free slots, or of calls that wait (the server's lock)
  * @rank:      of a call that waits: how many of its user's go before it (the server's lock)
  * @since:     when it connected, or was answered; ms
  * @user:      whom it counts against: who made its client's user namespace, if that is not the daemon's
+ * @door:      where it has connected; NULL: nowhere
  * @window:    id of the window, once there is one
  * @reply:     what is sent of it
  * @adopted:   its socket came from the client (winsock_adopt())
@@ -65,6 +95,7 @@ struct conn {
 	int fd;
 	uint64_t since;
 	uid_t user;
+	struct windoor *door;
 	struct mmap_call call;
 	uint64_t window;
 	struct winreply reply;
@@ -90,9 +121,9 @@ struct server {
 /**
  * struct winsock - a server
  * @lock:     protects what follows
- * @free, @free_end: slots, the longest free first; @used: how many are not; @connected: of these, whose clients
- *            have connected
- * @paused:   not listening for want of a slot or descriptor
+ * @free, @free_end: slots, the longest free first; @used: how many are not; @owned: of these, whose clients
+ *            have come through a door of their own
+ * @door:     where clients connect
  * @stopping: take no more connections and calls
  * @calls:    calls that @mmap has, or is to have; @idle is signalled when there are none
  * @more:     an eventfd: some thread is to look for a call that waits
@@ -106,7 +137,6 @@ struct winsock {
 	struct windows *windows;
 	void (*mmap)(struct mmap_call *mc, void *arg);
 	void *arg;
-	struct winlisten listen;
 	int epoll;
 	int timer;
 	int stop;
@@ -121,8 +151,8 @@ struct winsock {
 	struct conn *free;
 	struct conn **free_end;
 	unsigned int used;
-	unsigned int connected;
-	bool paused;
+	unsigned int owned;
+	struct windoor door[DOORS];
 	bool stopping;
 	unsigned int calls;
 	struct conn *waiting;
@@ -144,17 +174,20 @@ void winplace_sweep_later(struct winsock *ws);
 /** winplace_init() - make all places, free. The rest of @ws is zero */
 void winplace_init(struct winsock *ws);
 
-/** winplace_is_free() - Return: whether a client who connects can have a place. With the server's lock */
-bool winplace_is_free(const struct winsock *ws);
+/** winplace_take() - take a free place: there is one. @door: where its client has connected, or NULL. With the server's lock */
+struct conn *winplace_take(struct winsock *ws, struct windoor *door);
 
-/** winplace_take() - take a free place: there is one. @connected: by who connects. With the server's lock */
-struct conn *winplace_take(struct winsock *ws, bool connected);
+/** winplace_is_own() - Return: whether a door is some user's own */
+bool winplace_is_own(const struct winsock *ws, const struct windoor *d);
+
+/** winplace_may() - Return: whether one more connection may come through a door. With the server's lock */
+bool winplace_may(const struct winsock *ws, const struct windoor *d);
+
+/** winplace_listen() - have a door listen, or note that it may not now. With the server's lock */
+void winplace_listen(struct winsock *ws, struct windoor *d);
 
 /** winplace_give() - give a place back. With its lock, not the server's */
 void winplace_give(struct conn *c);
-
-/** winplace_resume() - accept connections again, if that was stopped and there is a place. With the server's lock */
-void winplace_resume(struct winsock *ws);
 
 /** winplace_begin_call() - Return: whether the device may be called now; then winplace_end_call() is due */
 bool winplace_begin_call(struct winsock *ws);

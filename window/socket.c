@@ -9,7 +9,9 @@
  * asked of the connection's state and of its socket, under its lock, and to look once too often does nothing. Every descriptor is armed for one event (EPOLLONESHOT), so one thread at a time works for a
  * connection, and none while the device has the call.
  *
- * If all slots are taken no more connections are accepted: others wait in the socket's queue. Who
+ * Clients connect at doors (window/doors.h), each user at his own. If he has all slots that he can have no more of his
+ * connections are accepted: others of his wait in the queue there. The door that is everybody's is for who
+ * has no other, and if all its slots are taken others wait in its queue. Who
  * has connected and said nothing for GRACE_MS loses its slot then: a preload object sends its
  * request at once. So does who has not taken its answer for as long; of the user who has most of the slots, both after
  * HASTE_MS, so that what he does costs himself first, and the queue that he has filled is soon through. If he
@@ -45,6 +47,7 @@
 #include "client/owner.h"
 #include "window/window.h"
 #include "window/conn.h"
+#include "window/doors.h"
 
 /* A user with fewer places than these is not greedy. */
 #define GREEDY (CONNECTED / 8)
@@ -147,7 +150,8 @@ static uid_t user_of(const struct ucred *peer)
 	return peer->pid && owner_read(peer->pid, &owner) == OWNER_OTHER ? owner : peer->uid;
 }
 
-static void conn_start(struct conn *c, int fd)
+/* @door: where it has connected: root can at any. */
+static void conn_start(struct conn *c, int fd, const struct windoor *door)
 {
 	struct ucred peer = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(peer);
@@ -156,7 +160,8 @@ static void conn_start(struct conn *c, int fd)
 	pthread_mutex_lock(&c->lock);
 	winconn_init(c, fd, false);
 	c->call = (struct mmap_call){ .pid = peer.pid, .uid = peer.uid };
-	c->user = user_of(&peer);
+	c->user =
+		winplace_is_own(c->ws, door) && peer.uid == door->uid ? door->user : user_of(&peer);
 	if (err || winconn_arm(c, EPOLLIN))
 		winconn_free(c);
 	pthread_mutex_unlock(&c->lock);
@@ -164,23 +169,25 @@ static void conn_start(struct conn *c, int fd)
 }
 
 /* Accept a connection. Return: the slot to be its, and *@fd; NULL if there is nothing more to do. */
-static struct conn *accept_one(struct winsock *ws, int *fd)
+static struct conn *accept_one(struct winsock *ws, struct windoor *door, int *fd)
 {
 	struct conn *c = NULL;
+	bool may;
 
 	pthread_mutex_lock(&ws->lock);
 	*fd = -1;
-	if (!ws->stopping && winplace_is_free(ws))
-		*fd = winlisten_accept(&ws->listen);
+	may = !ws->stopping && winplace_may(ws, door);
+	if (may)
+		*fd = winlisten_accept(&door->listen);
 	if (*fd >= 0) {
-		c = winplace_take(ws, true);
-	} else {
-		/* Nobody there: go on at once. No slot, no descriptor: when there is one. */
-		ws->paused = true;
-		if (winplace_is_free(ws) && errno == EAGAIN)
-			winplace_resume(ws);
-		else if (winplace_is_free(ws) && !ws->stopping)
-			tell_no_accept(errno);
+		c = winplace_take(ws, door);
+	} else if (may && errno != EAGAIN) {
+		/* No descriptor: when there is one. */
+		__atomic_store_n(&door->paused, true, __ATOMIC_RELAXED);
+		tell_no_accept(errno);
+	} else if (door->open) {
+		/* Nobody there: go on at once. No place: when there is one. */
+		winplace_listen(ws, door);
 	}
 	pthread_mutex_unlock(&ws->lock);
 	return c;
@@ -248,36 +255,44 @@ static bool is_full(struct winsock *ws)
 	bool full;
 
 	pthread_mutex_lock(&ws->lock);
-	full = !winplace_is_free(ws) && !ws->stopping;
+	full = !ws->stopping && !winplace_may(ws, ws->door);
 	pthread_mutex_unlock(&ws->lock);
 	return full;
 }
 
-static void listen_again(struct winsock *ws)
+static void listen_again(struct winsock *ws, struct windoor *door)
 {
 	pthread_mutex_lock(&ws->lock);
-	ws->paused = true;
-	winplace_resume(ws);
+	if (door->open)
+		winplace_listen(ws, door);
 	pthread_mutex_unlock(&ws->lock);
 }
 
+/* Whether somebody wants places. */
+static bool is_paused(const struct windoor *door)
+{
+	return __atomic_load_n(&door->paused, __ATOMIC_RELAXED);
+}
+
 /*
- * So many at once, and then it is the turn of those who have a connection: there can be no end of clients who
- * connect.
+ * So many at once, and then it is the turn of those who have a connection, and of other doors: there can be no end of clients
+ * who connect.
  */
-static void listen_event(struct winsock *ws)
+static void door_event(struct winsock *ws, struct windoor *door)
 {
 	unsigned int n = 0;
 	struct conn *c;
+	bool want;
 	int fd;
 
-	while (n < AT_ONCE && (c = accept_one(ws, &fd))) {
-		conn_start(c, fd);
+	while (n < AT_ONCE && (c = accept_one(ws, door, &fd))) {
+		conn_start(c, fd, door);
 		n++;
 	}
 	if (n == AT_ONCE)
-		listen_again(ws);
-	if (is_full(ws) && !make_room(ws))
+		listen_again(ws, door);
+	want = winplace_is_own(ws, door) ? is_paused(door) : is_full(ws) && !make_room(ws);
+	if (want)
 		winplace_sweep_in(ws, HASTE_MS * 1000000L);
 	else
 		winplace_sweep_later(ws);
@@ -295,7 +310,7 @@ static struct conn *adopt_one(struct winsock *ws)
 
 	pthread_mutex_lock(&ws->lock);
 	if (!ws->stopping && ws->free) {
-		c = winplace_take(ws, false);
+		c = winplace_take(ws, NULL);
 		ws->calls++;
 		sweep = ++ws->adopted % SWEEP_ADOPTED == 0;
 	}
@@ -334,7 +349,17 @@ int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct
 	return 0;
 }
 
-/* Look at the time limits of all; if places are wanted at those of one user first. Return: whether to look again. */
+/* Whether places are wanted by its own user, whom nobody else's can be had for. */
+static bool gives_way(const struct winsock *ws, const struct conn *c)
+{
+	return c->state != CONN_FREE && c->door && winplace_is_own(ws, c->door) &&
+	       is_paused(c->door);
+}
+
+/*
+ * Look at the time limits of all; if places are wanted at those of one user first, who has most of everybody's door. At a
+ * door of his own a user's connections that keep others of his out go. Return: whether to look again.
+ */
 static bool sweep(struct winsock *ws, bool paused)
 {
 	uint64_t now = clock_coarse_ms();
@@ -346,16 +371,32 @@ static bool sweep(struct winsock *ws, bool paused)
 		evict_some(ws, user);
 	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
 		pthread_mutex_lock(&c->lock);
-		more |= winconn_sweep(c, now, paused && !greedy);
+		if (!gives_way(ws, c) || !winconn_evict(c, now, false))
+			more |= winconn_sweep(c, now, paused && !greedy);
 		pthread_mutex_unlock(&c->lock);
 	}
 	return more;
 }
 
+/* Return: whether some door is paused for want of places. */
+static bool resume(struct winsock *ws, bool *all)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&ws->lock);
+	*all = ws->door->paused && !ws->stopping;
+	windoor_resume(ws);
+	for (const struct windoor *d = ws->door; d < ws->door + DOORS; d++)
+		any |= d->paused;
+	any = any && !ws->stopping;
+	pthread_mutex_unlock(&ws->lock);
+	return any;
+}
+
 static void sweep_event(struct winsock *ws)
 {
 	uint64_t expired;
-	bool paused, more;
+	bool all, any, more;
 
 	(void)!read(ws->timer, &expired, sizeof(expired));
 	/*
@@ -364,12 +405,9 @@ static void sweep_event(struct winsock *ws)
 	 */
 	__atomic_store_n(&ws->sweeping, false, __ATOMIC_SEQ_CST);
 	winplace_arm(ws, EPOLL_CTL_MOD, ws->timer, EPOLLIN, EVENT_SWEEP);
-	pthread_mutex_lock(&ws->lock);
-	paused = ws->paused && !ws->stopping;
-	winplace_resume(ws);
-	pthread_mutex_unlock(&ws->lock);
-	more = sweep(ws, paused);
-	if (is_full(ws))
+	any = resume(ws, &all);
+	more = sweep(ws, all);
+	if (any || is_full(ws))
 		winplace_sweep_in(ws, HASTE_MS * 1000000L);
 	else if (more)
 		winplace_sweep_later(ws);
@@ -390,8 +428,8 @@ static void handle(struct server *sv, const struct epoll_event *ev)
 	take_turn(sv);
 	if (slot < CONNS)
 		conn_event(sv->ws, slot);
-	else if (slot == EVENT_LISTEN)
-		listen_event(sv->ws);
+	else if (slot >= EVENT_DOOR)
+		door_event(sv->ws, &sv->ws->door[slot - EVENT_DOOR]);
 	else if (slot == EVENT_SWEEP)
 		sweep_event(sv->ws);
 	else if (slot == EVENT_CALLS)
@@ -465,7 +503,8 @@ static int open_events(struct winsock *ws)
 	err = winplace_arm(ws, EPOLL_CTL_ADD, ws->timer, EPOLLIN, EVENT_SWEEP);
 	if (!err)
 		err = winplace_arm(ws, EPOLL_CTL_ADD, ws->more, EPOLLIN, EVENT_CALLS);
-	return err ? err : winplace_arm(ws, EPOLL_CTL_ADD, ws->listen.fd, EPOLLIN, EVENT_LISTEN);
+	return err ? err
+		   : winplace_arm(ws, EPOLL_CTL_ADD, ws->door->listen.fd, EPOLLIN, EVENT_DOOR);
 }
 
 static void close_events(struct winsock *ws)
@@ -494,17 +533,19 @@ int winsock_new(const char *path, int listen_fd, struct windows *windows,
 	ws->mmap = mmap;
 	ws->arg = arg;
 	ws->epoll = ws->timer = ws->stop = ws->more = -1;
-	err = winlisten_start(&ws->listen, path, listen_fd, why);
+	err = winlisten_start(&ws->door->listen, path, listen_fd, why);
 	if (err) {
 		free(ws);
 		return err;
 	}
+	ws->door->open = true;
+	winlisten_clean(ws->door->listen.path);
 	winplace_init(ws);
 	err = open_events(ws);
 	if (err) {
 		*why = "cannot make the event queue of the window socket";
 		close_events(ws);
-		winlisten_close(&ws->listen);
+		winlisten_close(&ws->door->listen);
 		free(ws);
 		return err;
 	}
@@ -546,12 +587,12 @@ void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used)
 
 int winsock_listener(const struct winsock *ws)
 {
-	return ws->listen.fd;
+	return ws->door->listen.fd;
 }
 
 const char *winsock_path(const struct winsock *ws)
 {
-	return ws->listen.path;
+	return ws->door->listen.path;
 }
 
 void winsock_stop(struct winsock *ws)
@@ -559,8 +600,7 @@ void winsock_stop(struct winsock *ws)
 	pthread_mutex_lock(&ws->lock);
 	if (!ws->stopping) {
 		ws->stopping = true;
-		epoll_ctl(ws->epoll, EPOLL_CTL_DEL, ws->listen.fd, NULL);
-		winlisten_close(&ws->listen);
+		windoor_close_all(ws);
 	}
 	while (ws->calls)
 		pthread_cond_wait(&ws->idle, &ws->lock);

@@ -98,8 +98,21 @@ void winsock_slots(struct winsock *ws, unsigned int *slots, unsigned int *used);
 /** winsock_listener() - the socket, to be kept for a successor; it stays the server's */
 int winsock_listener(const struct winsock *ws);
 
-/** winsock_path() - the path that clients connect to */
+/** winsock_path() - the path that any client may connect to */
 const char *winsock_path(const struct winsock *ws);
+
+/* Bytes of a path, with its NUL. */
+#define WINSOCK_PATH sizeof(((struct window_token *)0)->socket)
+
+/**
+ * winsock_path_for() - the path that a user's clients are to connect to
+ * @uid:  he; his file system user id is looked at when he connects
+ * @tid:  a thread of his, 0 if it is not visible
+ * @path: out
+ *
+ * One of his own, made now if need be (window/doors.h); else winsock_path(). Any thread.
+ */
+void winsock_path_for(struct winsock *ws, uid_t uid, pid_t tid, char path[WINSOCK_PATH]);
 
 /**
  * winsock_stop() - take no more connections; those being answered may still be answered

@@ -31,6 +31,8 @@ refused       1000 $BUILD/tests/uml/crowds refused
 ends          1000 $BUILD/gntdev-run $BUILD/tests/uml/crowds ends ${ATTACK_ENDS:-1000}
 silent        1000 $BUILD/tests/uml/crowds silent
 unread        1000 $BUILD/tests/uml/crowds unread
+flood         1000 $BUILD/tests/uml/crowds flood
+flood_all     1000 $BUILD/tests/uml/crowds flood_all
 END
 # References for attacks: 199 times 128 windows, as one can be mapped to read.
 export ATTACK_REFS=199

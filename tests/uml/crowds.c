@@ -148,7 +148,10 @@ static void ends(int n)
 
 /* --- the window socket ---------------------------------------------------------------------------- */
 
+#define FLOODERS 4
+
 static struct window_token token;
+static bool everybodys;
 
 static int connected(void)
 {
@@ -156,6 +159,8 @@ static int connected(void)
 	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", token.socket);
+	if (everybodys)
+		*strrchr(addr.sun_path, '.') = '\0';
 	if (sock >= 0 && connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
 		close(sock);
 		return -1;
@@ -230,11 +235,49 @@ static void unread(int n)
 	connections(n, true);
 }
 
+/* As many as the socket takes, again and again, by several processes; they say nothing, and close the oldest for the next. */
+static void flood(int n)
+{
+	int *sock = calloc((size_t)n, sizeof(*sock));
+	int fd = open_device();
+
+	token = (struct window_token){ .magic = WINDOW_MAGIC, .version = WINDOW_VERSION };
+	if (!sock || ioctl(fd, WINDOW_TOKEN, &token))
+		die("token");
+	for (int i = 0; i < FLOODERS - 1 && fork(); i++)
+		;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int i = 0; i < n; i++)
+		sock[i] = -1;
+	for (int i = 0, round = 0;; i = (i + 1) % n) {
+		close(sock[i]);
+		sock[i] = connected();
+		if (i == n - 1 && !round++)
+			ready();
+	}
+}
+
+/* At the socket that the attacker was told of. */
+static void flood_own(int n)
+{
+	many_descriptors();
+	become(NOBODY);
+	flood(n);
+}
+
+/* At the one that is everybody's, whose name that one's begins with. */
+static void flood_all(int n)
+{
+	everybodys = true;
+	flood_own(n);
+}
+
 /* --- which ---------------------------------------------------------------------------------------- */
 
 static const struct attack attacks[] = {
-	{ "refused", refused, 20000 }, { "journal", journal, 0 }, { "ends", ends, 1000 },
-	{ "silent", silent, 900 },     { "unread", unread, 900 },
+	{ "refused", refused, 20000 },	  { "journal", journal, 0 }, { "ends", ends, 1000 },
+	{ "silent", silent, 900 },	  { "unread", unread, 900 }, { "flood", flood_own, 1000 },
+	{ "flood_all", flood_all, 1000 },
 };
 
 int main(int argc, char **argv)

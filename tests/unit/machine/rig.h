@@ -80,6 +80,13 @@ const char *winsock_path(const struct winsock *ws)
 	return "/run/gntalloc.sock";
 }
 
+void winsock_path_for(struct winsock *ws, uid_t uid, pid_t tid, char path[WINSOCK_PATH])
+{
+	(void)uid;
+	(void)tid;
+	strncpy(path, winsock_path(ws), WINSOCK_PATH - 1);
+}
+
 int winsock_adopt(struct winsock *ws, int fd, pid_t pid, uid_t uid, const struct window_request *rq,
 		  uint64_t unique)
 {

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/unit/descriptors.h"
@@ -115,6 +116,43 @@ START_TEST(a_successor)
 }
 END_TEST
 
+/* Of a user: nobody else, but root. What a daemon leaves of these is removed, and nothing else. */
+START_TEST(a_users_own)
+{
+	static const char *const others[] = { "x", "12x", "" };
+	const char *why = NULL;
+	char own[80], beside[100];
+	struct winlisten l;
+	int fd;
+
+	snprintf(own, sizeof(own), "%s.4711", path);
+	ck_assert_int_eq(winlisten_start_user(&l, own, 4711, &why), 0);
+	for (uid_t uid = 4711; !geteuid() && uid < 4713; uid++) {
+		ck_assert_int_eq(syscall(SYS_setresuid, -1, uid, -1), 0);
+		fd = try_connect(own);
+		ck_assert_int_eq(syscall(SYS_setresuid, -1, 0, -1), 0);
+		ck_assert_int_eq(fd < 0, uid != 4711);
+		close(fd);
+	}
+	fd = try_connect(own);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	l.made = false;
+	winlisten_close(&l);
+	for (int i = 0; i < 3; i++) {
+		snprintf(beside, sizeof(beside), "%s.%s", path, others[i]);
+		close(bound(SOCK_SEQPACKET, beside));
+	}
+	winlisten_clean(path);
+	ck_assert_int_eq(access(own, F_OK), -1);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	for (int i = 0; i < 3; i++) {
+		snprintf(beside, sizeof(beside), "%s.%s", path, others[i]);
+		ck_assert_int_eq(unlink(beside), 0);
+	}
+}
+END_TEST
+
 START_TEST(clients_come)
 {
 	int client, fd;
@@ -179,6 +217,7 @@ Suite *listen_suite(void)
 	tcase_add_test(tc, a_path_that_is_taken);
 	tcase_add_test(tc, a_path_that_cannot_be);
 	tcase_add_test(tc, a_successor);
+	tcase_add_test(tc, a_users_own);
 	tcase_add_test(tc, clients_come);
 	tcase_add_test(tc, left_by_another);
 	tcase_add_test(tc, something_else_left_by_another);
