@@ -45,7 +45,7 @@ bool pending_interrupts(pid_t tid)
 	bool any;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-	any = status && status_read(AT_FDCWD, path, status) && interrupts(status);
+	any = !status || !status_read(AT_FDCWD, path, status) || interrupts(status);
 	free(status);
 	return any;
 }

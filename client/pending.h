@@ -13,7 +13,8 @@
  * @tid: one that waits for an answer of ours
  *
  * That is so when a signal waits for it that is not blocked and has a handler, or ends the process. A signal that stops it, or
- * that is ignored, is none. Reads /proc, and waits for nobody. Return: false also if that is not known.
+ * that is ignored, is none. Reads /proc, and waits for nobody. Return: true also if that is not known (a thread of another pid
+ * namespace): one that is killed must be able to end.
  */
 bool pending_interrupts(pid_t tid);
 

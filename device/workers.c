@@ -310,6 +310,7 @@ static void *watcher_thread(void *arg)
 	struct workers *p = arg;
 	unsigned int calm = 0;
 
+	rcu_thread_enter();
 	pthread_mutex_lock(&p->lock);
 	while (!p->stopping) {
 		calm = look(p) ? 0 : calm + 1;
@@ -321,6 +322,7 @@ static void *watcher_thread(void *arg)
 		calm = 0;
 	}
 	pthread_mutex_unlock(&p->lock);
+	rcu_thread_leave();
 	return NULL;
 }
 

@@ -30,7 +30,7 @@ struct workers;
  *           there is something for it to do
  * @end:     of the thread
  *
- * On threads that are registered with RCU, but for @tick.
+ * On threads that are registered with RCU.
  */
 struct workers_ops {
 	void *(*begin)(void *arg);

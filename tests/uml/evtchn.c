@@ -2,11 +2,12 @@
 /*
  * evtchn.c - clients of /dev/xen/evtchn of two domains, by Debian's own libxenevtchn
  *
- *     evtchn [survive]
+ *     evtchn [survive|hidden]
  *
  * This process is in domain 0 and in domain 1: that library opens /dev/xen/evtchn only, so domain 1's node is bound over that, in
  * a mount namespace, between the two opens. Each fact is one line of TAP. With "survive" it says "ready", waits until somebody
- * has killed the daemon and started another one and sends a line, and goes on with what it had.
+ * has killed the daemon and started another one and sends a line, and goes on with what it had. With "hidden" it knows that the daemon
+ * cannot see this process.
  */
 #include <err.h>
 #include <errno.h>
@@ -219,14 +220,21 @@ static int end_of(pid_t pid, int ms)
 	return -2;
 }
 
-static void signals(void)
+static void killed_reader(void)
 {
-	int fd = xenevtchn_fd(h[0]);
-	pid_t pid = sleeping_child(NULL, fd);
+	pid_t pid = sleeping_child(NULL, xenevtchn_fd(h[0]));
 
 	nap(100);
 	kill(pid, SIGKILL);
 	row("a reader that sleeps can be killed", end_of(pid, PATIENCE_MS) == -1);
+}
+
+static void signals(void)
+{
+	int fd = xenevtchn_fd(h[0]);
+	pid_t pid;
+
+	killed_reader();
 	pid = sleeping_child(on_signal, fd);
 	nap(100);
 	kill(pid, SIGUSR1);
@@ -353,6 +361,10 @@ int main(int argc, char **argv)
 	connect_domains();
 	if (argc > 1 && !strcmp(argv[1], "survive")) {
 		survive();
+	} else if (argc > 1) {
+		both_ways();
+		poll_and_sleep();
+		killed_reader();
 	} else {
 		both_ways();
 		masked();

@@ -4,6 +4,7 @@
 unshare --pid --fork --mount-proc --kill-child "$BUILD/cuse_gntdev" --sim --sim-port=5:1 >>daemon.log 2>&1 &
 wait_for 20 test -S /run/cuse-gntdev/xen-gntdev.sock || bail "the daemon is not ready"
 client "$BUILD/tests/uml/abi" retry
+client "$BUILD/tests/uml/evtchn" hidden
 check_output "clients are not visible to it" 'client 0: MAP_GRANT_REF' cat daemon.log
 # The signal is for the daemon, not for unshare.
 kill -TERM "$(busybox pidof cuse_gntdev)"

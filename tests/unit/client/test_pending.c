@@ -68,8 +68,9 @@ START_TEST(what_waits)
 	ck_assert_msg(pending_interrupts(pid) == row[_i].interrupts, "%s", row[_i].what);
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert(!pending_interrupts(pid));
-	ck_assert(!pending_interrupts(0));
+	/* Who cannot be seen may have been killed. */
+	ck_assert(pending_interrupts(pid));
+	ck_assert(pending_interrupts(0));
 }
 END_TEST
 
