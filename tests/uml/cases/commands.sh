@@ -130,5 +130,14 @@ while IFS=$'\t' read -r kind first rest <&3; do
 	: >pasted
 done 3<commands.list
 judge_last
+
+# What xl starts in QEMU's place, as docs/operator.md has it: the process that xl has started, and with the object.
+sed -n '/^       #!\/bin\/sh$/,/exec gntdev-run/s/^       //p' "$TOP/docs/operator.md" | sed 's|gntdev-run /usr[^ ]*|gntdev-run /bin/sh|' >qemu
+chmod 755 qemu
+# shellcheck disable=SC2016 # of that shell
+sh -c 'echo "process $$"; exec ./qemu -c '\''echo "process $$ $LD_PRELOAD"'\' >qemu.out
+started=$(sed -n 's/^process \([0-9]*\)$/\1/p' qemu.out)
+check_output "QEMU's wrapper is QEMU, with the object" "^process $started .*libgntdev-mmap\.so$" cat qemu.out
+
 exec {go}>&-
 check "the daemon ends well" stop_daemon
