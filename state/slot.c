@@ -3,8 +3,9 @@
  * state/slot.c - requests in hand, in memory that outlives the daemon
  *
  * Behind some pages of its own the memory is divided into pieces of SLOT_AREA_BYTES: each is one area, or 34 slots. What a piece is
- * stands in the first pages, is said before the piece is counted, and never changes. Free slots and areas form two
- * stacks on the heap.
+ * stands in the first pages, is said before the piece is counted, and never changes. Free slots and areas are kept on the
+ * heap. As many as are of use soon keep their memory; that of the others is given back to the machine, so a peak does not last, and is
+ * made again when one is taken.
  *
  * Numbers of slots and areas count from 1, in the order in which they lie; 0 is none.
  */
@@ -14,6 +15,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/radix.h"
@@ -41,12 +43,30 @@ static_assert(sizeof(struct slots_head) == BEFORE_BYTES, "whole pages");
 static_assert(offsetof(struct slots_head, piece) == SLOT_PAGE,
 	      "the same for every program of this version");
 
-/* Free numbers; @taken: how many are not (atomic). */
+/* Free slots, and areas, that keep their memory: 4 MiB each. */
+#define WARM_SLOTS 1024U
+#define WARM_AREAS 32U
+
+/*
+ * struct stack - free numbers: two stacks of them
+ * @links: a word for each number: a link while it is free
+ * @warm:  with memory, @n_warm of them (atomic), some more than @most_warm at times
+ * @cold:  without
+ * @taken: how many are not free (atomic)
+ * @bytes: of each
+ */
 struct stack {
 	struct radix links;
-	uint64_t head;
+	uint64_t warm;
+	uint64_t cold;
+	uint32_t n_warm;
+	uint32_t most_warm;
 	uint32_t taken;
+	uint32_t bytes;
 };
+
+/* What the word of a number says that is taken. */
+#define TAKEN 2
 
 struct slots {
 	struct region mem;
@@ -77,21 +97,50 @@ static uint32_t number_of(const struct slots *s, const struct slot *slot)
 
 /* --- what is free ------------------------------------------------------------------------------- */
 
-/* Return: 0 if none is. */
-static uint32_t pop(struct stack *k)
+static unsigned char *memory_of(const struct slots *s, const struct stack *k, uint32_t number)
 {
-	uint64_t number = radix_pop(&k->links, &k->head);
+	return piece_at(s, 0) + (size_t)(number - 1) * k->bytes;
+}
 
+/* Return: 0 if none is; *@cold: it has no memory. */
+static uint32_t pop(struct stack *k, bool *cold)
+{
+	uint64_t number = radix_pop(&k->links, &k->warm);
+
+	*cold = number == RADIX_STACK_NONE;
+	if (*cold)
+		number = radix_pop(&k->links, &k->cold);
+	else
+		__atomic_fetch_sub(&k->n_warm, 1, __ATOMIC_RELAXED);
 	if (number == RADIX_STACK_NONE)
 		return 0;
 	__atomic_fetch_add(&k->taken, 1, __ATOMIC_RELAXED);
+	word_store(radix_find(&k->links, number), TAKEN);
 	return (uint32_t)number;
 }
 
-static void push(struct stack *k, uint32_t number)
+static bool remove_memory(const struct slots *s, const struct stack *k, uint32_t number)
+{
+	return !madvise(memory_of(s, k, number), k->bytes, MADV_REMOVE);
+}
+
+static void push_cold(struct stack *k, uint32_t number)
 {
 	__atomic_fetch_sub(&k->taken, 1, __ATOMIC_RELAXED);
-	radix_push(&k->links, &k->head, number);
+	radix_push(&k->links, &k->cold, number);
+}
+
+/* It has its memory, and keeps it where that is of use, or cannot be given back. */
+static void push(struct slots *s, struct stack *k, uint32_t number)
+{
+	if (__atomic_load_n(&k->n_warm, __ATOMIC_RELAXED) >= k->most_warm &&
+	    remove_memory(s, k, number)) {
+		push_cold(k, number);
+		return;
+	}
+	__atomic_fetch_sub(&k->taken, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&k->n_warm, 1, __ATOMIC_RELAXED);
+	radix_push(&k->links, &k->warm, number);
 }
 
 /* Numbers of a piece that are known from now on, and taken. */
@@ -123,26 +172,38 @@ static int add_piece(struct slots *s, enum piece kind)
 	h->piece[piece] = (unsigned char)kind;
 	__atomic_store_n(&h->pieces, piece + 1, __ATOMIC_RELEASE);
 	if (kind == PIECE_AREA)
-		push(&s->areas, piece + 1);
+		push(s, &s->areas, piece + 1);
 	for (uint32_t i = PER_PIECE; kind == PIECE_SLOTS && i; i--)
-		push(&s->slots, piece * PER_PIECE + i);
+		push(s, &s->slots, piece * PER_PIECE + i);
 	return 0;
 }
 
-/* Return: 0 if there is no memory. */
-static uint32_t take(struct slots *s, struct stack *k, enum piece kind)
+/* Return: 0 if there is no memory; *@cold: what is there is to be made, and is all zero then. */
+static uint32_t take_or_grow(struct slots *s, struct stack *k, enum piece kind, bool *cold)
 {
-	uint32_t number = pop(k);
+	uint32_t number = pop(k, cold);
 
 	if (number)
 		return number;
 	pthread_mutex_lock(&s->grow);
 	/* Another thread may have made more. */
-	number = pop(k);
+	number = pop(k, cold);
 	while (!number && !add_piece(s, kind))
-		number = pop(k);
+		number = pop(k, cold);
 	pthread_mutex_unlock(&s->grow);
 	return number;
+}
+
+/* Return: 0 if there is no memory. */
+static uint32_t take(struct slots *s, struct stack *k, enum piece kind)
+{
+	bool cold;
+	uint32_t number = take_or_grow(s, k, kind, &cold);
+
+	if (!number || !cold || !madvise(memory_of(s, k, number), k->bytes, MADV_POPULATE_WRITE))
+		return number;
+	push_cold(k, number);
+	return 0;
 }
 
 /* --- slots -------------------------------------------------------------------------------------- */
@@ -164,7 +225,7 @@ void slot_clear(struct slots *s, struct slot *slot)
 	set_state(slot, SLOT_IDLE);
 	for (int i = 0; i < 2; i++)
 		if (slot->areas[i])
-			push(&s->areas, slot->areas[i]);
+			push(s, &s->areas, slot->areas[i]);
 	memset(slot, 0, SLOT_HEAD);
 	memset(slot->request, 0, sizeof(uint32_t));
 }
@@ -174,7 +235,7 @@ void slot_free(struct slots *s, struct slot *slot)
 	if (!slot)
 		return;
 	slot_clear(s, slot);
-	push(&s->slots, number_of(s, slot));
+	push(s, &s->slots, number_of(s, slot));
 }
 
 void slot_expect(struct slot *slot, uint32_t pipe)
@@ -256,7 +317,10 @@ struct slot *slots_next(struct slots *s, uint32_t *cursor)
 	while (++*cursor <= h->pieces * PER_PIECE) {
 		struct slot *slot = slot_at(s, *cursor);
 
-		if (h->piece[(*cursor - 1) / PER_PIECE] == PIECE_SLOTS && slot->state != SLOT_IDLE)
+		/* What is free is not looked at: that alone would make its memory. */
+		if (h->piece[(*cursor - 1) / PER_PIECE] == PIECE_SLOTS &&
+		    !radix_is_link(word_load(radix_find(&s->slots.links, *cursor))) &&
+		    slot->state != SLOT_IDLE)
 			return slot;
 	}
 	return NULL;
@@ -302,7 +366,7 @@ static int claim_areas(struct slots *s, const struct slot *slot)
 		word = radix_find(&s->areas.links, area);
 		if (*word)
 			return -EINVAL;
-		*word = 2;
+		*word = TAKEN;
 	}
 	return 0;
 }
@@ -331,16 +395,19 @@ static int claim_all(struct slots *s)
 	return 0;
 }
 
+/* Whether they have memory is not known. */
 static void free_slots(struct slots *s, uint32_t piece)
 {
 	for (uint32_t i = PER_PIECE; i; i--) {
-		struct slot *slot = slot_at(s, piece * PER_PIECE + i);
+		uint32_t number = piece * PER_PIECE + i;
+		struct slot *slot = slot_at(s, number);
 
 		if (slot->state != SLOT_IDLE)
 			continue;
-		/* What an area belonged to that was just being given back. */
-		memset(slot->areas, 0, sizeof(slot->areas));
-		slot_free(s, slot);
+		/* Also of what an area belonged to that was just being given back. */
+		memset(slot, 0, SLOT_HEAD + sizeof(uint32_t));
+		remove_memory(s, &s->slots, number);
+		push_cold(&s->slots, number);
 	}
 }
 
@@ -349,10 +416,12 @@ static void free_unclaimed(struct slots *s)
 	const struct slots_head *h = head_of(s);
 
 	for (uint32_t i = h->pieces; i--;) {
-		if (h->piece[i] == PIECE_SLOTS)
+		if (h->piece[i] == PIECE_SLOTS) {
 			free_slots(s, i);
-		else if (!*radix_find(&s->areas.links, i + 1))
-			push(&s->areas, i + 1);
+		} else if (!*radix_find(&s->areas.links, i + 1)) {
+			remove_memory(s, &s->areas, i + 1);
+			push_cold(&s->areas, i + 1);
+		}
 	}
 }
 
@@ -378,8 +447,13 @@ static struct slots *new_store(void)
 {
 	struct slots *s = calloc(1, sizeof(*s));
 
-	if (s)
-		pthread_mutex_init(&s->grow, NULL);
+	if (!s)
+		return NULL;
+	pthread_mutex_init(&s->grow, NULL);
+	s->slots.bytes = SLOT_PAGE;
+	s->slots.most_warm = WARM_SLOTS;
+	s->areas.bytes = SLOT_AREA_BYTES;
+	s->areas.most_warm = WARM_AREAS;
 	return s;
 }
 

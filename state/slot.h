@@ -13,7 +13,8 @@
  *
  * A request or an answer that is too long for its part of the page gets an area.
  *
- * Which slots and areas are free is kept nowhere but on the heap: it is what is idle, or not reached, at adoption.
+ * Which slots and areas are free is kept nowhere but on the heap: it is what is idle, or not reached, at adoption. A store keeps
+ * the addresses that it has had at its peak; the memory behind them goes back to the machine but for some MiB.
  *
  * Threads: any, without a lock but for making more. What is in a slot belongs to who has it.
  */

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "state/slot.h"
@@ -247,6 +248,45 @@ static void *take_and_give(void *arg)
 	return NULL;
 }
 
+static uint64_t blocks(void)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(slots_fd(s), &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* What a peak has had goes back to the machine, and what is taken then is as new. */
+START_TEST(a_peak_does_not_last)
+{
+	enum { N = 5000, LONG = 60 };
+	static struct slot *slot[N];
+	uint64_t most, rest;
+
+	for (int again = 0; again < 2; again++) {
+		for (int i = 0; i < N; i++) {
+			slot[i] = slot_take(s);
+			ck_assert_ptr_nonnull(slot[i]);
+			ck_assert_mem_eq(slot[i], (char[SLOT_HEAD]){ 0 }, SLOT_HEAD);
+			ck_assert_uint_eq(*(uint32_t *)slot[i]->request, 0);
+			slot_expect(slot[i], 1);
+			put_request(slot[i], "asked", i < LONG ? SLOT_AREA_BYTES : 100);
+		}
+		most = blocks();
+		for (int i = 0; i < N; i++)
+			slot_free(s, slot[i]);
+		rest = blocks();
+		ck_assert_uint_gt(most, N * (uint64_t)SLOT_PAGE + LONG * (uint64_t)SLOT_AREA_BYTES);
+		ck_assert_uint_lt(rest, 10 << 20);
+		expect_used(0, 0);
+		/* Nor does looking make it again. */
+		ck_assert_int_eq(succeed(), 0);
+		no_slot();
+		ck_assert_uint_lt(blocks(), 10 << 20);
+	}
+}
+END_TEST
+
 START_TEST(no_two_threads_have_the_same)
 {
 	pthread_t thread[4];
@@ -369,13 +409,10 @@ Suite *slot_suite(void);
 Suite *slot_suite(void)
 {
 	const TTest *const tests[] = {
-		it_says_how_far_it_has_come,
-		what_is_cleared_is_as_new,
-		deaths_are_counted_once,
-		what_is_long_has_an_area,
-		there_are_as_many_as_are_needed,
-		no_two_threads_have_the_same,
-		damage_is_refused,
+		it_says_how_far_it_has_come,	 what_is_cleared_is_as_new,
+		deaths_are_counted_once,	 what_is_long_has_an_area,
+		there_are_as_many_as_are_needed, a_peak_does_not_last,
+		no_two_threads_have_the_same,	 damage_is_refused,
 		what_is_no_store_is_refused,
 	};
 
