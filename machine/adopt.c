@@ -2,8 +2,8 @@
 /*
  * machine/adopt.c - the device xen/gntalloc takes over what a predecessor had
  *
- * From records come opens and pages, from windows those who still use a page. By one thread, before anybody else has
- * the device.
+ * From records come opens and pages, from windows those who still use a page. They come in no order: sorted once, each is found
+ * in few steps, however many a client has made. By one thread, before anybody else has the device.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,9 +13,61 @@
 #include "machine/gntalloc.h"
 #include "machine/impl.h"
 
+/**
+ * struct adoption - what has been found
+ * @open: @n_open opens, by their serials; @page: @n_page pages, by the serials of their opens and their indexes
+ */
+struct adoption {
+	struct gntalloc *ga;
+	const struct gntalloc_adoption *a;
+	struct alloc_open **open;
+	size_t n_open;
+	struct page **page;
+	size_t n_page;
+};
+
+/* Room for one more pointer: 1, 2, 4, 8... Return: NULL: no memory; the array is as it was. */
+static void *grow(void *array, size_t n)
+{
+	return n & (n - 1) ? array : reallocarray(array, n ? 2 * n : 1, sizeof(void *));
+}
+
+static int compare(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
 /* --- opens ---------------------------------------------------------------------------------------- */
 
-static int adopt_open(struct gntalloc *ga, uint32_t record)
+static int list_open(struct adoption *ad, struct alloc_open *o)
+{
+	void *more = grow(ad->open, ad->n_open);
+
+	if (!more)
+		return -ENOMEM;
+	ad->open = more;
+	ad->open[ad->n_open++] = o;
+	return 0;
+}
+
+/* From here on it is the device's, as others are that clients have. */
+static int restore_open(struct adoption *ad, struct alloc_open *o)
+{
+	struct gntalloc *ga = ad->ga;
+	int err;
+
+	if (o->last->next % ABI_PAGE_SIZE)
+		return -EINVAL;
+	o->user = quota_open(ga->quota, o->last->user, QUOTA_NO_OWNER, NULL, NULL);
+	if (!o->user)
+		return -ENOMEM;
+	err = ids_restore(ga->opens, o->last->fh, o);
+	if (err)
+		quota_close(ga->quota, o->user);
+	return err == -EEXIST ? -EINVAL : err;
+}
+
+static int adopt_open(struct adoption *ad, uint32_t record)
 {
 	struct alloc_open *o = calloc(1, sizeof(*o));
 	int err;
@@ -23,21 +75,33 @@ static int adopt_open(struct gntalloc *ga, uint32_t record)
 	if (!o)
 		return -ENOMEM;
 	o->record = record;
-	o->last = record_head(ga->pages.records, record);
+	o->last = record_head(ad->ga->pages.records, record);
 	CDS_INIT_LIST_HEAD(&o->pages.head);
 	o->pages.serial = o->last->serial;
 	o->token.may_read = o->last->may & ALLOC_MAY_READ;
 	o->token.may_write = o->last->may & ALLOC_MAY_WRITE;
 	memcpy(o->token.secret, o->last->secret, sizeof(o->token.secret));
-	err = o->last->next % ABI_PAGE_SIZE ? -EINVAL : ids_restore(ga->opens, o->last->fh, o);
-	if (err)
+	err = restore_open(ad, o);
+	if (err) {
 		free(o);
-	return err == -EEXIST ? -EINVAL : err;
+		return err;
+	}
+	err = list_open(ad, o);
+	return err ? err : ad->a->opened(ad->a->arg, o->last->user, o->last->fh);
+}
+
+static int by_serial(const void *a, const void *b)
+{
+	const struct alloc_open *const *x = a, *const *y = b;
+
+	return compare((*x)->pages.serial, (*y)->pages.serial);
 }
 
 /* Several devices share the records. */
-static int adopt_opens(struct gntalloc *ga, const struct gntalloc_adoption *a)
+static int adopt_opens(struct adoption *ad)
 {
+	struct gntalloc *ga = ad->ga;
+	const struct gntalloc_adoption *a = ad->a;
 	uint32_t cursor = 0, record;
 	int err = 0;
 
@@ -47,100 +111,128 @@ static int adopt_opens(struct gntalloc *ga, const struct gntalloc_adoption *a)
 
 		if (last->number != ga->pages.number)
 			continue;
-		if (a->given_up(a->arg, last->maker, 0) || a->given_up(a->arg, 0, last->fh)) {
+		if (a->given_up(a->arg, last->maker, 0) || a->given_up(a->arg, 0, last->fh))
 			/* Its pages are no open's now. */
 			record_end(ga->pages.records, record);
-			continue;
-		}
-		err = adopt_open(ga, record);
-		if (!err)
-			err = a->opened(a->arg, last->user, last->fh);
+		else
+			err = adopt_open(ad, record);
 	}
 	ids_restored(ga->opens);
+	if (ad->n_open)
+		qsort(ad->open, ad->n_open, sizeof(*ad->open), by_serial);
 	return err;
+}
+
+static struct alloc_open *find_open(const struct adoption *ad, uint64_t serial)
+{
+	const struct alloc_open key = { .pages.serial = serial }, *const at = &key;
+	struct alloc_open **found =
+		ad->n_open ? bsearch(&at, ad->open, ad->n_open, sizeof(*ad->open), by_serial)
+			   : NULL;
+
+	return found ? *found : NULL;
 }
 
 /* --- pages ---------------------------------------------------------------------------------------- */
 
-/* What is looked for among the opens. */
-struct wanted {
-	uint64_t serial;
-	struct alloc_open *open;
-};
-
-static void match_serial(uint64_t id, void *obj, void *arg)
+static int by_index(const void *a, const void *b)
 {
-	struct alloc_open *o = obj;
-	struct wanted *wanted = arg;
+	const struct alloc_page_lasting *x = (*(const struct page *const *)a)->last;
+	const struct alloc_page_lasting *y = (*(const struct page *const *)b)->last;
+	int serials = compare(x->serial, y->serial);
 
-	(void)id;
-	if (o->pages.serial == wanted->serial)
-		wanted->open = o;
+	return serials ? serials : compare(x->index, y->index);
 }
 
-static struct page_list *list_of(struct gntalloc *ga, uint64_t serial)
+static int adopt_page(struct adoption *ad, uint32_t record, const struct alloc_page_lasting *last)
 {
-	struct wanted wanted = { .serial = serial };
+	void *more = grow(ad->page, ad->n_page);
+	struct page *p;
+	int err;
 
-	rcu_read_enter();
-	ids_for_each(ga->opens, match_serial, &wanted);
-	rcu_read_leave();
-	return wanted.open ? &wanted.open->pages : NULL;
+	if (!more)
+		return -ENOMEM;
+	ad->page = more;
+	err = page_adopt(&ad->ga->pages, record, find_open(ad, last->serial), &p);
+	if (p)
+		ad->page[ad->n_page++] = p;
+	return err;
 }
 
 /* Those that are in no list are loose until it is known who else uses them. */
-static int adopt_pages(struct gntalloc *ga)
+static void list_pages(struct adoption *ad)
 {
+	if (ad->n_page)
+		qsort(ad->page, ad->n_page, sizeof(*ad->page), by_index);
+	for (size_t i = 0; i < ad->n_page; i++) {
+		struct page *p = ad->page[i];
+
+		if (p->users)
+			cds_list_add_tail(&p->node, &find_open(ad, p->last->serial)->pages.head);
+		else
+			cds_list_add(&p->node, &ad->ga->loose);
+	}
+}
+
+/* What has been found is listed, also if something cannot be. */
+static int adopt_pages(struct adoption *ad)
+{
+	struct records *records = ad->ga->pages.records;
 	uint32_t cursor = 0, record;
 	int err = 0;
 
-	while (!err && (record = record_next(ga->pages.records, RECORD_ALLOC_PAGE, &cursor))) {
-		const struct alloc_page_lasting *last = record_head(ga->pages.records, record);
-		struct page *p;
+	while (!err && (record = record_next(records, RECORD_ALLOC_PAGE, &cursor))) {
+		const struct alloc_page_lasting *last = record_head(records, record);
 
-		if (last->number != ga->pages.number)
-			continue;
-		err = page_adopt(&ga->pages, record, list_of(ga, last->serial), &p);
-		if (p && !p->users)
-			cds_list_add(&p->node, &ga->loose);
+		if (last->number == ad->ga->pages.number)
+			err = adopt_page(ad, record, last);
 	}
+	list_pages(ad);
 	return err;
 }
 
 /* --- windows -------------------------------------------------------------------------------------- */
 
-static size_t join_list(const struct cds_list_head *head, const struct window_left *left,
-			struct page **page)
+/* The first page that is not before it. */
+static size_t first_page(const struct adoption *ad, uint64_t serial, uint64_t index)
+{
+	size_t from = 0, to = ad->n_page;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		const struct alloc_page_lasting *last = ad->page[mid]->last;
+		int serials = compare(last->serial, serial);
+
+		if (serials < 0 || (!serials && last->index < index))
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+/* The pages that are still there: the end of the window may have been half reported. Return: how many, from @first on. */
+static size_t find_pages(const struct adoption *ad, const struct window_left *left, size_t *first)
 {
 	size_t n = 0;
-	struct page *p;
 
-	cds_list_for_each_entry(p, head, node)
-		if (p->last->serial == left->open_id && p->last->index >= left->index &&
-		    (p->last->index - left->index) >> ABI_PAGE_SHIFT < left->count &&
-		    n < left->count)
-			page[n++] = p;
+	*first = first_page(ad, left->open_id, left->index);
+	while (n < left->count && *first + n < ad->n_page) {
+		const struct alloc_page_lasting *last = ad->page[*first + n]->last;
+
+		if (last->serial != left->open_id ||
+		    (last->index - left->index) >> ABI_PAGE_SHIFT >= left->count)
+			break;
+		n++;
+	}
 	return n;
 }
 
-/* The pages that are still there: the end of the window may have been half reported. */
-static void find_pages(struct gntalloc *ga, const struct window_left *left,
-		       struct alloc_window *win)
+static int adopt_window(struct adoption *ad, const struct window_left *left)
 {
-	const struct page_list *list = list_of(ga, left->open_id);
-
-	if (list)
-		win->n = join_list(&list->head, left, win->page);
-	win->n += join_list(&ga->loose, left, win->page + win->n);
-	for (size_t i = 0; i < win->n; i++)
-		win->page[i]->users++;
-}
-
-static int adopt_window(struct gntalloc *ga, const struct window_left *left)
-{
-	/* Once for each list that they can be in. */
-	struct alloc_window *win =
-		calloc(1, sizeof(*win) + 2UL * left->count * sizeof(win->page[0]));
+	struct gntalloc *ga = ad->ga;
+	size_t first, n = find_pages(ad, left, &first);
+	struct alloc_window *win = calloc(1, sizeof(*win) + n * sizeof(win->page[0]));
 	int err;
 
 	if (!win)
@@ -149,27 +241,29 @@ static int adopt_window(struct gntalloc *ga, const struct window_left *left)
 	win->ga = ga;
 	win->serial = left->open_id;
 	win->readonly = left->readonly;
-	find_pages(ga, left, win);
-	cds_list_add(&win->node, &ga->shown);
 	err = window_join(ga->windows, left->id, &win->user, NULL);
 	if (err) {
-		for (size_t i = 0; i < win->n; i++)
-			win->page[i]->users--;
-		cds_list_del(&win->node);
 		free(win);
+		return err == -ENOENT ? 0 : err;
 	}
-	return err == -ENOENT ? 0 : err;
+	for (win->n = 0; win->n < n; win->n++) {
+		win->page[win->n] = ad->page[first + win->n];
+		win->page[win->n]->users++;
+	}
+	cds_list_add(&win->node, &ga->shown);
+	return 0;
 }
 
-static int adopt_windows(struct gntalloc *ga)
+static int adopt_windows(struct adoption *ad)
 {
+	struct gntalloc *ga = ad->ga;
 	struct window_left left;
 	uint64_t cursor = 0;
 	int err = 0;
 
 	while (!err && windows_left(ga->windows, WINDOW_OF_GNTALLOC, &cursor, &left))
 		if (left.open_id >> ALLOC_SERIAL_BITS == ga->pages.number)
-			err = adopt_window(ga, &left);
+			err = adopt_window(ad, &left);
 	return err;
 }
 
@@ -190,12 +284,15 @@ static void end_unused(struct gntalloc *ga)
 
 int gntalloc_adopt(struct gntalloc *ga, const struct gntalloc_adoption *a)
 {
-	int err = adopt_opens(ga, a);
+	struct adoption ad = { .ga = ga, .a = a };
+	int err = adopt_opens(&ad);
 
 	if (!err)
-		err = adopt_pages(ga);
+		err = adopt_pages(&ad);
 	if (!err)
-		err = adopt_windows(ga);
+		err = adopt_windows(&ad);
+	free(ad.open);
+	free(ad.page);
 	if (err)
 		return err;
 	end_unused(ga);
@@ -210,12 +307,13 @@ static void leave_page(struct page *p)
 
 static void leave_open(uint64_t id, void *obj, void *arg)
 {
+	struct gntalloc *ga = arg;
 	struct alloc_open *o = obj;
 	struct page *p, *next;
 
 	(void)id;
-	(void)arg;
 	cds_list_for_each_entry_safe(p, next, &o->pages.head, node) leave_page(p);
+	quota_close(ga->quota, o->user);
 	free(o);
 }
 
@@ -233,7 +331,7 @@ void gntalloc_leave(struct gntalloc *ga)
 
 	leave_loose(ga);
 	rcu_read_enter();
-	ids_for_each(ga->opens, leave_open, NULL);
+	ids_for_each(ga->opens, leave_open, ga);
 	rcu_read_leave();
 	cds_list_for_each_entry_safe(win, next, &ga->shown, node)
 	{

@@ -81,32 +81,40 @@ static void fill_in(struct gntalloc *ga, struct alloc_open *o, const struct open
 	o->pages.serial = serial;
 }
 
-static struct alloc_open *new_open(struct gntalloc *ga)
-{
-	struct alloc_open *o = calloc(1, sizeof(*o));
-
-	if (!o)
-		return NULL;
-	CDS_INIT_LIST_HEAD(&o->pages.head);
-	o->record = record_new(ga->pages.records, sizeof(*o->last));
-	if (!o->record) {
-		free(o);
-		return NULL;
-	}
-	o->last = record_head(ga->pages.records, o->record);
-	return o;
-}
-
 static void free_open(struct gntalloc *ga, struct alloc_open *o)
 {
-	record_end(ga->pages.records, o->record);
+	if (o->record)
+		record_end(ga->pages.records, o->record);
+	if (o->user)
+		quota_close(ga->quota, o->user);
 	free(o);
+}
+
+/* Return: 0; -ENOSPC: the user has as many as one may, and is told; -ENOMEM; -errno. */
+static int make_open(struct gntalloc *ga, struct alloc_open *o, const struct opener *by, int flags)
+{
+	struct failure f = failure_of(WHY_ALLOC_OPENS, TRACE_OPEN, by->tid, ENOSPC);
+	const char *limit;
+
+	CDS_INIT_LIST_HEAD(&o->pages.head);
+	o->user = quota_open(ga->quota, by->uid, QUOTA_NO_OWNER, &ga->limits, &limit);
+	if (!o->user && limit) {
+		f.uid = by->uid;
+		failure_report(&f, "open of %s: %s (ENOSPC)", ga->dev.name,
+			       failure_reason_cause(f.why));
+		return -ENOSPC;
+	}
+	o->record = o->user ? record_new(ga->pages.records, sizeof(*o->last)) : 0;
+	if (!o->record)
+		return -ENOMEM;
+	o->last = record_head(ga->pages.records, o->record);
+	return token_new(&o->token, flags);
 }
 
 static int open_anew(struct gntalloc *ga, const struct opener *by, int flags, uint64_t *fh)
 {
-	struct alloc_open *o = new_open(ga);
-	int err = o ? token_new(&o->token, flags) : -ENOMEM;
+	struct alloc_open *o = calloc(1, sizeof(*o));
+	int err = o ? make_open(ga, o, by, flags) : -ENOMEM;
 
 	if (!err) {
 		*fh = ids_reserve(ga->opens);
@@ -172,6 +180,8 @@ static void gntalloc_release(struct device *dev, uint64_t fh)
 	}
 	pthread_mutex_unlock(&ga->lock);
 	/* Whoever looks it up looks under the lock, after it was removed: nobody has it. */
+	if (o)
+		quota_close(ga->quota, o->user);
 	free(o);
 }
 
@@ -579,7 +589,9 @@ static int init(struct gntalloc *ga, const struct gntalloc_config *config)
 	if (!err)
 		err = find_record(ga);
 	ga->opens = ids_new();
-	if (!err && !ga->opens)
+	ga->quota = quota_new();
+	policy_limits_default(&ga->limits);
+	if (!err && (!ga->opens || !ga->quota))
 		err = -ENOMEM;
 	if (!err)
 		ids_last(ga->opens, &ga->last->generations);
@@ -589,10 +601,11 @@ static int init(struct gntalloc *ga, const struct gntalloc_config *config)
 int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out)
 {
 	struct gntalloc *ga;
-	int err = sim_domain_add(config->sim, config->domid);
+	int added = sim_domain_add(config->sim, config->domid), err;
 
-	if (err && err != -EEXIST)
-		return err;
+	/* One that is dying has nothing to grant any more, but is not in the way of an adoption. */
+	if (added && added != -EEXIST && added != -EBUSY)
+		return added;
 	ga = calloc(1, sizeof(*ga));
 	if (!ga)
 		return -ENOMEM;
@@ -605,6 +618,7 @@ int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out)
 	ga->dev.release = gntalloc_release;
 	ga->windows = config->windows;
 	err = init(ga, config);
+	ga->pages.lost = added != -EEXIST;
 	if (err)
 		gntalloc_destroy(ga);
 	else
@@ -647,6 +661,7 @@ void gntalloc_close_all(struct gntalloc *ga)
 void gntalloc_destroy(struct gntalloc *ga)
 {
 	ids_destroy(ga->opens);
+	quota_destroy(ga->quota);
 	records_close(ga->own_records);
 	pthread_mutex_destroy(&ga->lock);
 	free(ga);

@@ -45,7 +45,7 @@ struct gntalloc_config {
 	uint32_t limit;
 };
 
-/** gntalloc_new() - make a device. Return: 0; -EINVAL, -EBUSY of sim_domain_add(); -ENOMEM. */
+/** gntalloc_new() - make a device. Its domain may be dying: then nothing can be granted. Return: 0; -EINVAL of sim_domain_add(); -ENOMEM. */
 int gntalloc_new(const struct gntalloc_config *config, struct gntalloc **out);
 
 /**

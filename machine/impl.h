@@ -15,6 +15,7 @@
 #include "device/token.h"
 #include "machine/lasting.h"
 #include "machine/pages.h"
+#include "policy/quota.h"
 #include "window/window.h"
 
 /**
@@ -22,6 +23,7 @@
  * @dev:   first, so that a struct device leads back here
  * @opens: struct alloc_open by fh; looked up and changed under @lock
  * @pages: of all opens and windows, under @lock
+ * @quota: who has how many opens; @limits: how many one may: the defaults
  * @own_records: pages.records, if they are ours, and last no longer than we
  * @shown: struct alloc_window, under @lock
  * @loose: at adoption: pages that are in no list of an open
@@ -36,6 +38,8 @@ struct gntalloc {
 	struct pages pages;
 	struct cds_list_head shown;
 	struct cds_list_head loose;
+	struct quota *quota;
+	struct policy_limits limits;
 	struct records *own_records;
 	struct alloc_lasting *last;
 };
@@ -43,12 +47,14 @@ struct gntalloc {
 /**
  * struct alloc_open - an open
  * @record: its record, and what is in it
+ * @user:   whom it counts against
  */
 struct alloc_open {
 	struct token token;
 	struct page_list pages;
 	struct alloc_open_lasting *last;
 	uint32_t record;
+	struct quota_user *user;
 };
 
 /**

@@ -239,18 +239,6 @@ int page_notify(struct pages *ps, struct page *p, const struct ioctl_gntalloc_un
 
 /* --- adoption ----------------------------------------------------------------------------------- */
 
-/* In its place: records come in no order. */
-static void list_sorted(struct page_list *list, struct page *p)
-{
-	struct cds_list_head *before = list->head.prev;
-
-	while (before != &list->head &&
-	       cds_list_entry(before, struct page, node)->last->index > p->last->index)
-		before = before->prev;
-	cds_list_add(&p->node, before);
-	p->users++;
-}
-
 /* Return: whether the domain has granted it. */
 static bool is_granted(const struct pages *ps, const struct alloc_page_lasting *last)
 {
@@ -275,24 +263,35 @@ static void take_port(struct pages *ps, struct page *p)
 				       ALLOC_NOTIFY_BYTE(what), 0);
 }
 
-int page_adopt(struct pages *ps, uint32_t record, struct page_list *list, struct page **out)
+static int drop_lost(struct pages *ps, uint32_t record)
+{
+	const struct alloc_page_lasting *last = record_head(ps->records, record);
+
+	log_warn("%s: reference %u is granted no more: domain %u has gone", ps->name, last->ref,
+		 ps->domid);
+	record_end(ps->records, record);
+	return 0;
+}
+
+int page_adopt(struct pages *ps, uint32_t record, bool open, struct page **out)
 {
 	const struct alloc_page_lasting *last = record_head(ps->records, record);
 	struct page *p;
 
 	*out = NULL;
 	if (last->domid != ps->domid || last->state > ALLOC_LISTED || last->index % ABI_PAGE_SIZE ||
-	    ALLOC_NOTIFY_BYTE(last->notify) >= ABI_PAGE_SIZE || !is_granted(ps, last))
+	    ALLOC_NOTIFY_BYTE(last->notify) >= ABI_PAGE_SIZE)
 		return -EINVAL;
+	if (!is_granted(ps, last))
+		return ps->lost ? drop_lost(ps, record) : -EINVAL;
 	p = page_new(ps, record);
 	if (!p)
 		return -ENOMEM;
 	ps->count++;
 	take_port(ps, p);
-	if (!list)
+	if (!open)
 		store_unlisted(p);
-	else if (last->state & ALLOC_LISTED)
-		list_sorted(list, p);
+	p->users = open && last->state & ALLOC_LISTED;
 	*out = p;
 	return 0;
 }

@@ -22,6 +22,7 @@
  * @records: where each has its record
  * @number:  the device's, in records
  * @domid: whose they are
+ * @lost:  at adoption: the domain that had granted those of a predecessor has gone, or is dying
  * @limit: how many there may be
  * @count: how many there are, or are promised
  */
@@ -31,6 +32,7 @@ struct pages {
 	struct records *records;
 	uint16_t number;
 	uint16_t domid;
+	bool lost;
 	uint32_t limit;
 	uint32_t count;
 };
@@ -101,12 +103,13 @@ int page_notify(struct pages *ps, struct page *p, const struct ioctl_gntalloc_un
 
 /**
  * page_adopt() - a page that a predecessor has left
- * @list: of its open, NULL: that has gone. It is in it if it was, in its place
- * @out: out; NULL on failure
+ * @open: its open is there
+ * @out:  out: a page that is in no list yet, with a user for the list that it belongs into, if it does. NULL: on failure, or it has
+ *        gone with its domain, and so has its record
  *
- * Its users are the list, and windows that still have to join. Return: 0; -EINVAL: it cannot be; -ENOMEM.
+ * Windows that use it still have to join. Return: 0; -EINVAL: it cannot be; -ENOMEM.
  */
-int page_adopt(struct pages *ps, uint32_t record, struct page_list *list, struct page **out);
+int page_adopt(struct pages *ps, uint32_t record, bool open, struct page **out);
 
 /** pages_drop_unknown() - after page_adopt() for all of a domain's pages, of all devices: end its other grants, free its other frames */
 int pages_drop_unknown(struct pages *ps);
