@@ -46,7 +46,7 @@ make_root()
 {
 	rm -rf "$dir/guest"
 	mkdir -p "$dir"/guest/{bin,dev,proc,sys,run,mod,tmp}
-	cp build/cuse_gntdev build/cuse_gntdev-keeper build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_trace,cost,{untraced,plain}_gntdev} "$dir/guest/bin"
+	cp build/cuse_gntdev build/cuse_gntdev-keeper build/gntdevctl build/libgntdev-mmap.so build/bench/{cuse_ioctl,cuse_evtchn,cuse_trace,cost,{untraced,plain}_gntdev} "$dir/guest/bin"
 	cp "$(command -v busybox)" "$dir/guest/bin/busybox"
 	cp $cache/*.ko "$dir/guest/mod"
 	# shellcheck disable=SC2046 # paths of libraries have no spaces
@@ -80,9 +80,9 @@ make_root()
 			/bin/cost $($b sed 's/.*cost=\([a-z_]*\).*/\1/' /proc/cmdline) all /dev/xen/gntdev $ours \
 				/dev/xen/plain $plain /dev/xen/control $control || $b cat /run/log
 		else
-			serve gntdev /bin/cuse_gntdev
+			serve gntdev /bin/cuse_gntdev --evtchn=0 --evtchn=1
 			$b sleep 1
-			LD_PRELOAD=/bin/libgntdev-mmap.so /bin/cuse_ioctl || $b cat /run/log
+			LD_PRELOAD=/bin/libgntdev-mmap.so /bin/cuse_ioctl && /bin/cuse_evtchn || $b cat /run/log
 		fi
 		$b poweroff -f
 	EOF
@@ -114,6 +114,6 @@ counted()
 
 counted "cost=survive_counted init_on_alloc=0" || exit 1
 counted "cost=survive_counted_zeroed" || exit 1
-measure 1 11 cuse_ioctl || exit 1
+measure 1 19 cuse_ioctl || exit 1
 # Who reads the trace is another process, that has a processor of its own.
 measure 2 7 cuse_trace || exit 1
