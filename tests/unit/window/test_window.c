@@ -285,6 +285,31 @@ START_TEST(overflow_finds_the_gone)
 }
 END_TEST
 
+/* It costs looks at processes for the windows that there were: for those that are made afterwards none. */
+START_TEST(overflow_is_over)
+{
+	static struct user before, after[50];
+	struct client c = mapped_client(&before);
+	int until_now;
+
+	overflow();
+	ck_assert_int_eq(windows_start(windows), 0);
+	wait_all_gone();
+	assert_held(&before);
+	until_now = __atomic_load_n(&looks, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < 50; i++) {
+		struct client next = mapped_client(&after[i]);
+
+		end_client(&next, 'k');
+		wait_gone(&after[i]);
+	}
+	/* A last one may have been under way. */
+	ck_assert_int_lt(__atomic_load_n(&looks, __ATOMIC_SEQ_CST) - until_now, 10);
+	end_client(&c, 'k');
+	wait_gone(&before);
+}
+END_TEST
+
 /* The event of a window's end was lost; it is in a socket, then with nobody. */
 START_TEST(overflow_spares_the_undelivered)
 {
@@ -477,6 +502,7 @@ Suite *window_suite(void)
 
 	tc = add_case(s, "overflow", setup_late);
 	tcase_add_test(tc, overflow_finds_the_gone);
+	tcase_add_test(tc, overflow_is_over);
 	tcase_add_test(tc, overflow_spares_the_undelivered);
 	tcase_add_test(tc, overflow_spares_the_invisible);
 	tcase_add_loop_test(tc, overflow_looks_into_threads, 0, 3);
