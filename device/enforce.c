@@ -96,11 +96,9 @@ static int check_refs(const struct policy *p, const struct gntdev_open *go, cons
 }
 
 /* @more: of what more is wanted, @n of them. Return: -ENOSPC. */
-static int no_space(struct gntdev *gd, struct refusal *r, const struct gntdev_open *go,
-		    const char *limit, uint32_t n, enum policy_thing more)
+static int no_space(struct refusal *r, const struct gntdev_open *go, const char *limit, uint32_t n,
+		    enum policy_thing more)
 {
-	unsigned int i = 0;
-
 	r->why = WHY_LIMIT;
 	r->pid = go ? go->who.pid : 0;
 	r->domid = -1;
@@ -108,11 +106,18 @@ static int no_space(struct gntdev *gd, struct refusal *r, const struct gntdev_op
 	snprintf(r->rule, sizeof(r->rule), "%s", limit);
 	snprintf(r->text, sizeof(r->text), "%u more %s: the policy's limit \"%s\" is reached", n,
 		 n == 1 ? policy_thing_one(more) : policy_thing_name(more), limit);
-	while (i < POLICY_N_LIMITS && strcmp(limit, policy_limit_name(i)) != 0)
+	return -ENOSPC;
+}
+
+/* Somebody has been refused something by a limit. */
+static void count_met(struct gntdev *gd, const struct refusal *r)
+{
+	unsigned int i = 0;
+
+	while (i < POLICY_N_LIMITS && strcmp(r->rule, policy_limit_name(i)) != 0)
 		i++;
 	if (i < POLICY_N_LIMITS)
 		__atomic_add_fetch(&gd->limit_met[i], 1, __ATOMIC_RELAXED);
-	return -ENOSPC;
 }
 
 uid_t enforce_owner(const struct who *w)
@@ -133,7 +138,11 @@ int enforce_open(struct gntdev *gd, struct gntdev_open *go, struct refusal *r)
 	go->user = quota_open(gd->quota, go->who.uid, enforce_owner(&go->who), &l, &limit);
 	if (go->user)
 		return 0;
-	return limit ? no_space(gd, r, go, limit, 1, POLICY_THING_opens) : -ENOMEM;
+	if (!limit)
+		return -ENOMEM;
+	no_space(r, go, limit, 1, POLICY_THING_opens);
+	count_met(gd, r);
+	return -ENOSPC;
 }
 
 int enforce_restore_open(struct gntdev *gd, struct gntdev_open *go)
@@ -161,7 +170,9 @@ int enforce_restore_map(struct gntdev *gd, struct gntdev_open *go, struct map *m
 
 int enforce_frames(struct gntdev *gd, const struct gntdev_open *go, uint32_t n, struct refusal *r)
 {
-	return no_space(gd, r, go, policy_limit_name(POLICY_LIMIT_frames), n, POLICY_THING_pages);
+	no_space(r, go, policy_limit_name(POLICY_LIMIT_frames), n, POLICY_THING_pages);
+	count_met(gd, r);
+	return -ENOSPC;
 }
 
 void enforce_bound(struct gntdev *gd)
@@ -195,7 +206,7 @@ int enforce_map(struct gntdev *gd, struct gntdev_open *go, struct map *m, struct
 	if (limit == QUOTA_CLOSED)
 		return -EBADF;
 	if (limit)
-		return no_space(gd, r, go, limit, m->count, POLICY_THING_pages);
+		return no_space(r, go, limit, m->count, POLICY_THING_pages);
 	m->account = go->user;
 	return 0;
 }
@@ -257,6 +268,8 @@ bool enforce_told(struct gntdev *gd, const struct refusal *r)
 
 void enforce_failed(struct gntdev *gd, struct caller *c, const struct refusal *r)
 {
+	if (r->why == WHY_LIMIT)
+		count_met(gd, r);
 	c->failed.domid = r->domid;
 	c->failed.ref = r->ref;
 	snprintf(c->rule, sizeof(c->rule), "%s", r->rule);

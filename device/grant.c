@@ -36,8 +36,8 @@
 #include "report/trace.h"
 #include "window/window.h"
 
-/* How often a map is tried again after 1, 2, ... ms: a fifth of a second in all. */
-#define SHORT_TRIES 20
+/* How often a map is tried again after 1, 2, ... ms: four fifths of a second in all, for watchers of busy machines. */
+#define SHORT_TRIES 40
 
 /* Every mmap ends here, or in mmap_call_grant(). @ev: what is traced of it. */
 static void refuse_mmap(struct mmap_call *mc, struct trace_event *ev, int err)

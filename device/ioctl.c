@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "device/caller.h"
 #include "device/dispatch.h"
@@ -24,6 +25,9 @@
 #include "report/trace.h"
 #include "window/window.h"
 #include "device/winioctl.h"
+
+/* How often a MAP_GRANT_REF that meets a limit is tried again: a fifth of a second in all. */
+#define LIMIT_TRIES 20
 
 static_assert(sizeof(struct table_ref) == sizeof(struct ioctl_gntdev_grant_ref),
 	      "refs are read from the client straight into the map");
@@ -109,6 +113,28 @@ static int list_map(struct gntdev *gd, const struct request *rq, struct map *m, 
 	rcu_read_leave();
 	step(map_listed);
 	return err;
+}
+
+/*
+ * What a window holds is given back some milliseconds after its end, so who unmaps and maps again may meet his limit although
+ * what is missing is on its way. Then it is tried again, after 1, 2, ... ms, on a thread that counts against him.
+ */
+static int list_in_time(struct gntdev *gd, const struct request *rq, struct map *m, uint64_t *first,
+			struct refusal *r)
+{
+	struct timespec pause = { .tv_nsec = 0 };
+	uint64_t ended;
+	int err;
+
+	for (unsigned int tries = 0;; tries++) {
+		ended = windows_ended(gd->windows);
+		err = list_map(gd, rq, m, first, r);
+		if (err != -ENOSPC || tries == LIMIT_TRIES ||
+		    !windows_end_since(gd->windows, ended))
+			return err;
+		pause.tv_nsec += 1000000;
+		nanosleep(&pause, NULL);
+	}
 }
 
 /* Unlist a map, unless another request does. Under RCU. */
@@ -197,7 +223,7 @@ static int ioctl_map(struct device *dev, struct ioctl_call *call, void *arg)
 		return 0;
 	call->note = __atomic_add_fetch(&gd->told, 1, __ATOMIC_RELAXED);
 	m->told = call->note;
-	err = list_map(gd, call->c.rq, m, &first, &r);
+	err = list_in_time(gd, call->c.rq, m, &first, &r);
 	if (err == -EPERM || err == -ENOSPC)
 		enforce_failed(gd, &call->c, &r);
 	else if (err)
