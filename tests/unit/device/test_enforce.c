@@ -497,29 +497,6 @@ static void take_bound(struct hypervisor *hv, uint64_t pages)
 	bound = pages;
 }
 
-/* What a window holds is given back some milliseconds after it has ended: who is at a limit has it by then. */
-START_TEST(cycles_at_a_limit)
-{
-	uint64_t index, kept;
-	uint32_t ref = rig_grant(false);
-	char *p;
-
-	set_policy("limit { maps_per_open = 2 }");
-	ck_assert_int_eq(map(rig.fh, ref, &kept), 0);
-	for (int i = 0; i < 100; i++) {
-		int err = map(rig.fh, ref, &index);
-
-		ck_assert_msg(!err, "cycle %d: %s", i, strerror(-err));
-		p = rig_mmap(rig.fh, index, 4096, PROT_READ, MAP_SHARED);
-		ck_assert_ptr_ne(p, MAP_FAILED);
-		munmap(p, 4096);
-		ck_assert_int_eq(rig_unmap(rig.fh, index, 1), 0);
-	}
-	ck_assert_int_eq(rig_unmap(rig.fh, kept, 1), 0);
-	ck_assert_int_ge(rig_wait_handles(0), 0);
-}
-END_TEST
-
 /* The hypervisor layer holds to the limit of frames; what it refuses is the policy's. */
 START_TEST(frames_of_the_machine)
 {
@@ -702,7 +679,6 @@ Suite *enforce_suite(void)
 	tcase_add_test(tc, limits_of_maps_and_pages);
 	tcase_add_test(tc, limit_of_a_user);
 	tcase_add_test(tc, opens_of_a_user);
-	tcase_add_test(tc, cycles_at_a_limit);
 	tcase_add_test(tc, frames_of_the_machine);
 	tcase_add_test(tc, a_live_mapping_counts);
 	tcase_add_test(tc, what_fails_is_not_counted);

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "tests/unit/looks.h"
+#include "device/enforce.h"
 #include "tests/unit/rig.h"
 
 #define RW     (PROT_READ | PROT_WRITE)
@@ -411,6 +412,33 @@ START_TEST(paged_out_at_the_end)
 }
 END_TEST
 
+/* What a window holds is given back some milliseconds after it has ended: who is at a limit has it by then. */
+START_TEST(cycles_at_a_limit)
+{
+	static const char text[] = "limit { maps_per_open = 2 }";
+	uint64_t index, kept;
+	uint32_t ref = rig_grant(false);
+	struct policy *policy = NULL;
+	struct policy_why why;
+	char *p;
+
+	ck_assert_int_eq(policy_parse("conf", text, strlen(text), &policy, &why), 0);
+	enforce_new_policy(&rig.gd, policy);
+	kept = rig_map(rig.fh, ref);
+	for (int i = 0; i < 100; i++) {
+		int err = rig_map_refs(rig.fh, &ref, 1, &index);
+
+		ck_assert_msg(!err, "cycle %d: %s", i, strerror(-err));
+		p = rig_mmap(rig.fh, index, 4096, PROT_READ, MAP_SHARED);
+		ck_assert_ptr_ne(p, MAP_FAILED);
+		munmap(p, 4096);
+		ck_assert_int_eq(rig_unmap(rig.fh, index, 1), 0);
+	}
+	ck_assert_int_eq(rig_unmap(rig.fh, kept, 1), 0);
+	ck_assert_int_ge(rig_wait_handles(0), 0);
+}
+END_TEST
+
 /*
  * A grant can be mapped so many times at once; who maps and unmaps it fast, and has others' windows and a
  * slow Xen to wait for, meets that limit only if the mappings are really there.
@@ -482,6 +510,7 @@ Suite *grant_suite(void)
 	TCase *tc = tcase_create("mapping");
 
 	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
+	tcase_add_test(tc, cycles_at_a_limit);
 	tcase_add_test(tc, reads_and_writes_the_granters_page);
 	tcase_add_test(tc, many_refs_in_any_order);
 	tcase_add_test(tc, mmap_rows);
