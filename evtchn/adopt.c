@@ -28,10 +28,15 @@ static int adopt_open(struct evtchn *ev, uint32_t record)
 	err = ring_adopt(ev, o);
 	if (!err && (o->last->overflow > 1 || o->last->restricted >= DOMID_FIRST_RESERVED))
 		err = -EINVAL;
+	if (!err) {
+		o->user = quota_open(ev->quota, o->last->user, QUOTA_NO_OWNER, NULL, NULL);
+		err = o->user ? ids_restore(ev->opens, o->last->fh, o) : -ENOMEM;
+	}
 	if (!err)
-		err = ids_restore(ev->opens, o->last->fh, o);
-	if (err)
-		free(o);
+		return 0;
+	if (o->user)
+		quota_close(ev->quota, o->user);
+	free(o);
 	return err == -EEXIST ? -EINVAL : err;
 }
 
@@ -60,23 +65,71 @@ static int adopt_opens(struct evtchn *ev, const struct evtchn_adoption *a)
 	return err;
 }
 
-/* A ring that was replaced, or was to replace one; or its open has gone. */
-static void end_other_rings(struct evtchn *ev)
-{
-	uint32_t cursor = 0, ring, open, at;
+/**
+ * struct rings - those that opens have, sorted
+ */
+struct rings {
+	size_t n;
+	uint32_t *ring;
+};
 
-	while ((ring = record_next(ev->records, RECORD_EVTCHN_RING, &cursor))) {
+static int by_number(const void *a, const void *b)
+{
+	const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void count_open(uint64_t id, void *obj, void *arg)
+{
+	(void)id;
+	(void)obj;
+	++*(size_t *)arg;
+}
+
+static void note_ring(uint64_t id, void *obj, void *arg)
+{
+	const struct evtchn_open *o = obj;
+	struct rings *r = arg;
+
+	(void)id;
+	r->ring[r->n++] = o->last->ring;
+}
+
+/* Return: 0 or -ENOMEM. */
+static int note_rings(struct evtchn *ev, struct rings *r)
+{
+	size_t n = 0;
+
+	rcu_read_enter();
+	ids_for_each(ev->opens, count_open, &n);
+	*r = (struct rings){ .ring = calloc(n + 1, sizeof(*r->ring)) };
+	if (r->ring)
+		ids_for_each(ev->opens, note_ring, r);
+	rcu_read_leave();
+	if (!r->ring)
+		return -ENOMEM;
+	qsort(r->ring, r->n, sizeof(*r->ring), by_number);
+	return 0;
+}
+
+/* A ring that was replaced, or was to replace one; or its open has gone. Return: 0 or -ENOMEM. */
+static int end_other_rings(struct evtchn *ev)
+{
+	uint32_t cursor = 0, ring;
+	struct rings r;
+	int err = note_rings(ev, &r);
+
+	while (!err && (ring = record_next(ev->records, RECORD_EVTCHN_RING, &cursor))) {
 		struct evtchn_ring_lasting head;
-		bool named = false;
 
 		record_read(ev->records, ring, 0, &head, sizeof(head));
-		at = 0;
-		while (!named && (open = record_next(ev->records, RECORD_EVTCHN_OPEN, &at)))
-			named = ((struct evtchn_open_lasting *)record_head(ev->records, open))
-					->ring == ring;
-		if (!named && head.number == ev->number)
+		if (head.number == ev->number &&
+		    !bsearch(&ring, r.ring, r.n, sizeof(ring), by_number))
 			record_end(ev->records, ring);
 	}
+	free(r.ring);
+	return err;
 }
 
 /* --- ports ---------------------------------------------------------------------------------------- */
@@ -160,9 +213,10 @@ int evtchn_adopt(struct evtchn *ev, const struct evtchn_adoption *a)
 
 	if (!err)
 		err = adopt_ports(ev, a);
+	if (!err)
+		err = end_other_rings(ev);
 	if (err)
 		return err;
-	end_other_rings(ev);
 	close_unknown(ev);
 	pthread_mutex_lock(&ev->lock);
 	deliver_all(ev);
@@ -176,18 +230,19 @@ int evtchn_adopt(struct evtchn *ev, const struct evtchn_adoption *a)
 static void leave_open(uint64_t id, void *obj, void *arg)
 {
 	struct evtchn_open *o = obj;
+	struct evtchn *ev = arg;
 	struct evtchn_port *p, *next;
 
 	(void)id;
-	(void)arg;
 	cds_list_for_each_entry_safe(p, next, &o->ports, node) free(p);
+	quota_close(ev->quota, o->user);
 	free(o);
 }
 
 void evtchn_leave(struct evtchn *ev)
 {
 	rcu_read_enter();
-	ids_for_each(ev->opens, leave_open, NULL);
+	ids_for_each(ev->opens, leave_open, ev);
 	rcu_read_leave();
 	evtchn_destroy(ev);
 }

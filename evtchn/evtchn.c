@@ -52,33 +52,47 @@ struct evtchn_open *evtchn_get(struct evtchn *ev, uint64_t fh)
 	return o;
 }
 
-static struct evtchn_open *new_open(struct evtchn *ev)
+static void free_open(struct evtchn *ev, struct evtchn_open *o)
 {
-	struct evtchn_open *o = calloc(1, sizeof(*o));
+	if (o->record)
+		record_end(ev->records, o->record);
+	if (o->user)
+		quota_close(ev->quota, o->user);
+	free(o);
+}
 
-	if (!o)
-		return NULL;
+/* Return: 0; -ENOSPC: the user has as many as one may, and is told; -ENOMEM. */
+static int make_open(struct evtchn *ev, struct evtchn_open *o, const struct opener *by)
+{
+	struct failure f = failure_of(WHY_OPENS, TRACE_OPEN, by->tid, ENOSPC);
+	const char *limit;
+
 	CDS_INIT_LIST_HEAD(&o->ports);
 	CDS_INIT_LIST_HEAD(&o->sleepers);
-	o->record = record_new(ev->records, sizeof(*o->last));
-	if (!o->record) {
-		free(o);
-		return NULL;
+	o->user = quota_open(ev->quota, by->uid, QUOTA_NO_OWNER, &ev->limits, &limit);
+	if (!o->user && limit) {
+		f.uid = by->uid;
+		failure_report(&f, "open of %s: %s (ENOSPC)", ev->dev.name,
+			       failure_reason_cause(f.why));
+		return -ENOSPC;
 	}
+	o->record = o->user ? record_new(ev->records, sizeof(*o->last)) : 0;
+	if (!o->record)
+		return -ENOMEM;
 	o->last = record_head(ev->records, o->record);
-	return o;
+	return 0;
 }
 
 static int open_anew(struct evtchn *ev, const struct opener *by, uint64_t *fh)
 {
-	struct evtchn_open *o = new_open(ev);
+	struct evtchn_open *o = calloc(1, sizeof(*o));
+	int err = o ? make_open(ev, o, by) : -ENOMEM;
 
-	*fh = o ? ids_reserve(ev->opens) : 0;
+	*fh = err ? 0 : ids_reserve(ev->opens);
 	if (!*fh) {
 		if (o)
-			record_end(ev->records, o->record);
-		free(o);
-		return -ENOMEM;
+			free_open(ev, o);
+		return err ? err : -ENOMEM;
 	}
 	*o->last = (struct evtchn_open_lasting){
 		.fh = *fh, .maker = by->unique, .user = by->uid, .number = ev->number
@@ -169,6 +183,8 @@ static void evtchn_release(struct device *dev, uint64_t fh)
 	}
 	pthread_mutex_unlock(&ev->lock);
 	/* Whoever looks it up looks under the lock, after it was removed: nobody has it. */
+	if (o)
+		quota_close(ev->quota, o->user);
 	free(o);
 }
 
@@ -525,7 +541,9 @@ static int init(struct evtchn *ev, const struct evtchn_config *config)
 	if (!err)
 		err = find_record(ev);
 	ev->opens = ids_new();
-	if (!err && !ev->opens)
+	ev->quota = quota_new();
+	policy_limits_default(&ev->limits);
+	if (!err && (!ev->opens || !ev->quota))
 		err = -ENOMEM;
 	if (!err)
 		ids_last(ev->opens, &ev->last->generations);
@@ -537,7 +555,8 @@ int evtchn_new(const struct evtchn_config *config, struct evtchn **out)
 	struct evtchn *ev;
 	int err = sim_domain_add(config->sim, config->domid);
 
-	if (err && err != -EEXIST)
+	/* One that is dying has no ports any more, but is not in the way of an adoption. */
+	if (err && err != -EEXIST && err != -EBUSY)
 		return err;
 	ev = calloc(1, sizeof(*ev));
 	if (!ev)
@@ -596,6 +615,7 @@ void evtchn_destroy(struct evtchn *ev)
 	if (ev->sim)
 		sim_channel_handler(ev->sim, ev->domid, NULL, NULL);
 	ids_destroy(ev->opens);
+	quota_destroy(ev->quota);
 	records_close(ev->own_records);
 	pthread_mutex_destroy(&ev->lock);
 	free(ev);

@@ -36,7 +36,7 @@ struct evtchn_config {
 	uint16_t domid;
 };
 
-/** evtchn_new() - make a device. Return: 0; -EINVAL, -EBUSY of sim_domain_add(); -ENOMEM. */
+/** evtchn_new() - make a device. Its domain may be dying: then nothing can be bound. Return: 0; -EINVAL of sim_domain_add(); -ENOMEM. */
 int evtchn_new(const struct evtchn_config *config, struct evtchn **out);
 
 /**

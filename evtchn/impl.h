@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "client/request.h"
 #include "evtchn/lasting.h"
+#include "policy/quota.h"
 #include "sim/sim.h"
 
 /**
@@ -20,6 +21,7 @@
  * @dev:   first, so that a struct device leads back here
  * @opens: struct evtchn_open by fh; looked up and changed under @lock
  * @port:  of the domain, those that some open has bound, under @lock
+ * @quota: who has how many opens; @limits: how many one may: the defaults
  * @own_records: @records, if they last no longer than we
  * @last:  what lasts of the device itself
  */
@@ -34,6 +36,8 @@ struct evtchn {
 	struct records *own_records;
 	struct evtchn_lasting *last;
 	struct evtchn_port *port[SIM_PORT_MAX + 1];
+	struct quota *quota;
+	struct policy_limits limits;
 };
 
 /**
@@ -41,6 +45,7 @@ struct evtchn {
  * @record: its record, and what is in it
  * @ports:  struct evtchn_port, @n_ports of them
  * @size:   of the ring
+ * @user:   whom it counts against
  * @sleepers: reads that wait for an event
  */
 struct evtchn_open {
@@ -48,6 +53,7 @@ struct evtchn_open {
 	uint32_t record;
 	uint32_t n_ports;
 	uint32_t size;
+	struct quota_user *user;
 	struct cds_list_head ports;
 	struct cds_list_head sleepers;
 };

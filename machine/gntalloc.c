@@ -93,7 +93,7 @@ static void free_open(struct gntalloc *ga, struct alloc_open *o)
 /* Return: 0; -ENOSPC: the user has as many as one may, and is told; -ENOMEM; -errno. */
 static int make_open(struct gntalloc *ga, struct alloc_open *o, const struct opener *by, int flags)
 {
-	struct failure f = failure_of(WHY_ALLOC_OPENS, TRACE_OPEN, by->tid, ENOSPC);
+	struct failure f = failure_of(WHY_OPENS, TRACE_OPEN, by->tid, ENOSPC);
 	const char *limit;
 
 	CDS_INIT_LIST_HEAD(&o->pages.head);

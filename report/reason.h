@@ -72,7 +72,7 @@ enum failure_reason {
 
 	/* Of the simulator's gntalloc */
 	WHY_ALLOC_LIMIT,
-	WHY_ALLOC_OPENS,
+	WHY_OPENS,
 	WHY_ALLOC_NO_REFS,
 	WHY_ALLOC_NO_PAGE,
 	WHY_ALLOC_FIELD,

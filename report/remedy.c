@@ -304,7 +304,7 @@ static const struct {
 			      "as many pages are granted as --gntalloc-limit allows",
 			      "see who has them: fuser -v on the device; start the daemon with a "
 			      "higher --gntalloc-limit" },
-	[WHY_ALLOC_OPENS] = { FAILURE_LIMIT, "alloc_opens",
+	[WHY_OPENS] = { FAILURE_LIMIT, "opens",
 			      "this user has the device open as often as one user may",
 			      "see who has it open: fuser -v on the device; end clients that do "
 			      "not "

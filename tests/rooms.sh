@@ -28,7 +28,7 @@ xen        xen/                             abi base state hypercall
 keeper     keeper/                          abi base state xen/undo.h xen/journal.h
 sim        sim/                             abi base state hypercall
 machine    machine/                         abi base state client hypercall table policy report window device sim
-evtchn     evtchn/                          abi base state client report device sim
+evtchn     evtchn/                          abi base state client policy report device sim
 control    control/                         abi base state client hypercall table policy report window device sim
 daemon     daemon*.*,platform.*,cuse_gntdev.* abi base state client hypercall table policy report window device xen sim machine evtchn control
 preload    preload/                         abi

@@ -27,7 +27,10 @@
 
 #include <xen/sys/evtchn.h>
 
+/* Domain of @us, unless a suite has another. */
+#ifndef US
 #define US 0
+#endif
 
 /* Of domain @domid. */
 struct side {

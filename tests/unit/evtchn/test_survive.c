@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "evtchn/lasting.h"
+/* One that can die. */
+#define US 9
+
+#include "evtchn/impl.h"
 #include "sim/kept.h"
 #include "tests/unit/evtchn/rig.h"
 #include "tests/unit/sim/prefix.h"
@@ -488,6 +491,57 @@ START_TEST(given_up_is_undone)
 }
 END_TEST
 
+START_TEST(a_user_has_so_many_opens)
+{
+	uint64_t third, none;
+	const struct opener by = { .uid = geteuid(), .unique = 1 };
+
+	policy_limit_set(&us.ev->limits, POLICY_LIMIT_opens_per_user, 3);
+	third = open_of(&us);
+	ck_assert_int_eq(us.dev->open(us.dev, &by, O_RDWR, &none), -ENOSPC);
+	succeed();
+	policy_limit_set(&us.ev->limits, POLICY_LIMIT_opens_per_user, 3);
+	ck_assert_int_eq(us.dev->open(us.dev, &by, O_RDWR, &none), -ENOSPC);
+	us.dev->release(us.dev, third);
+	open_of(&us);
+	ck_assert_int_eq(us.dev->open(us.dev, &by, O_RDWR, &none), -ENOSPC);
+}
+END_TEST
+
+/* Opens go on, and what they had in the domain has gone with it. */
+START_TEST(the_domain_is_gone)
+{
+	connect_both();
+	ck_assert_int_eq(sim_domain_remove(sim, US), 0);
+	succeed();
+	ck_assert_uint_eq(n_opened, 2);
+	ck_assert_uint_eq(n_bound(), 0);
+	ck_assert_int_eq(notify(&us, fh, (uint32_t)port), -ENOTCONN);
+	connect_both();
+	part_both();
+}
+END_TEST
+
+START_TEST(the_domain_dies)
+{
+	struct hypervisor *hv = sim_hypervisor(sim);
+	struct hv_grant g = { .domid = US, .status = HV_PENDING };
+	uint32_t frame;
+
+	connect_both();
+	ck_assert_int_eq(sim_frames_alloc(sim, US, 1, &frame), 0);
+	ck_assert_int_eq(sim_grant(sim, US, 0, frame, false, &g.ref), 0);
+	ck_assert_int_eq(hv->ops->map(hv, &g, 1, &(struct hv_place){ 0 }), 0);
+	ck_assert_int_eq(sim_domain_remove(sim, US), 0);
+	ck_assert_int_eq(sim_domain_state(sim, US), SIM_DOMAIN_DYING);
+	/* Nobody has the mapping any more: so the domain is gone then. */
+	succeed();
+	ck_assert_uint_eq(n_opened, 2);
+	ck_assert_int_eq(sim_domain_state(sim, US), SIM_DOMAIN_ABSENT);
+	ck_assert_int_eq(bind_unbound(&us, fh, US), -ESRCH);
+}
+END_TEST
+
 /* A notification's reference is taken again by who had it. */
 START_TEST(references_last)
 {
@@ -587,6 +641,9 @@ Suite *survive_suite(void)
 	tcase_add_test(tc, all_of_it_lasts);
 	tcase_add_test(tc, given_up_is_undone);
 	tcase_add_test(tc, references_last);
+	tcase_add_test(tc, a_user_has_so_many_opens);
+	tcase_add_test(tc, the_domain_is_gone);
+	tcase_add_test(tc, the_domain_dies);
 	suite_add_tcase(s, tc);
 	tcase_set_timeout(damaged, 60);
 	tcase_add_checked_fixture(damaged, setup, NULL);
