@@ -31,11 +31,10 @@ static const struct command {
 	{ "errors", "the last failures: what, the likely cause, the remedy", ctl_errors },
 	{ "graph", "who maps whose pages, as Graphviz text, SVG or a page", ctl_graph },
 	{ "metrics", "figures in Prometheus' text form", ctl_metrics },
-	{ "policy", "the policy in force; check or test a policy file; explain a decision",
-	  ctl_policy },
+	{ "policy", "the policy in force; check, test or explain one", ctl_policy },
 	{ "fault", "the simulator's faults: add, clear, let go on what waits", ctl_fault },
 	{ "upgrade", "whether another daemon can take over from the one that runs", ctl_upgrade },
-	{ "wrap", "have a systemd service started with the preload object, or no more", ctl_wrap },
+	{ "wrap", "have a systemd service started with the preload object", ctl_wrap },
 	{ "doctor", "look for what is wrong with this machine, and say what mends it", ctl_doctor },
 };
 
@@ -176,6 +175,10 @@ static char *help_text(void)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].what);
 	fputs("  help       [COMMAND]: this text, or that of a command\n"
+	      "\nExamples:\n\n"
+	      "  gntdevctl doctor               what is wrong here?\n"
+	      "  gntdevctl list --domid 7       who maps pages of domain 7?\n"
+	      "  gntdevctl errors -n 1          what failed last, and why?\n"
 	      "\nExit status: 0 done; 1 the answer is a bad one (a fault found, a broken policy, "
 	      "denied, no such open or process); 2 wrong usage; 3 no daemon answers; 4 the daemon "
 	      "does "

@@ -218,11 +218,17 @@ static void draw_batch(struct top *t)
 /* What a line looks like where it is not to be in colour, too. */
 static attr_t attribute(enum ctl_paint paint)
 {
-	static const attr_t plain[] = { A_NORMAL, A_REVERSE, A_NORMAL, A_BOLD, A_BOLD };
+	attr_t color = *ctl_paint(paint) ? (attr_t)COLOR_PAIR(paint) : 0;
 
-	if (!*ctl_paint(paint) || paint < CTL_POOR)
-		return plain[paint];
-	return plain[paint] | (attr_t)COLOR_PAIR(paint);
+	switch (paint) {
+	case CTL_STRONG:
+		return A_REVERSE;
+	case CTL_POOR:
+	case CTL_WRONG:
+		return A_BOLD | color;
+	default:
+		return A_NORMAL;
+	}
 }
 
 static void add_line(void *arg, enum ctl_paint paint, const char *text)
