@@ -72,27 +72,40 @@ static bool seen_before(const json_t *opens, size_t i)
 	return false;
 }
 
+/* Whether an open's process is one to look at. */
+static bool is_suspect(const json_t *opens, size_t i)
+{
+	const json_t *o = json_array_get(opens, i);
+
+	return !json_is_true(json_object_get(o, "windows")) && ctl_integer(o, "pid", 0) > 0 &&
+	       !seen_before(opens, i);
+}
+
 void doctor_objects(const struct doctor *d, const json_t *opens)
 {
-	unsigned int n = 0;
-	size_t i;
-	json_t *o;
+	unsigned int lacking = 0, unknown = 0;
 
-	json_array_foreach((json_t *)opens, i, o) {
-		long long pid = ctl_integer(o, "pid", 0);
+	for (size_t i = 0; i < json_array_size(opens) && lacking < TOLD_MAX; i++) {
+		const json_t *o = json_array_get(opens, i);
+		int lacks =
+			is_suspect(opens, i) ? lacks_object(d->root, ctl_integer(o, "pid", 0)) : 0;
 
-		if (n == TOLD_MAX)
-			break;
-		if (json_is_true(json_object_get(o, "windows")) || pid <= 0 ||
-		    seen_before(opens, i) || lacks_object(d->root, pid) != 1)
-			continue;
-		n++;
-		without_object(d, o);
+		if (lacks == 1)
+			without_object(d, o);
+		lacking += lacks == 1;
+		unknown += lacks != 0 && lacks != 1;
 	}
-	if (!n)
+	if (!lacking && unknown)
 		doctor_tell(
-			d, FINDING_OK, "objects/ok", "", "",
-			"no process is seen that has the device open without the preload object");
+			d, FINDING_INFO, "objects/not-seen", "sudo gntdevctl doctor",
+			"only root may look into others' processes; those that have just ended are "
+			"among them",
+			"of %u processes that have the device open it is not seen whether they "
+			"have the preload object",
+			unknown);
+	else if (!lacking)
+		doctor_tell(d, FINDING_OK, "objects/ok", "", "",
+			    "no process has the device open without the preload object");
 }
 
 void doctor_units(const struct doctor *d)
