@@ -21,7 +21,7 @@
 
 #define ROUNDS	9
 #define WARM_UP 2
-#define N	200
+#define N	100
 
 /**
  * struct way - a way to send to another process, and back

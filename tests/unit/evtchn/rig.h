@@ -116,7 +116,7 @@ static inline void carry_out(const struct side *s, struct asked *a)
 /* Send what is filled in. */
 static inline void ask(const struct side *s, struct asked *a)
 {
-	a->rq.unique = next_unique += 2;
+	a->rq.unique = __atomic_add_fetch(&next_unique, 2, __ATOMIC_RELAXED);
 	carry_out(s, a);
 }
 
@@ -234,7 +234,10 @@ static inline int poll_of(const struct side *s, uint64_t fh, uint64_t wake)
 
 static inline uint64_t open_of(const struct side *s)
 {
-	const struct opener by = { .tid = gettid(), .uid = geteuid(), .unique = next_unique += 2 };
+	const struct opener by = { .tid = gettid(),
+				   .uid = geteuid(),
+				   .unique =
+					   __atomic_add_fetch(&next_unique, 2, __ATOMIC_RELAXED) };
 	uint64_t fh = 0;
 
 	ck_assert_int_eq(s->dev->open(s->dev, &by, O_RDWR, &fh), 0);
