@@ -351,8 +351,11 @@ static void not_claimed(struct gntdev *gd, struct mmap_call *mc, struct trace_ev
 	refuse_mmap(mc, ev, err);
 }
 
-/* The client asks again, as it has got no answer: what it has not got is undone. */
-static void undo_unanswered(struct gntdev *gd, const struct mmap_call *mc)
+/*
+ * The client asks again, as it has got no answer: what it has not got is undone. Whether it has is seen from its window, not
+ * believed. Return: false: it may have it.
+ */
+static bool undo_unanswered(struct gntdev *gd, const struct mmap_call *mc)
 {
 	enum failure_reason why;
 	struct gnt_open *o;
@@ -365,8 +368,7 @@ static void undo_unanswered(struct gntdev *gd, const struct mmap_call *mc)
 	if (m)
 		record = m->record;
 	rcu_read_leave();
-	if (record)
-		mapping_settle(gd, record, false);
+	return !record || mapping_settle(gd, record, false);
 }
 
 void gntdev_mmap_sent(struct gntdev *gd, uint64_t unique)
@@ -377,13 +379,13 @@ void gntdev_mmap_sent(struct gntdev *gd, uint64_t unique)
 	if (!record || record_kind(gd->records, record) != RECORD_MAP)
 		return;
 	head = record_head(gd->records, record);
-	if (head->claim == unique)
+	/* Of several messages some may be missing: the client asks again then. */
+	if (head->claim == unique && head->count <= WINDOW_PIECES_PER_MESSAGE)
 		mapping_settle(gd, record, true);
 }
 
-void gntdev_mmap(struct mmap_call *mc, void *arg)
+static void carry_out(struct gntdev *gd, struct mmap_call *mc)
 {
-	struct gntdev *gd = arg;
 	struct trace_event ev;
 	struct mapping *mp;
 	enum failure_reason why;
@@ -396,8 +398,6 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	ev.open_id = mc->rq.open_id;
 	ev.index = mc->rq.offset;
 	ev.count = (uint32_t)(mc->rq.length >> ABI_PAGE_SHIFT);
-	if (mc->again)
-		undo_unanswered(gd, mc);
 	rcu_read_enter();
 	err = claim(gd, mc, &m, &why, &r);
 	rcu_read_leave();
@@ -413,4 +413,49 @@ void gntdev_mmap(struct mmap_call *mc, void *arg)
 	tell_no_window(mc, m->count, -ENOMEM);
 	unusable(gd, m, mc);
 	refuse_mmap(mc, &ev, -ENOMEM);
+}
+
+/* How often it is looked whether a window has ended that its client says to have let go of, after 1, 2, ... ms: 5 s in all. */
+#define EARLY_TRIES 100
+
+/* An mmap that was asked for again before the end of the first one's window was seen. */
+struct early {
+	struct defer_item item;
+	struct gntdev *gd;
+	struct mmap_call *mc;
+	unsigned int tries;
+};
+
+static void early_again(struct defer_item *item, bool stopping)
+{
+	struct early *e = (struct early *)((char *)item - offsetof(struct early, item));
+
+	if (!stopping && !undo_unanswered(e->gd, e->mc) && e->tries < EARLY_TRIES &&
+	    defer_after(e->gd->defer, &e->item, ++e->tries))
+		return;
+	/* If it is held all the same the map is mapped, and the mmap refused. */
+	carry_out(e->gd, e->mc);
+	free(e);
+}
+
+/* Return: whether it is carried out later. */
+static bool put_off(struct gntdev *gd, struct mmap_call *mc)
+{
+	struct early *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return false;
+	*e = (struct early){ .item = { .fn = early_again }, .gd = gd, .mc = mc, .tries = 1 };
+	if (defer_after(gd->defer, &e->item, e->tries))
+		return true;
+	free(e);
+	return false;
+}
+
+void gntdev_mmap(struct mmap_call *mc, void *arg)
+{
+	struct gntdev *gd = arg;
+
+	if (!mc->again || undo_unanswered(gd, mc) || !put_off(gd, mc))
+		carry_out(gd, mc);
 }

@@ -23,7 +23,8 @@
  *              before that, the grants are mapped for nobody: no record names them, and the hypervisor layer unmaps them
  *              (hypercall.h, adopted()); the map is fresh, and the request executed again. Killed after it, the client may have
  *              the window or not. The window's own record tells (window_join()), but for the instant around the sending; then the
- *              client's socket tells, or that it asks again, or that nobody holds the window. The map is fresh then, too.
+ *              client's socket tells, unless the answer is of several messages, or that it asks again and nobody holds the window. The map
+ *              is fresh then, too.
  *     failed   LASTING_UNUSABLE, before the client is told. Executed again, the WINDOW_MMAP that failed fails once more, maybe
  *              for another reason.
  *     munmap   LASTING_RELEASING, then the byte is cleared and the grants are unmapped, then LASTING_RELEASED. Killed in

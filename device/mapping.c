@@ -328,6 +328,7 @@ enum settled {
 	SETTLED,	 /* it was not unsure, or is not any more */
 	SETTLED_TO_UNDO, /* the same, and it is the caller's to undo */
 	SETTLED_BUSY,	 /* the end of its window is being reported */
+	SETTLED_HELD,	 /* its window has not ended */
 };
 
 static enum settled settle(struct gntdev *gd, uint32_t record, bool sent, struct mapping **out)
@@ -341,6 +342,8 @@ static enum settled settle(struct gntdev *gd, uint32_t record, bool sent, struct
 	if (*at && sent) {
 		window_sent(gd->windows, (*at)->map->window);
 		*at = (*at)->next_unsure;
+	} else if (*at && !window_is_over(gd->windows, (*at)->map->window)) {
+		how = SETTLED_HELD;
 	} else if (*at) {
 		how = window_forget(gd->windows, (*at)->map->window) ? SETTLED_TO_UNDO
 								     : SETTLED_BUSY;
@@ -349,7 +352,7 @@ static enum settled settle(struct gntdev *gd, uint32_t record, bool sent, struct
 	return how;
 }
 
-void mapping_settle(struct gntdev *gd, uint32_t record, bool sent)
+bool mapping_settle(struct gntdev *gd, uint32_t record, bool sent)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
 	struct mapping *mp;
@@ -359,6 +362,7 @@ void mapping_settle(struct gntdev *gd, uint32_t record, bool sent)
 		nanosleep(&pause, NULL);
 	if (how == SETTLED_TO_UNDO)
 		undo(mp);
+	return how != SETTLED_HELD;
 }
 
 /* --- the end of a window ------------------------------------------------------------------------- */

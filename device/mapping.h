@@ -86,8 +86,8 @@ void mapping_unsure(struct mapping *mp);
  * @sent:   the client has got it, or will; else the map is fresh afterwards
  *
  * Any thread registered with RCU. Not @sent, it may wait for a thread that sees the end of that window just now. Nothing happens
- * if that map is not one of these.
+ * if that map is not one of these. Return: false: not @sent, but somebody may hold the window still: nothing was done.
  */
-void mapping_settle(struct gntdev *gd, uint32_t record, bool sent);
+bool mapping_settle(struct gntdev *gd, uint32_t record, bool sent);
 
 #endif /* DEVICE_MAPPING_H */

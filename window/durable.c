@@ -276,6 +276,18 @@ int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *
 	return 0;
 }
 
+bool window_is_over(struct windows *w, uint64_t id)
+{
+	const struct window *win;
+	bool over;
+
+	rcu_read_enter();
+	win = ids_get(w->ids, id);
+	over = !win || window_is(win, WINDOW_ENDED);
+	rcu_read_leave();
+	return over;
+}
+
 bool window_forget(struct windows *w, uint64_t id)
 {
 	struct window *win;

@@ -154,6 +154,13 @@ int window_join(struct windows *w, uint64_t id, struct window_user *user, bool *
  */
 bool window_forget(struct windows *w, uint64_t id);
 
+/**
+ * window_is_over() - whether a window that was adopted is known to be held by nobody
+ *
+ * What a client says about that is not asked. Any thread registered with RCU. Return: also true if there is none of this id.
+ */
+bool window_is_over(struct windows *w, uint64_t id);
+
 /** windows_adopted() - the end of an adoption: windows that nobody has joined are forgotten. Before windows_start() */
 void windows_adopted(struct windows *w);
 

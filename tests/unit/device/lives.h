@@ -34,13 +34,17 @@
 #define GRANTER	   7
 #define PORT	   5
 #define OTHER_PORT 6
-#define PAGES	   6
-#define WINDOWS	   32
-#define OPS	   64
-#define SEGMENTS   150
+#ifndef PAGES
+#define PAGES 6
+#endif
+#define WINDOWS	 32
+#define OPS	 64
+#define SEGMENTS 150
 /* Where in a page the notification's byte is; what is there before. */
 #define BYTE 17
 #define FULL 0x55
+/* A result that is none yet. */
+#define UNANSWERED 77
 
 /* What a window is to the window directory's records, and to the client. */
 struct win {
@@ -124,8 +128,15 @@ int window_join(struct windows *ws, uint64_t id, struct window_user *user, bool 
 	if (!id || id > w->windows || w->win[id].over)
 		return -ENOENT;
 	user_of[id] = user;
-	*sent = w->win[id].noted || w->win[id].held;
+	*sent = w->win[id].noted ||
+		(w->win[id].held && w->win[id].count <= WINDOW_PIECES_PER_MESSAGE);
 	return 0;
+}
+
+bool window_is_over(struct windows *ws, uint64_t id)
+{
+	(void)ws;
+	return !w->win[id].held;
 }
 
 bool window_forget(struct windows *ws, uint64_t id)
@@ -340,6 +351,7 @@ static inline void do_mmap(int fh, int which, uint32_t count, bool connection)
 			.length = count << ABI_PAGE_SHIFT },
 	};
 	memcpy(call.rq.secret, token.secret, sizeof(call.rq.secret));
+	w->result = UNANSWERED;
 	gntdev_mmap(&call, &gd);
 	w->out = 0;
 }
@@ -377,7 +389,7 @@ static inline void *shared(size_t size)
 /* A machine that is switched on, and records of nothing. */
 static inline void begin_world(void)
 {
-	struct sim_config sc = { .memory_pages = 64 };
+	struct sim_config sc = { .memory_pages = PAGES + 58 };
 	struct sim_kept kept;
 	struct records *s;
 	const char *why;
