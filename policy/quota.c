@@ -226,46 +226,52 @@ static const enum policy_scope scope_of[HOLDERS] = {
 	[HOLDER_ALL] = POLICY_SCOPE_ALL,
 };
 
-/* The counts in their order: place @i is a holder's, of a thing. */
-static enum holder holder_at(unsigned int i)
+/* The counts are in an order: first the things of the first holder. */
+static unsigned int place_of(unsigned int holder, unsigned int thing)
 {
-	return (enum holder)(i / POLICY_N_THINGS);
+	return holder * POLICY_N_THINGS + thing;
 }
 
-static enum policy_thing thing_at(unsigned int i)
-{
-	return (enum policy_thing)(i % POLICY_N_THINGS);
-}
-
-#define PLACES ((unsigned int)HOLDERS * POLICY_N_THINGS)
+#define PLACES place_of(HOLDERS, 0)
 
 /* Give back what was taken before place @end. */
 static void give_all(const struct holders *h, const struct quota_held *amount, unsigned int end)
 {
-	for (unsigned int i = 0; i < end; i++) {
-		struct quota_held *held = h->held[holder_at(i)];
-		uint64_t n = quota_held_of(amount, thing_at(i));
+	for (unsigned int i = 0; i < HOLDERS; i++) {
+		struct quota_held *held = h->held[i];
 
-		if (held && n)
-			give(count_of(held, thing_at(i)), n);
+		for (unsigned int thing = 0; held && thing < POLICY_N_THINGS; thing++) {
+			uint64_t n = quota_held_of(amount, thing);
+
+			if (n && place_of(i, thing) < end)
+				give(count_of(held, thing), n);
+		}
 	}
+}
+
+/* Return: whether @n more of a thing are within the limit that a holder has of it, and counted now. */
+static bool take_of(const struct holders *h, unsigned int holder, enum policy_thing thing,
+		    uint64_t n, const struct policy_limits *l)
+{
+	enum policy_limit limit = policy_limit_of(scope_of[holder], thing);
+
+	return take(count_of(h->held[holder], thing), n,
+		    l ? policy_limit_get(l, limit, h->root[holder]) : 0);
 }
 
 /* Return: NULL, or the name of the limit that is in the way; nothing has been taken then. */
 static const char *take_all(const struct holders *h, const struct quota_held *amount,
 			    const struct policy_limits *l)
 {
-	for (unsigned int i = 0; i < PLACES; i++) {
-		struct quota_held *held = h->held[holder_at(i)];
-		uint64_t n = quota_held_of(amount, thing_at(i));
-		enum policy_limit limit = policy_limit_of(scope_of[holder_at(i)], thing_at(i));
+	for (unsigned int i = 0; i < HOLDERS; i++) {
+		for (unsigned int thing = 0; h->held[i] && thing < POLICY_N_THINGS; thing++) {
+			uint64_t n = quota_held_of(amount, thing);
 
-		if (!held || !n ||
-		    take(count_of(held, thing_at(i)), n,
-			 l ? policy_limit_get(l, limit, h->root[holder_at(i)]) : 0))
-			continue;
-		give_all(h, amount, i);
-		return policy_limit_name(limit);
+			if (!n || take_of(h, i, thing, n, l))
+				continue;
+			give_all(h, amount, place_of(i, thing));
+			return policy_limit_name(policy_limit_of(scope_of[i], thing));
+		}
 	}
 	return NULL;
 }
