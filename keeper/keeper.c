@@ -292,17 +292,24 @@ static void accept_one(struct keeper *k)
 
 /* --- what is said ------------------------------------------------------------------------------- */
 
+static void take_over(struct keeper *k, struct conn *c)
+{
+	/* What ends all is bound by another time, and of the first one nobody waits for anything. */
+	if (k->ended && k->ender < 0)
+		k->serve_until = clock_ms() + (k->seconds ? k->seconds : 1) * 1000;
+	k->daemon = c;
+	k->let_go = false;
+	note_process(k, c->pid);
+}
+
 static int hello(struct keeper *k, struct conn *c, struct keep_msg *m)
 {
 	if ((k->daemon && k->daemon != c) || (k->process_pid != c->pid && lives(k)))
 		return -EBUSY;
 	if (k->ender >= 0 && c->pid != k->ender_pid)
 		return -ESHUTDOWN;
-	if (!k->daemon && k->ended && k->ender < 0)
-		k->serve_until = clock_ms() + (k->seconds ? k->seconds : 1) * 1000;
-	k->daemon = c;
-	k->let_go = false;
-	note_process(k, c->pid);
+	if (k->daemon != c)
+		take_over(k, c);
 	m->value = k->ended;
 	m->left = k->left;
 	m->count = k->hold.n;
@@ -553,9 +560,9 @@ int keeper_run(const char *path, int sock)
 	for (int i = 0; i < CONNS; i++)
 		k.conn[i].sock = -1;
 	k.conn[0] = (struct conn){ sock, keep_peer(sock) };
-	k.daemon = &k.conn[0];
 	if (k.conn[0].pid < 0 || fcntl(sock, F_SETFL, O_NONBLOCK))
 		return -ENOTCONN;
+	take_over(&k, &k.conn[0]);
 	k.listener = listen_at(path);
 	if (k.listener < 0) {
 		log_err("keeper: cannot listen at %s: %s", path, strerror(-k.listener));

@@ -202,7 +202,7 @@ static int give_files(struct ports *ps, struct lent *lent, const struct port *p)
 	char name[KEEP_NAME];
 	int err;
 
-	if (p->n > LENT_PORTS - ps->kept)
+	if (ps->kept + p->n > LENT_PORTS)
 		return -ENOSPC;
 	for (unsigned int i = 0; i < p->n; i++) {
 		file_name(p, i, name);

@@ -189,6 +189,8 @@ static inline void other_daemon(int state, int lease, uint64_t seconds, const ch
 	if (lease >= 0)
 		ck_assert_int_eq(say_name(daemon_sock, KEEP_PUT, KEEP_LEASE, lease), 0);
 	ck_assert_int_eq(say_serve(daemon_sock, seconds, command, len), 0);
+	/* Said again it changes nothing. */
+	first_hello();
 	if (write(tells, &keeper, sizeof(keeper)) != sizeof(keeper) || read(told, &byte, 1) != 1)
 		_exit(1);
 	close(daemon_sock);
