@@ -124,7 +124,7 @@ void winconn_answer(struct conn *c)
 		window_sent(c->ws->windows, c->window);
 		c->state = CONN_LEAVING;
 		/* An adopted one is about to be received: the sweep sees to it. */
-		if (c->polled)
+		if (c->polled || !c->adopted)
 			err = winconn_arm(c, EPOLLIN);
 	} else if (err == -EAGAIN) {
 		err = winconn_arm(c, EPOLLOUT);

@@ -14,13 +14,6 @@
 #include "base/log.h"
 #include "client/owner.h"
 
-void windoor_resume(struct winsock *ws)
-{
-	for (struct windoor *d = ws->door; d < ws->door + DOORS; d++)
-		if (d->paused)
-			winplace_listen(ws, d);
-}
-
 static void close_door(struct winsock *ws, struct windoor *d)
 {
 	epoll_ctl(ws->epoll, EPOLL_CTL_DEL, d->listen.fd, NULL);

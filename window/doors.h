@@ -23,9 +23,6 @@
 /* One that nobody has asked for so long gives way to another's. */
 #define DOOR_IDLE_MS 60000
 
-/** windoor_resume() - listen again at doors where that was stopped, and there is a place. With the server's lock */
-void windoor_resume(struct winsock *ws);
-
 /** windoor_close_all() - listen no more. With the server's lock, or when nobody else has the server */
 void windoor_close_all(struct winsock *ws);
 

@@ -65,14 +65,31 @@ bool winplace_may(const struct winsock *ws, const struct windoor *d)
 	return mine ? 2 * mine + OWN_PLACES / 2 < left : left > 0;
 }
 
+void winplace_pause(struct winsock *ws, struct windoor *d)
+{
+	__atomic_store_n(&d->paused, true, __ATOMIC_RELAXED);
+	ws->paused = true;
+}
+
 void winplace_listen(struct winsock *ws, struct windoor *d)
 {
-	bool may = !ws->stopping && winplace_may(ws, d);
+	if (ws->stopping || !winplace_may(ws, d)) {
+		winplace_pause(ws, d);
+		return;
+	}
+	__atomic_store_n(&d->paused, false, __ATOMIC_RELAXED);
+	winplace_arm(ws, EPOLL_CTL_MOD, d->listen.fd, EPOLLIN,
+		     EVENT_DOOR + (uint64_t)(d - ws->door));
+}
 
-	__atomic_store_n(&d->paused, !may, __ATOMIC_RELAXED);
-	if (may)
-		winplace_arm(ws, EPOLL_CTL_MOD, d->listen.fd, EPOLLIN,
-			     EVENT_DOOR + (uint64_t)(d - ws->door));
+void winplace_resume(struct winsock *ws)
+{
+	if (!ws->paused)
+		return;
+	ws->paused = false;
+	for (struct windoor *d = ws->door; d < ws->door + DOORS; d++)
+		if (d->paused)
+			winplace_listen(ws, d);
 }
 
 /* @by: 1 or -1. */
@@ -107,8 +124,7 @@ void winplace_give(struct conn *c)
 	*ws->free_end = c;
 	ws->free_end = &c->next;
 	count(ws, c->door, -1);
-	if (c->door && c->door->paused)
-		winplace_listen(ws, c->door);
+	winplace_resume(ws);
 	pthread_mutex_unlock(&ws->lock);
 }
 

@@ -84,7 +84,7 @@ struct windoor {
  * @window:    id of the window, once there is one
  * @reply:     what is sent of it
  * @adopted:   its socket came from the client (winsock_adopt())
- * @polled:    epoll knows it: not so for adopted ones whose answer fits the socket's queue
+ * @polled:    epoll knows it: not so before there is anything to wait for
  */
 struct conn {
 	pthread_mutex_t lock;
@@ -123,7 +123,7 @@ struct server {
  * @lock:     protects what follows
  * @free, @free_end: slots, the longest free first; @used: how many are not; @owned: of these, whose clients
  *            have come through a door of their own
- * @door:     where clients connect
+ * @door:     where clients connect; @paused: some of them may be
  * @stopping: take no more connections and calls
  * @calls:    calls that @mmap has, or is to have; @idle is signalled when there are none
  * @more:     an eventfd: some thread is to look for a call that waits
@@ -153,6 +153,7 @@ struct winsock {
 	unsigned int used;
 	unsigned int owned;
 	struct windoor door[DOORS];
+	bool paused;
 	bool stopping;
 	unsigned int calls;
 	struct conn *waiting;
@@ -182,6 +183,12 @@ bool winplace_is_own(const struct winsock *ws, const struct windoor *d);
 
 /** winplace_may() - Return: whether one more connection may come through a door. With the server's lock */
 bool winplace_may(const struct winsock *ws, const struct windoor *d);
+
+/** winplace_resume() - have those doors listen where that was stopped, and there is a place. With the server's lock */
+void winplace_resume(struct winsock *ws);
+
+/** winplace_pause() - no connection is accepted at a door for now. With the server's lock */
+void winplace_pause(struct winsock *ws, struct windoor *d);
 
 /** winplace_listen() - have a door listen, or note that it may not now. With the server's lock */
 void winplace_listen(struct winsock *ws, struct windoor *d);

@@ -162,8 +162,11 @@ static void conn_start(struct conn *c, int fd, const struct windoor *door)
 	c->call = (struct mmap_call){ .pid = peer.pid, .uid = peer.uid };
 	c->user =
 		winplace_is_own(c->ws, door) && peer.uid == door->uid ? door->user : user_of(&peer);
-	if (err || winconn_arm(c, EPOLLIN))
+	if (err)
 		winconn_free(c);
+	/* As a rule its request is there as soon as it is. */
+	else if (winconn_ask(c))
+		winplace_queue(c->ws, c);
 	pthread_mutex_unlock(&c->lock);
 	winplace_sweep_later(c->ws);
 }
@@ -183,7 +186,7 @@ static struct conn *accept_one(struct winsock *ws, struct windoor *door, int *fd
 		c = winplace_take(ws, door);
 	} else if (may && errno != EAGAIN) {
 		/* No descriptor: when there is one. */
-		__atomic_store_n(&door->paused, true, __ATOMIC_RELAXED);
+		winplace_pause(ws, door);
 		tell_no_accept(errno);
 	} else if (door->open) {
 		/* Nobody there: go on at once. No place: when there is one. */
@@ -378,17 +381,15 @@ static bool sweep(struct winsock *ws, bool paused)
 	return more;
 }
 
-/* Return: whether some door is paused for want of places. */
+/* @all: out: it is places of all that are wanted. Return: whether some door is paused for want of places. */
 static bool resume(struct winsock *ws, bool *all)
 {
-	bool any = false;
+	bool any;
 
 	pthread_mutex_lock(&ws->lock);
-	*all = ws->door->paused && !ws->stopping;
-	windoor_resume(ws);
-	for (const struct windoor *d = ws->door; d < ws->door + DOORS; d++)
-		any |= d->paused;
-	any = any && !ws->stopping;
+	*all = (ws->door->paused || (ws->paused && !ws->free)) && !ws->stopping;
+	winplace_resume(ws);
+	any = ws->paused && !ws->stopping;
 	pthread_mutex_unlock(&ws->lock);
 	return any;
 }

@@ -11,6 +11,7 @@
 #include "window/watch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -107,16 +108,28 @@ int window_watch_adopt(struct window_watch *ww, int closes, int opens, int hand)
 		       : -EINVAL;
 }
 
-/* Take the next events of a queue in hand, if there are none yet. Return: whether there are some. */
-static bool take(int fd, struct window_queue_hand *h)
+enum taken {
+	TAKEN_NONE,
+	TAKEN_ALL, /* some, and the kernel had no more */
+	TAKEN_SOME,
+};
+
+/* Take the next events of a queue in hand, if there are none yet. */
+static enum taken take(int fd, struct window_queue_hand *h)
 {
-	if (h->at || next_event(h, 0))
-		return true;
 	/* Not all: what ends them stays zero. */
-	if (read(fd, h->bytes, sizeof(h->bytes) - sizeof(struct inotify_event)) <= 0)
-		return false;
+	const size_t room = sizeof(h->bytes) - sizeof(struct inotify_event);
+	ssize_t n;
+
+	if (h->at || next_event(h, 0))
+		return TAKEN_SOME;
+	n = read(fd, h->bytes, room);
+	if (n <= 0)
+		return TAKEN_NONE;
 	step(events_read);
-	return true;
+	/* It stops where the next one does not fit. */
+	return room - (size_t)n < sizeof(struct inotify_event) + NAME_MAX + 1 ? TAKEN_SOME
+									      : TAKEN_ALL;
 }
 
 /* @queue: what it is of, IN_OPEN or IN_CLOSE */
@@ -141,15 +154,19 @@ static void tell(struct window_queue_hand *h, uint32_t queue,
 	step(events_done);
 }
 
-bool window_watch_take(struct window_watch *ww,
+bool window_watch_take(struct window_watch *ww, bool *more,
 		       void (*fn)(void *arg, uint32_t mask, const char *name), void *arg)
 {
-	bool any = take(ww->closes, &ww->hand->closes);
+	enum taken closes = take(ww->closes, &ww->hand->closes), opens;
 
 	/* After the read: every opening that came before one of these closes is there now. */
-	while (take(ww->opens, &ww->hand->opens))
-		tell(&ww->hand->opens, IN_OPEN, fn, arg);
-	if (any)
+	do {
+		opens = take(ww->opens, &ww->hand->opens);
+		if (opens != TAKEN_NONE)
+			tell(&ww->hand->opens, IN_OPEN, fn, arg);
+	} while (opens == TAKEN_SOME);
+	if (closes != TAKEN_NONE)
 		tell(&ww->hand->closes, IN_CLOSE, fn, arg);
-	return any;
+	*more = closes == TAKEN_SOME;
+	return closes != TAKEN_NONE;
 }

@@ -45,6 +45,7 @@ void window_watch_close(struct window_watch *ww);
 
 /**
  * window_watch_take() - take the next events, some 1,000 closes at most
+ * @more: out: there may be more closes already
  * @fn: called for each, with its mask and name; if some were lost, without a name, with IN_Q_OVERFLOW and
  *      IN_OPEN or IN_CLOSE, by which ones. Once more for one during which the predecessor was killed
  *
@@ -53,7 +54,7 @@ void window_watch_close(struct window_watch *ww);
  *
  * Return: whether there were closes.
  */
-bool window_watch_take(struct window_watch *ww,
+bool window_watch_take(struct window_watch *ww, bool *more,
 		       void (*fn)(void *arg, uint32_t mask, const char *name), void *arg);
 
 #endif /* WINDOW_WATCH_H */

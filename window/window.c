@@ -176,11 +176,11 @@ static void event(void *arg, uint32_t mask, const char *name)
 /* Empty the queue before anything is done about what is in it: it fills up again meanwhile. */
 static bool drain(struct windows *w)
 {
-	int reads = 0;
+	bool any = false, more = true;
 
-	while (reads < READS_AT_ONCE && window_watch_take(&w->watch, event, w))
-		reads++;
-	return reads > 0;
+	for (int reads = 0; more && reads < READS_AT_ONCE; reads++)
+		any |= window_watch_take(&w->watch, &more, event, w);
+	return any;
 }
 
 /* Wait for the stop signal, and for events if @events, at most @ms. Return: whether to stop. */
@@ -385,6 +385,7 @@ static int begin_anew(struct windows *w, const struct windows_keep *keep, const 
 static int adopt(struct windows *w, const struct windows_keep *keep, const char **why)
 {
 	int err = window_watch_adopt(&w->watch, keep->closes, keep->opens, keep->hand);
+	bool more = true;
 
 	w->life = *keep->life;
 	w->dirfd = keep->dir;
@@ -398,8 +399,8 @@ static int adopt(struct windows *w, const struct windows_keep *keep, const char 
 		return err;
 	ids_last(w->ids, &w->watch.hand->generations);
 	err = windows_restore(w);
-	while (!err && window_watch_take(&w->watch, event, w))
-		;
+	while (!err && more)
+		window_watch_take(&w->watch, &more, event, w);
 	return err;
 }
 

@@ -32,7 +32,7 @@
 #define UNIQUE	  0x5432
 #define MANY	  10000
 /* More than the server has slots, and so many that all are served. */
-#define CROWD  3000
+#define CROWD  3500
 #define SERVED 1000
 
 static char path[64];
