@@ -29,7 +29,7 @@
  *              for another reason.
  *     munmap   LASTING_RELEASING, then the byte is cleared and the grants are unmapped, then LASTING_RELEASED. Killed in
  *              between, that is done again: of each grant the hypervisor layer knows whether it is still mapped. (A byte
- *              whose grant is not was cleared.)
+ *              whose grant is not was cleared; one that was cleared is out of the notify word.)
  *     its end  a map that is not listed and fresh, unusable or released is dead, whatever made it so. Its event is sent,
  *              LASTING_FINISHED. Killed in between, the event is sent again: at least once.
  *

@@ -149,10 +149,15 @@ static void clear_byte(struct gntdev *gd, const struct mapping *mp)
 	 * be written through (docs/gntdev-abi.md, section 8, where the driver crashes). What a predecessor has unmapped it
 	 * had cleared before.
 	 */
-	if (notify_action(word) & UNMAP_NOTIFY_CLEAR_BYTE && !mp->map->readonly &&
-	    mp->g[byte >> ABI_PAGE_SHIFT].status == GNTST_okay)
-		gd->hv->ops->clear_byte(gd->hv, &mp->g[byte >> ABI_PAGE_SHIFT],
-					byte & (ABI_PAGE_SIZE - 1));
+	if (!(notify_action(word) & UNMAP_NOTIFY_CLEAR_BYTE) || mp->map->readonly ||
+	    mp->g[byte >> ABI_PAGE_SHIFT].status != GNTST_okay)
+		return;
+	gd->hv->ops->clear_byte(gd->hv, &mp->g[byte >> ABI_PAGE_SHIFT], byte & (ABI_PAGE_SIZE - 1));
+	/* Once, as the driver: a successor leaves alone what the granter has written there since. */
+	if (__atomic_compare_exchange_n(&mp->map->notify, &word,
+					word & ~(uint64_t)UNMAP_NOTIFY_CLEAR_BYTE, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		lasting_map_notify(mp->map);
 }
 
 static void tell_lost(const struct mapping *mp, const struct hv_grant *g)

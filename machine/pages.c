@@ -26,20 +26,29 @@ static void drop_event(struct pages *ps, uint64_t notify)
 		sim_port_put(ps->sim, ps->domid, ALLOC_NOTIFY_PORT(notify));
 }
 
-static void notify(struct pages *ps, const struct page *p)
+/* It is not done again by a successor, unless the daemon is killed just before this. */
+static void note_done(struct page *p, uint32_t action)
+{
+	__atomic_fetch_and(&p->last->notify, ~(uint64_t)action, __ATOMIC_RELEASE);
+}
+
+static void notify(struct pages *ps, struct page *p)
 {
 	const uint64_t what = p->last->notify;
 	const uint8_t zero = 0;
 	int err;
 
-	if (ALLOC_NOTIFY_ACTION(what) & UNMAP_NOTIFY_CLEAR_BYTE)
+	if (ALLOC_NOTIFY_ACTION(what) & UNMAP_NOTIFY_CLEAR_BYTE) {
 		sim_frame_write(ps->sim, p->last->frame, ALLOC_NOTIFY_BYTE(what), &zero,
 				sizeof(zero));
+		note_done(p, UNMAP_NOTIFY_CLEAR_BYTE);
+	}
 	if (ALLOC_NOTIFY_ACTION(what) & UNMAP_NOTIFY_SEND_EVENT) {
 		err = sim_port_send(ps->sim, ps->domid, ALLOC_NOTIFY_PORT(what));
 		if (err)
 			log_warn("%s: notification on event channel %u was not sent: %s", ps->name,
 				 ALLOC_NOTIFY_PORT(what), strerror(-err));
+		note_done(p, UNMAP_NOTIFY_SEND_EVENT);
 	}
 	drop_event(ps, what);
 }

@@ -86,6 +86,7 @@ struct world {
 	int lives;
 	bool over;
 	/* A request that is killed at a step, and given up by the next life, which ends then. */
+	int refill; /* of this page, and 1 more, the granter has filled the byte before the next life */
 	int culprit;
 	uint32_t culprit_dies_at;
 	struct note given_up;

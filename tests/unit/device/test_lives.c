@@ -231,6 +231,8 @@ static void live(void)
 	struct gntdev_adoption a = { .in_hand = in_hand, .given_up = given_up, .opened = opened };
 
 	begin_life();
+	if (w->refill)
+		page_of(w->refill - 1)[BYTE] = FULL;
 	w->lives++;
 	if (gntdev_adopt(&gd, &a)) {
 		fprintf(stderr, "not adopted: %s\n", a.why);
@@ -394,6 +396,22 @@ START_TEST(killed_there_twice_nobody_notices)
 }
 END_TEST
 
+/* What the granter has written since stays. */
+START_TEST(a_byte_is_cleared_once)
+{
+	begin_world();
+	memset(orders, 0, sizeof(*orders));
+	orders->die_in = 1;
+	orders->die_at = STEP_byte_cleared + 1;
+	ck_assert_int_eq(one_life(), -SIGKILL);
+	w->refill = 1;
+	ck_assert_int_eq(one_life(), 0);
+	ck_assert_int_eq(reference.note[5].byte[0], 0);
+	ck_assert_int_eq(w->note[5].byte[0], FULL);
+	end_world();
+}
+END_TEST
+
 /* So that the list of steps says something: all of the device's are reached. */
 START_TEST(the_script_reaches_the_steps)
 {
@@ -452,6 +470,7 @@ Suite *lives_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, without_kills_all_is_as_it_should_be);
 	tcase_add_test(tc, the_script_reaches_the_steps);
+	tcase_add_test(tc, a_byte_is_cleared_once);
 	tcase_add_loop_test(tc, killed_at_a_step_nobody_notices, 0, STEPS_N);
 	tcase_add_loop_test(tc, killed_there_twice_nobody_notices, 0, STEPS_N);
 	tcase_add_loop_test(tc, given_up_it_leaves_nothing_that_nobody_has, 0,

@@ -221,6 +221,31 @@ START_TEST(notify_again)
 }
 END_TEST
 
+/* Wherever the daemon is killed, but for the one place between the sending and what says so. */
+START_TEST(notified_once)
+{
+	unsigned int twice = 0, nth = 1;
+	bool killed;
+
+	do {
+		uint64_t before = sent();
+
+		ck_assert_int_eq(run(OPEN), 0);
+		fh = shared->fh;
+		set_alloc();
+		shared->arg.alloc.count = 1;
+		ck_assert_int_eq(run(ALLOC), 0);
+		set_notify(shared->arg.alloc.index);
+		ck_assert_int_eq(run(NOTIFY), 0);
+		shared->fh = fh;
+		killed = kill_at(RELEASE, nth++);
+		ck_assert_uint_gt(sent(), before);
+		twice += sent() - before > 1;
+	} while (killed);
+	ck_assert_uint_eq(twice, 1);
+}
+END_TEST
+
 START_TEST(release_again)
 {
 	unsigned int nth = 1;
@@ -325,6 +350,7 @@ Suite *survive_suite(void)
 		alloc_undone_again,
 		dealloc_again,
 		notify_again,
+		notified_once,
 		release_again,
 		windows_go_on,
 		window_ended_meanwhile,
