@@ -32,14 +32,18 @@ void doctor_reload(const struct doctor *d, const json_t *stats)
 			    "the daemon uses the policy it was last told");
 }
 
+/* Of the unit's drop-ins. */
+#define STORE_DIR "/etc/systemd/system/" CTL_UNIT ".d"
+
 void doctor_lease(const struct doctor *d, const json_t *stats)
 {
 	const char *lease = ctl_string(json_object_get(stats, "state"), "lease");
 
 	if (!strcmp(lease, "refused"))
 		doctor_tell(d, FINDING_WARNING, "lease/refused",
-			    "FileDescriptorStoreMax=4 in the unit's [Service] (systemctl edit), "
-			    "and restart it",
+			    "mkdir -p " STORE_DIR " && printf "
+			    "'[Service]\\nFileDescriptorStoreMax=4\\n' >" STORE_DIR
+			    "/store.conf && systemctl daemon-reload && systemctl restart " CTL_UNIT,
 			    "the keeper does not see that the service has failed: clients wait for "
 			    "--successor seconds then, and a daemon that cannot start for its "
 			    "options does not wait for who mends them",
