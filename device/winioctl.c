@@ -15,6 +15,13 @@
  * take time, of a file that the client serves itself by FUSE as long as it likes: so what is no socket is not even
  * taken. A client that is root and changes what the number means in between holds up itself alone: the thread is
  * counted against it (device/turns.h).
+ *
+ * For others than root that is not enough, and the way is closed to them. The number can come to mean another file between the
+ * look and the taking, and what closing that file takes is up to who serves it: a sleep that no signal ends, in which a
+ * thread outlives even the daemon's end. To let go of it without closing (as the kernel does with a
+ * descriptor that nobody receives) would spare the flush of a FUSE file, but not the release of every other kind. A
+ * name instead of a descriptor (a socket that the client has bound, to which the answer is sent) could be somebody else's, who would take
+ * the answer for his own; and anybody could fill that socket's queue.
  */
 #include "device/winioctl.h"
 
