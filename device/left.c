@@ -50,7 +50,7 @@ static void add(struct left *l, struct slot *slot)
 	slot_died(slot);
 	if (head_of(l->slots, slot)->opcode == FUSE_INTERRUPT)
 		slot_free(l->slots, slot);
-	else if (slot_deaths(slot) >= LEFT_DEATHS)
+	else if (slot->crashes >= LEFT_CRASHES || slot_deaths(slot) >= LEFT_DEATHS)
 		l->given_up[l->n_given_up++] = slot;
 	else
 		add_request(l, slot);

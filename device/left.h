@@ -4,7 +4,8 @@
  *
  * Which of them has a daemon died of? Of one that a thread was just carrying out, if it was of a request at all:
  * these are suspects (slot_deaths()). They come first, one after the other, and nothing else is carried out beside them: so a
- * culprit is alone when it happens again, and is given up when LEFT_DEATHS daemons have died with it. Others are carried out again
+ * culprit is alone when it happens again. It is given up when LEFT_CRASHES daemons have crashed in its thread, or LEFT_DEATHS have ended in
+ * whatever way while it was carried out, as of want of memory: who is killed from outside may be so a few times in a row. Others are carried out again
  * however often that was. A suspect that waits for its client, or takes long, does not hold up others, though.
  *
  * What is given up is known before the device is adopted: what it had made by then is undone there, and nobody is left without
@@ -20,8 +21,9 @@
 
 #include "state/slot.h"
 
-/* Daemons that die of a request before it is given up. */
-#define LEFT_DEATHS 3
+/* Daemons that end with a request before it is given up: that crash in its thread; that end anyhow. */
+#define LEFT_CRASHES 3
+#define LEFT_DEATHS  12
 
 /**
  * struct left - requests in hand

@@ -11,9 +11,11 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/step.h"
@@ -154,6 +156,49 @@ void receiver_refuse(struct session_request *sr, int err)
 	answer_free(sr);
 }
 
+/* --- crashes ------------------------------------------------------------------------------------ */
+
+/* What a fault of ours raises in the thread that has it. */
+static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+
+#define N_FAULTS (sizeof(faults) / sizeof(faults[0]))
+
+static struct sigaction before[N_FAULTS];
+
+/* The request that this thread carries out, or NULL. */
+static struct slot *carried_out(void)
+{
+	if (!receiver_me)
+		return NULL;
+	return receiver_me->running ? receiver_me->running->slot : receiver_me->slot;
+}
+
+/* Noted in what lasts; then all goes as without this. Sent by another process it is nobody's fault here. */
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+	bool ours = info->si_code > 0 || (info->si_code == SI_TKILL && info->si_pid == getpid());
+	struct slot *slot = ours ? carried_out() : NULL;
+
+	(void)context;
+	if (slot)
+		slot_crashed(slot);
+	for (size_t i = 0; i < N_FAULTS; i++)
+		sigaction(faults[i], &before[i], NULL);
+	/* What the kernel has raised comes again by itself, and abort() sees to its own. */
+	if (!ours)
+		raise(sig);
+}
+
+void receiver_note_crashes(void)
+{
+	const struct sigaction act = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+	static bool noted;
+
+	for (size_t i = 0; !noted && i < N_FAULTS; i++)
+		sigaction(faults[i], &act, &before[i]);
+	noted = true;
+}
+
 /* --- threads ------------------------------------------------------------------------------------ */
 
 static void *receiver_begin(void *arg)
@@ -259,7 +304,7 @@ static void give_up(struct session *s, struct slot *slot)
 					  .error = -EIO,
 					  .unique = h->unique };
 
-	log_err("/dev/%s: %u daemons have died while they carried out request %llu (operation %u, "
+	log_err("/dev/%s: %u daemons have ended while they carried out request %llu (operation %u, "
 		"thread %u): it fails (EIO)",
 		s->dev->name, slot_deaths(slot), (unsigned long long)h->unique, h->opcode, h->pid);
 	if (s->state)

@@ -63,6 +63,9 @@ void receiver_answered(struct session_request *sr);
 /** receiver_give_up() - answer what is not carried out again (device/left.h). When the device has been adopted, before other threads */
 void receiver_give_up(struct session *s);
 
+/** receiver_note_crashes() - from now on a crash is noted in the request that it happens in. Of the process, before its threads */
+void receiver_note_crashes(void);
+
 /** receiver_drain() - refuse what clients have asked and no worker has begun, so that nobody is left waiting */
 void receiver_drain(struct session *s);
 

@@ -629,6 +629,7 @@ int session_opened(struct session *s, uid_t user, uint64_t fh)
 int session_start(struct session *s)
 {
 	receiver_give_up(s);
+	receiver_note_crashes();
 	return workers_new(&receiver_ops, s, s->n_workers, &s->workers);
 }
 
@@ -684,8 +685,10 @@ static void count_anew(struct session *s)
 	struct slot *slot;
 	uint32_t cursor = 0;
 
-	while ((slot = slots_next(s->ch.slots, &cursor)))
+	while ((slot = slots_next(s->ch.slots, &cursor))) {
 		__atomic_store_n(&slot->tries, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&slot->crashes, 0, __ATOMIC_RELAXED);
+	}
 }
 
 void session_leave(struct session *s, unsigned int ms)

@@ -269,6 +269,12 @@ void slot_died(struct slot *slot)
 		__atomic_store_n(&slot->tries, slot->tries + 1, __ATOMIC_RELEASE);
 }
 
+void slot_crashed(struct slot *slot)
+{
+	if (slot_runs(slot) && __atomic_load_n(&slot->state, __ATOMIC_RELAXED) == SLOT_TAKEN)
+		__atomic_fetch_add(&slot->crashes, 1, __ATOMIC_RELEASE);
+}
+
 uint32_t slot_deaths(const struct slot *slot)
 {
 	return __atomic_load_n(&slot->tries, __ATOMIC_RELAXED) / 2;

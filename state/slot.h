@@ -50,6 +50,7 @@ enum slot_state { SLOT_IDLE = 0, SLOT_RECEIVING = 1, SLOT_TAKEN = 2, SLOT_DONE =
  * @request_len: bytes; from SLOT_TAKEN on
  * @answer_len:  bytes; from SLOT_DONE on
  * @areas:       of the request and of the answer; 0: none
+ * @crashes:     how many daemons have crashed in the thread that was carrying it out (atomic)
  * @progress, @ends: words of the handler's (client/request.h)
  */
 struct slot {
@@ -59,7 +60,7 @@ struct slot {
 	uint32_t request_len;
 	uint32_t answer_len;
 	uint32_t areas[2];
-	uint32_t zero;
+	uint32_t crashes;
 	uint64_t progress;
 	uint64_t ends;
 	uint64_t reserved[2];
@@ -127,6 +128,9 @@ bool slot_runs(const struct slot *slot);
 
 /** slot_died() - at adoption, before it is carried out again: count the predecessor, if it may have died of this */
 void slot_died(struct slot *slot);
+
+/** slot_crashed() - the calling thread, which is carrying it out, is about to end the daemon. In a signal handler, too */
+void slot_crashed(struct slot *slot);
 
 /** slot_deaths() - how many daemons may have */
 uint32_t slot_deaths(const struct slot *slot);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -70,6 +71,7 @@ static struct {
 	uint64_t memory_waits;
 	uint32_t die_of_release;
 	uint32_t crash_after; /* us */
+	uint32_t crash_by;    /* a signal; 0: abort() */
 	struct state_header state;
 	uint64_t opens[OPENS]; /* by their file handle: number of the request */
 	unsigned int n_opens;
@@ -149,7 +151,7 @@ static void device_release(struct device *dev, uint64_t fh)
 {
 	(void)dev;
 	if (w->die_of_release)
-		kill(getpid(), SIGKILL);
+		abort();
 	w->n_opens -= w->opens[fh] != 0;
 	w->opens[fh] = 0;
 }
@@ -210,7 +212,10 @@ static void hang(struct request *rq)
 static void crash(void)
 {
 	usleep(w->crash_after);
-	kill(getpid(), SIGKILL);
+	if (w->crash_by)
+		kill(getpid(), (int)w->crash_by);
+	else
+		abort();
 	pause();
 }
 

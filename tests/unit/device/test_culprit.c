@@ -15,7 +15,7 @@ static void expect_to_fail(uint64_t unique)
 /* Of the request that is in hand. */
 static void die_until_it_is_given_up(void)
 {
-	for (int i = 0; i < LEFT_DEATHS; i++) {
+	for (int i = 0; i < LEFT_CRASHES; i++) {
 		ck_assert(daemon_died());
 		begin_daemon();
 	}
@@ -34,6 +34,41 @@ START_TEST(what_kills_each_daemon_fails)
 	ck_assert_int_eq(wait_for(other)->result, 5);
 	wait_for(fake_ioctl(fh, MAKE, 0, 0));
 	ck_assert_uint_eq(w->state.poison, 1);
+	finish();
+}
+END_TEST
+
+/* From outside, just while it is carried out: that happens, and is not its fault. */
+START_TEST(who_is_killed_with_it)
+{
+	uint64_t unique, fh = open_device();
+
+	w->crash_by = SIGKILL;
+	unique = fake_ioctl(fh, CRASH, 0, 0);
+	for (int i = 1; i <= LEFT_DEATHS; i++) {
+		ck_assert(daemon_died());
+		ck_assert_ptr_null(fake_answer(unique, 0));
+		begin_daemon();
+	}
+	expect_to_fail(unique);
+	finish();
+}
+END_TEST
+
+/* A signal that is sent is no crash, though it is the same. */
+START_TEST(a_signal_from_outside_is_no_crash)
+{
+	uint64_t unique, fh = open_device();
+
+	unique = fake_ioctl(fh, BUSY, 0, 0);
+	for (int i = 0; i <= LEFT_CRASHES; i++) {
+		wait_until_it_rests();
+		kill(daemon_pid, SIGABRT);
+		ck_assert(daemon_died());
+		begin_daemon();
+	}
+	w->go_on = 1;
+	ck_assert_int_eq(wait_for(unique)->result, 5);
 	finish();
 }
 END_TEST
@@ -69,7 +104,7 @@ START_TEST(nothing_new_is_beside_a_suspect)
 	unique = fake_ioctl(fh, CRASH, 0, 0);
 	ck_assert(daemon_died());
 	later = fake_ioctl(fh, MAKE, 0, 0);
-	for (int i = 1; i < LEFT_DEATHS; i++) {
+	for (int i = 1; i < LEFT_CRASHES; i++) {
 		begin_daemon();
 		ck_assert(daemon_died());
 		ck_assert_uint_eq(w->made[later / 2], 0);
@@ -204,7 +239,8 @@ Suite *culprit_suite(void);
 Suite *culprit_suite(void)
 {
 	const TTest *const tests[] = {
-		what_kills_each_daemon_fails,	     who_is_beside_it_does_not_fail,
+		what_kills_each_daemon_fails,	     who_is_killed_with_it,
+		a_signal_from_outside_is_no_crash,   who_is_beside_it_does_not_fail,
 		nothing_new_is_beside_a_suspect,     who_waits_has_killed_nobody,
 		a_release_that_kills_is_over,	     want_of_memory_is_waited_for,
 		an_error_of_the_moment_is_none,	     any_other_error_ends_the_daemon,
