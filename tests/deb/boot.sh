@@ -40,4 +40,4 @@ cp "$out"/previous/cuse-gntdev_*.deb "$root/test/previous.deb"
 cp "$out/client" tests/deb/inside.sh "$root/test"
 cp tests/deb/gntdev-test.service "$root/etc/systemd/system"
 add_modules
-exec tests/uml/run.sh -t 240 -n "deb-$release" -r "$root"
+exec tests/uml/run.sh -t 300 -n "deb-$release" -r "$root"
