@@ -37,7 +37,7 @@ tests/deb/root.sh boot "$release" "$root" "${packages[@]}"
 mkdir "$root/test"
 cp "$out"/new/cuse-gntdev_*.deb "$root/test/new.deb"
 cp "$out"/previous/cuse-gntdev_*.deb "$root/test/previous.deb"
-cp "$out/client" tests/deb/inside.sh "$root/test"
+cp "$out/client" tests/deb/inside.sh debian/tests/command-line "$root/test"
 cp tests/deb/gntdev-test.service "$root/etc/systemd/system"
 add_modules
 exec tests/uml/run.sh -t 300 -n "deb-$release" -r "$root"

@@ -354,6 +354,24 @@ tells_a_grant()
 
 tells_a_rule() { wait_for 10 has_entry MESSAGE_ID=85442b012a954492aa4ec57beda160a2 GNTDEV_RULE=test ERRNO=1; }
 
+plain_has_the_device() { gntdevctl list --opens --no-legend --unit plain | grep ' plain.service$'; }
+
+# A service that was started without the object: doctor names it, what doctor says is run, and it has the object.
+doctor_mends_a_client()
+{
+	local mend
+
+	printf '[Service]\nExecStart=/bin/sh -c "exec 3<>%s; exec sleep 1000"\n' $node >/run/systemd/system/plain.service
+	systemctl daemon-reload && systemctl start plain.service && wait_for 10 plain_has_the_device || return 1
+	gntdevctl doctor --json >/test/doctor.out
+	cat /test/doctor.out
+	mend=$(sed -n 's/.*"id":"objects\/missing".*"mend":"\([^"]*\)".*/\1/p' /test/doctor.out)
+	[ "$mend" = "gntdevctl wrap plain.service; systemctl restart plain.service" ] && eval "$mend" &&
+		wait_for 10 plain_has_the_device && gntdevctl doctor | grep 'ok *objects ' || return 1
+	gntdevctl wrap --remove plain && [ ! -e /etc/systemd/system/plain.service.d ] && systemctl stop plain.service &&
+		rm /run/systemd/system/plain.service && systemctl daemon-reload
+}
+
 service_tests()
 {
 	check "the units are valid" systemd-analyze verify --man=no $service
@@ -371,6 +389,7 @@ service_tests()
 	check "what a client has mapped is shown" shows_a_client
 	check "the journal tells a grant that is none, by its fields" tells_a_grant
 	check "the doctor finds no fault" gntdevctl doctor
+	check "a service without the object is named, and given it" doctor_mends_a_client
 	check "systemctl reload reads a policy that denies" reload_denies
 	check "the journal tells the rule" tells_a_rule
 	check "a broken one is refused: reload fails, and the journal says why" reload_is_refused
@@ -531,6 +550,7 @@ package_installs()
 	snapshot /test/before
 	need "the package installs" installs /test/previous.deb
 	check "that enables nothing and starts nothing" is_disabled_and_still
+	check "what a user does first, of debian/tests" env AUTOPKGTEST_TMP=/test sh /test/command-line
 	check "that leaves the kernel's driver alone" driver_loads
 	check "the service does not simulate unless it is told to" does_not_simulate_by_itself
 	# As systemd reads it. A shell would look for a command "--limit=65536".
