@@ -35,7 +35,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -45,9 +44,6 @@
 #include "device/receiver.h"
 #include "report/failure.h"
 #include "state/state.h"
-
-/* How long a thread that has nothing to do any more may take to notice, ms. */
-#define NOTICE_MS 100
 
 /* That of the request which this thread has libfuse take apart, or answer. */
 static __thread struct slot *answering;
@@ -571,7 +567,9 @@ static int adopt(struct session *s, const struct session_config *c, int err, cha
 		err = begin(s, c, true);
 	if (err)
 		snprintf(why, size, "cannot go on with /dev/%s where the last daemon ended: %s",
-			 c->dev->name, strerror(-err));
+			 c->dev->name,
+			 err == -EINVAL ? "what it has left of requests is damaged"
+					: strerror(-err));
 	return err;
 }
 
@@ -647,59 +645,7 @@ void session_counts(const struct session *s, struct session_counts *c)
 		workers_counts(s->workers, &c->workers, &c->busy);
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
-
-static enum session_end end_workers(struct session *s, unsigned int ms)
-{
-	const struct timespec pause = { .tv_nsec = 2000000 };
-
-	workers_stop(s->workers);
-	turns_shut(s->turns);
-	for (unsigned int waited = 0;; waited += 2) {
-		unsigned int acting = answer_all(s);
-
-		if (!workers_join(s->workers)) {
-			/* What was put off by a run that has ended since. */
-			answer_all(s);
-			return SESSION_ENDED;
-		}
-		if (!acting && waited >= NOTICE_MS)
-			return SESSION_LEFT;
-		if (waited >= ms)
-			return SESSION_STUCK;
-		nanosleep(&pause, NULL);
-	}
-}
-
-enum session_end session_stop(struct session *s, unsigned int ms)
-{
-	enum session_end end = s->workers ? end_workers(s, ms) : SESSION_ENDED;
-
-	receiver_drain(s);
-	return end;
-}
-
-/* Who leaves them on purpose has not died of them. */
-static void count_anew(struct session *s)
-{
-	struct slot *slot;
-	uint32_t cursor = 0;
-
-	while ((slot = slots_next(s->ch.slots, &cursor))) {
-		__atomic_store_n(&slot->tries, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&slot->crashes, 0, __ATOMIC_RELAXED);
-	}
-}
-
-void session_leave(struct session *s, unsigned int ms)
-{
-	if (s->workers)
-		workers_stop(s->workers);
-	for (unsigned int waited = 0; s->workers && workers_join(s->workers) && waited < ms;
-	     waited += 2)
-		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
-	count_anew(s);
-}
+/* --- the end: device/stop.c ---------------------------------------------------------------------- */
 
 void session_destroy(struct session *s)
 {

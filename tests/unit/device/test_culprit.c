@@ -220,7 +220,7 @@ static void adopt_what_has_not_begun(void)
 	char why[200];
 
 	ck_assert_int_eq(session_new(&c, &s, why, sizeof(why)), -EINVAL);
-	ck_assert_ptr_nonnull(strstr(why, "cannot go on"));
+	ck_assert_ptr_nonnull(strstr(why, "is damaged"));
 }
 
 /* The kernel says only once what it says first: it is not waited for. */
