@@ -305,10 +305,10 @@ static const struct {
 			      "see who has them: fuser -v on the device; start the daemon with a "
 			      "higher --gntalloc-limit" },
 	[WHY_OPENS] = { FAILURE_LIMIT, "opens",
-			      "this user has the device open as often as one user may",
-			      "see who has it open: fuser -v on the device; end clients that do "
-			      "not "
-			      "close it" },
+			"this user has the device open as often as one user may",
+			"see who has it open: fuser -v on the device; end clients that do "
+			"not "
+			"close it" },
 	[WHY_ALLOC_NO_REFS] = { FAILURE_SYSTEM, "alloc_no_refs",
 				"the simulated domain's grant table is full",
 				"end clients that grant, or have them free what they granted" },
