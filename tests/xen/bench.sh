@@ -41,6 +41,8 @@ echo 'pv_descriptor = any' >"$CASE_DIR/conf"
 # figures ROUND WHO COMMAND...: what COMMAND prints, into $raw
 figures()
 {
+	# What has just been started has things of its own to do at first.
+	busybox sleep 2
 	"${@:3}" >"$CASE_DIR/out" 2>"$CASE_DIR/err" || bail "$2: $(cat "$CASE_DIR/err")"
 	sed "s/^/$1 $2 /" "$CASE_DIR/out" >>"$raw"
 }

@@ -4,7 +4,7 @@
 # speed.sh [-w] [-b BASE] COMBO...   the figures of bench.sh on each of these combinations
 # speed.sh -s COMBO...               some of them, and whether they are as they were: lines of TAP
 #
-# Instructions are counted (run.sh -i), and so figures are the same within a per cent or two whatever else this machine does. They tell
+# Instructions are counted (run.sh -i), and so figures are the same within 2 % (bulk in PVH: 5 %) whatever else this machine does. They tell
 # nothing of what processors do to each other's caches and translations. With -w it is the time that passes.
 #
 # With -b figures that differ by 2 % and more from those of BASE are shown once more: BASE is a file, which is an earlier output of this,
