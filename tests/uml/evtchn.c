@@ -2,12 +2,12 @@
 /*
  * evtchn.c - clients of /dev/xen/evtchn of two domains, by Debian's own libxenevtchn
  *
- *     evtchn [survive|hidden]
+ *     evtchn [survive|hidden|busy]
  *
  * This process is in domain 0 and in domain 1: that library opens /dev/xen/evtchn only, so domain 1's node is bound over that, in
  * a mount namespace, between the two opens. Each fact is one line of TAP. With "survive" it says "ready", waits until somebody
  * has killed the daemon and started another one and sends a line, and goes on with what it had. With "hidden" it knows that the daemon
- * cannot see this process.
+ * cannot see this process; with "busy" it uses channels in all ways until it is sent a line, while daemons are killed.
  */
 #include <err.h>
 #include <errno.h>
@@ -356,11 +356,114 @@ static void survive(void)
 	    !xenevtchn_notify(h[0], pair[1]) && !xenevtchn_unbind(h[0], pair[1]));
 }
 
+/* --- daemons are killed all the time ------------------------------------------------------------ */
+
+/* What the one says, and what the other has heard. */
+static unsigned int said, heard;
+static unsigned long wrong;
+static bool over, said_all;
+
+static void expect(bool good, const char *what)
+{
+	if (good)
+		return;
+	/* One of them tells enough. */
+	if (!__atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED))
+		printf("# %s: errno %d (%s)\n", what, errno, strerror(errno));
+}
+
+/* Sleep until there is an event of a domain's end; it may be one of before. */
+static void next_event(int domain)
+{
+	int pending = xenevtchn_pending(h[domain]);
+
+	expect(pending == port[domain] && !xenevtchn_unmask(h[domain], pending), "an event");
+}
+
+static void *answer_all(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&said_all, __ATOMIC_SEQ_CST)) {
+		next_event(1);
+		__atomic_store_n(&heard, __atomic_load_n(&said, __ATOMIC_SEQ_CST),
+				 __ATOMIC_SEQ_CST);
+		expect(!xenevtchn_notify(h[1], port[1]), "notify");
+	}
+	return NULL;
+}
+
+/* If an event were lost it would be waited for for ever. */
+static void *say_all(void *arg)
+{
+	unsigned int i = 0;
+
+	(void)arg;
+	while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
+		__atomic_store_n(&said, ++i, __ATOMIC_SEQ_CST);
+		expect(!xenevtchn_notify(h[0], port[0]), "notify");
+		while (__atomic_load_n(&heard, __ATOMIC_SEQ_CST) != i)
+			next_event(0);
+	}
+	/* The other one looks once more: not before, as it owes an answer until then. */
+	__atomic_store_n(&said_all, true, __ATOMIC_SEQ_CST);
+	xenevtchn_notify(h[0], port[0]);
+	return NULL;
+}
+
+/* The event of before may have been read when the daemon was killed, and come once more. */
+static bool comes(xenevtchn_handle *x, int wanted, int before)
+{
+	int pending = xenevtchn_pending(x);
+
+	while (pending == before)
+		pending = xenevtchn_pending(x);
+	return pending == wanted;
+}
+
+static void *bind_all(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
+		xenevtchn_handle *x = xenevtchn_open(NULL, 0);
+		int p = xenevtchn_bind_unbound_port(x, 1), q;
+
+		expect(x && p > 0, "an unbound port");
+		q = xenevtchn_bind_interdomain(x, 1, (uint32_t)p);
+		expect(q > 0 && xenevtchn_pending(x) == q, "a channel");
+		expect(!xenevtchn_notify(x, q) && comes(x, p, q), "its event");
+		expect(!xenevtchn_unbind(x, (uint32_t)p), "its end");
+		xenevtchn_close(x);
+	}
+	return NULL;
+}
+
+static void busy(void)
+{
+	void *(*const work[])(void *) = { answer_all, say_all, bind_all };
+	pthread_t t[3];
+	char line[16];
+
+	for (int i = 0; i < 3; i++)
+		if (pthread_create(&t[i], NULL, work[i], NULL))
+			err(1, "pthread_create");
+	puts("ready");
+	fflush(stdout);
+	if (!fgets(line, sizeof(line), stdin))
+		err(1, "nobody says when it is over");
+	__atomic_store_n(&over, true, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	printf("# %u echoes\n", said);
+	row("no event was lost, and nothing failed", !wrong && said > 10);
+}
+
 int main(int argc, char **argv)
 {
 	connect_domains();
 	if (argc > 1 && !strcmp(argv[1], "survive")) {
 		survive();
+	} else if (argc > 1 && !strcmp(argv[1], "busy")) {
+		busy();
 	} else if (argc > 1) {
 		both_ways();
 		poll_and_sleep();

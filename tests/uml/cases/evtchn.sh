@@ -10,10 +10,10 @@ exec {go}<>go
 client "$BUILD/tests/uml/evtchn" survive <go >survive.out &
 pid=$!
 wait_for 10 grep -q ready survive.out
-kill -KILL $DAEMON
+kill -KILL "$DAEMON"
 start_daemon
 echo go >&"$go"
-wait $pid
+wait "$pid"
 check "it goes on" test $? = 0
 grep -v ready survive.out
 check "the daemon ends well" stop_daemon
