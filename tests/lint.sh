@@ -50,6 +50,17 @@ rule()
 	status=1
 }
 
+# A mutant whose line has gone would judge nothing.
+named_mutants()
+{
+	local file expression what
+
+	while IFS=$'\t' read -r file expression what; do
+		case $file in '' | '#'*) continue ;; esac
+		[ -f "$file" ] && ! sed "$expression" "$file" | cmp -s - "$file" || echo "no such place in $file: $what"
+	done <tests/mutants/named
+}
+
 # The clang-format of the standard's version, else whichever there is.
 formatter=clang-format
 ! command -v "clang-format-$format_version" >/dev/null || formatter=clang-format-$format_version
@@ -308,6 +319,7 @@ rule "each header compiles alone" headers_alone
 rule shellcheck shellcheck -x -e SC2317 "${scripts[@]}"
 rule "no file over $max_file lines" lengths
 rule "functions: none over $max_function lines, p90 $p90_function, median $median_function" function_lengths
+rule "named mutants are where they were" named_mutants
 rule "licence in each source" spdx
 rule "no local paths" local_paths
 rule "man pages" man_pages
