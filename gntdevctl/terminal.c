@@ -30,7 +30,7 @@ static const char *pager_command(void)
 	const char *command = getenv("GNTDEVCTL_PAGER");
 
 	if (rights_are_lent())
-		return "less";
+		return "{ command -v less >/dev/null && exec less; } || exec cat";
 	if (!command)
 		command = getenv("PAGER");
 	if (!command)

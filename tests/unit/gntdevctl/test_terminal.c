@@ -135,8 +135,14 @@ START_TEST(who_has_lent_rights_gets_no_shell)
 	setenv(variables[_i], "1000", 1);
 	ck_assert_int_eq(run_on_terminal(ctl_list, NULL), CTL_DONE);
 	unlink(less);
-	rmdir(dir);
 	ck_assert_str_eq(shown, "less FRX 1 none\r\n");
+	/* Where there is none, there is no pager. */
+	snprintf(less, sizeof(less), "%s/cat", dir);
+	ck_assert(!symlink("/bin/cat", less));
+	ck_assert_int_eq(run_on_terminal(ctl_list, NULL), CTL_DONE);
+	unlink(less);
+	rmdir(dir);
+	has(shown, "\r\n1 opens, 1 maps, 3 pages\r\n");
 }
 END_TEST
 
