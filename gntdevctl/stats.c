@@ -303,6 +303,16 @@ static struct ctl_text within(const struct ctl_top_frame *f, const char *op, dou
 	return isinf(us) ? t : ctl_us(us);
 }
 
+/* Of what a file has it is not known how long ago it was. */
+static struct ctl_text a_second(const struct ctl_top_frame *f, const char *op)
+{
+	struct ctl_text t = { "-" };
+
+	if (f->seconds > 0)
+		snprintf(t.s, sizeof(t.s), "%.0f", ctl_top_rate(f, op));
+	return t;
+}
+
 static void print_changed_operations(const struct ctl_top_frame *f)
 {
 	const json_t *ops = json_object_get(f->stats, "operations");
@@ -322,9 +332,9 @@ static void print_changed_operations(const struct ctl_top_frame *f)
 			       "operations", "calls", "failed", "a second", "p50", "p99",
 			       ctl_paint(CTL_PLAIN));
 		any = true;
-		printf("  %-22s %9lld %9lld %9.0f %10s %10s\n", name, n,
+		printf("  %-22s %9lld %9lld %9s %10s %10s\n", name, n,
 		       ctl_integer(op, "failed", 0) - ctl_integer(then, "failed", 0),
-		       ctl_top_rate(f, name), within(f, name, 0.5).s, within(f, name, 0.99).s);
+		       a_second(f, name).s, within(f, name, 0.5).s, within(f, name, 0.99).s);
 	}
 	if (!any)
 		puts("no operation has ended since");
