@@ -42,17 +42,36 @@ static bool is_service(const char *unit)
 	return n > suffix && !strcmp(unit + n - suffix, ".service");
 }
 
+/* It is there to be run by root, and a name is what a client likes, or has a backslash (systemd-escape(1)). */
+static void mend_client(char *mend, size_t size, const char *command, const char *unit)
+{
+	FILE *f = fmemopen(mend, size, "w");
+
+	*mend = '\0';
+	if (!f)
+		return;
+	if (is_service(unit)) {
+		fputs("gntdevctl wrap ", f);
+		ctl_print_word(f, unit);
+		fputs("; systemctl restart ", f);
+		ctl_print_word(f, unit);
+	} else {
+		fputs("gntdev-run ", f);
+		ctl_print_word(f, command);
+		fputs(" ... (end it, and start it so)", f);
+	}
+	fclose(f);
+}
+
 static void without_object(const struct doctor *d, const json_t *o)
 {
-	char mend[640], command[64], unit[256];
+	char command[64], unit[256];
+	/* Two words, in which a quotation mark takes four. */
+	char mend[8 * sizeof(unit) + 64];
 
 	ctl_clean(command, sizeof(command), ctl_string(o, "command"));
 	ctl_clean(unit, sizeof(unit), ctl_string(o, "unit"));
-	if (is_service(unit))
-		snprintf(mend, sizeof(mend), "gntdevctl wrap %s; systemctl restart %s", unit, unit);
-	else
-		snprintf(mend, sizeof(mend), "gntdev-run %s ... (end it, and start it so)",
-			 command);
+	mend_client(mend, sizeof(mend), command, unit);
 	doctor_tell(
 		d, FINDING_WARNING, "objects/missing", mend,
 		"the kernel gives it ENODEV if it maps; one that copies alone (GRANT_COPY) needs "

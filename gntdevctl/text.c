@@ -122,6 +122,24 @@ void ctl_column(FILE *f, const char *in, size_t width)
 	blanks(f, columns < width ? width - columns + 1 : 1);
 }
 
+void ctl_print_word(FILE *f, const char *in)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "@%+:,./_-";
+
+	if (*in && !in[strspn(in, plain)]) {
+		fputs(in, f);
+		return;
+	}
+	fputc('\'', f);
+	for (; *in; in++)
+		if (*in == '\'')
+			fputs("'\\''", f);
+		else
+			fputc(*in, f);
+	fputc('\'', f);
+}
+
 static size_t columns_of(const char *in)
 {
 	size_t columns = 0;

@@ -56,6 +56,9 @@ void ctl_print_clean(FILE *f, const char *in);
  */
 void ctl_column(FILE *f, const char *in, size_t width);
 
+/** ctl_print_word() - print a text that was cleaned so that a shell takes it for one word, whatever it is: quoted if need be */
+void ctl_print_word(FILE *f, const char *in);
+
 /** ctl_print_cut() - print a text, cleaned, of at most @width columns: a longer one ends in "+" */
 void ctl_print_cut(FILE *f, const char *in, size_t width);
 

@@ -492,6 +492,16 @@ START_TEST(processes_without_the_object)
 	doctor_objects(&doctor, opens);
 	is(FINDING_WARNING, "objects", "process 7, with of a.service,",
 	   "gntdevctl wrap a.service; systemctl restart a.service");
+	/* Whatever the names are, what is run is one word. */
+	json_object_set_new(json_array_get(opens, 0), "unit", json_string("a\\x2d'b.service"));
+	doctor_objects(&doctor, opens);
+	is(FINDING_WARNING, "objects", "process 7, with of a\\x2d'b.service,",
+	   "gntdevctl wrap 'a\\x2d'\\''b.service'; systemctl restart 'a\\x2d'\\''b.service'");
+	json_object_set_new(json_array_get(opens, 0), "unit", json_string("session-1.scope"));
+	json_object_set_new(json_array_get(opens, 0), "command", json_string("$(reboot) #'"));
+	doctor_objects(&doctor, opens);
+	is(FINDING_WARNING, "objects", "process 7, $(reboot) #'",
+	   "gntdev-run '$(reboot) #'\\''' ... (end it");
 	json_decref(opens);
 }
 END_TEST
