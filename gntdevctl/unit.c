@@ -12,6 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gntdevctl/object.h"
+
+#define VARIABLE "LD_PRELOAD="
+
 const char *ctl_unit_suffix(const char *name)
 {
 	static const char *const suffixes[] = { ".service", ".scope",  ".slice",    ".socket",
@@ -69,4 +73,31 @@ int ctl_unit_has(const char *root, const char *unit, const char *text)
 		has |= file_has(path, text) || any_drop_in_has(root, dirs[i], unit, text);
 	}
 	return there ? has : -1;
+}
+
+/* Others' names may end like it. Return: its value; NULL: it is not set */
+static char *find_variable(char *environment, bool *quoted)
+{
+	char *at = environment;
+
+	while ((at = strstr(at, VARIABLE)) && at > environment && !strchr(" \"", at[-1]))
+		at++;
+	*quoted = at && at > environment && at[-1] == '"';
+	return at ? at + sizeof(VARIABLE) - 1 : NULL;
+}
+
+void ctl_unit_preloads(char *environment, char *others, size_t size)
+{
+	bool quoted;
+	char *list = find_variable(environment, &quoted), *object;
+	size_t n = 0;
+
+	*others = '\0';
+	if (!list)
+		return;
+	/* What has blanks in it is quoted. */
+	list[strcspn(list, quoted ? "\"\n" : " \n")] = '\0';
+	while ((object = strsep(&list, ": ")))
+		if (*object && !strstr(object, OBJECT_NAME) && n < size)
+			n += (size_t)snprintf(others + n, size - n, "%s:", object);
 }

@@ -19,9 +19,10 @@
 #include "gntdevctl/text.h"
 #include "gntdevctl/unit.h"
 
-#define UNITS	 "/etc/systemd/system"
-#define DROP_IN	 "50-gntdev-mmap.conf"
-#define VARIABLE "LD_PRELOAD="
+#define UNITS	"/etc/systemd/system"
+#define DROP_IN "50-gntdev-mmap.conf"
+/* Of a unit's environment. */
+#define SHOWN_MAX 16384
 
 enum {
 	OPT_ROOT = 'R',
@@ -94,12 +95,14 @@ static void reload(const struct wrap *w)
 		ctl_error(CTL_FAILED, "systemctl daemon-reload has failed");
 }
 
-/* What it preloads already, with a colon behind it; "" if nothing. The object itself does not count. */
+/* What it preloads already, with a colon behind each; "" if nothing. */
 static void preloaded_before(const struct wrap *w, char *before, size_t size)
 {
-	const char *const command[] = { "systemctl", "show", "-P", "Environment", w->unit, NULL };
+	/* The name may have come behind "--". */
+	const char *const command[] = { "systemctl", "show",  "-P", "Environment",
+					"--",	     w->unit, NULL };
 	int out = systemd_runs(w) ? memfd_create("environment", MFD_CLOEXEC) : -1;
-	char shown[4096], *at;
+	char shown[SHOWN_MAX];
 	ssize_t n = 0;
 
 	*before = '\0';
@@ -109,20 +112,14 @@ static void preloaded_before(const struct wrap *w, char *before, size_t size)
 		n = pread(out, shown, sizeof(shown) - 1, 0);
 	close(out);
 	shown[n > 0 ? n : 0] = '\0';
-	at = strstr(shown, VARIABLE);
-	if (!at)
-		return;
-	at += sizeof(VARIABLE) - 1;
-	at[strcspn(at, " \"\n")] = '\0';
-	if (*at && !strstr(at, OBJECT_NAME))
-		snprintf(before, size, "%s:", at);
+	ctl_unit_preloads(shown, before, size);
 }
 
 /* --- the drop-in ------------------------------------------------------------------------------ */
 
 static int write_drop_in(const struct wrap *w, const char *dir, const char *path)
 {
-	char object[PATH_MAX], before[1024];
+	char object[PATH_MAX], before[SHOWN_MAX + 1];
 	FILE *f;
 
 	if (object_find(w->root, object, sizeof(object)) != OBJECT_FOUND || access(object, R_OK))
@@ -137,7 +134,7 @@ static int write_drop_in(const struct wrap *w, const char *dir, const char *path
 	fprintf(f,
 		"# Written by gntdevctl wrap; gntdevctl wrap --remove takes it away.\n"
 		"[Unit]\nWants=" CTL_UNIT "\nAfter=" CTL_UNIT "\n"
-		"[Service]\nEnvironment=\"" VARIABLE "%s%s\"\n",
+		"[Service]\nEnvironment=\"LD_PRELOAD=%s%s\"\n",
 		before, object + strlen(w->root));
 	if (ferror(f) | fclose(f))
 		return ctl_error(CTL_FAILED, "%s: %s", path, strerror(errno));

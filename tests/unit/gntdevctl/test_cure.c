@@ -13,6 +13,7 @@
 
 #include "gntdevctl/doctor_system.h"
 #include "gntdevctl/service.h"
+#include "gntdevctl/unit.h"
 #include "tests/unit/suite.h"
 
 static char root[64];
@@ -188,6 +189,29 @@ END_TEST
 
 Suite *cure_suite(void);
 
+/* Once and again: what else is preloaded stays. */
+START_TEST(what_a_unit_preloads_stays)
+{
+	static const char *const shown[][2] = {
+		{ "", "" },
+		{ "A=1 LD_PRELOAD=/x.so B=2\n", "/x.so:" },
+		{ "A=1 \"LD_PRELOAD=/x.so /y.so\" B=2\n", "/x.so:/y.so:" },
+		{ "LD_PRELOAD=/x.so:/y.so:/usr/lib/libgntdev-mmap.so\n", "/x.so:/y.so:" },
+		{ "LD_PRELOAD=/usr/lib/libgntdev-mmap.so\n", "" },
+		{ "OLD_LD_PRELOAD=/x.so LD_PRELOAD=/y.so\n", "/y.so:" },
+		{ "OLD_LD_PRELOAD=/x.so\n", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+		char environment[128], others[sizeof(environment) + 1];
+
+		snprintf(environment, sizeof(environment), "%s", shown[i][0]);
+		ctl_unit_preloads(environment, others, sizeof(others));
+		ck_assert_str_eq(others, shown[i][1]);
+	}
+}
+END_TEST
+
 Suite *cure_suite(void)
 {
 	Suite *s = suite_create("ctl_cure");
@@ -196,6 +220,7 @@ Suite *cure_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, a_cure_cures, 0, (int)(sizeof(cases) / sizeof(cases[0])));
+	tcase_add_test(tc, what_a_unit_preloads_stays);
 	suite_add_tcase(s, tc);
 	return s;
 }
