@@ -35,11 +35,13 @@ static int lacks_object(const char *root, long long pid)
 	return status;
 }
 
+/* One that can be started again: all that a user's own manager has started is of the unit of that, user@UID.service. */
 static bool is_service(const char *unit)
 {
 	size_t n = strlen(unit), suffix = sizeof(".service") - 1;
 
-	return n > suffix && !strcmp(unit + n - suffix, ".service");
+	return n > suffix && !strcmp(unit + n - suffix, ".service") &&
+	       strncmp(unit, "user@", 5) != 0;
 }
 
 /* It is there to be run by root, and a name is what a client likes, or has a backslash (systemd-escape(1)). */

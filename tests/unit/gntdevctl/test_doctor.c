@@ -497,6 +497,10 @@ START_TEST(processes_without_the_object)
 	doctor_objects(&doctor, opens);
 	is(FINDING_WARNING, "objects", "process 7, with of a\\x2d'b.service,",
 	   "gntdevctl wrap 'a\\x2d'\\''b.service'; systemctl restart 'a\\x2d'\\''b.service'");
+	/* To restart that would end all that the user has. */
+	json_object_set_new(json_array_get(opens, 0), "unit", json_string("user@7.service"));
+	doctor_objects(&doctor, opens);
+	is(FINDING_WARNING, "objects", "process 7, with of user@7.service,", "gntdev-run with ...");
 	json_object_set_new(json_array_get(opens, 0), "unit", json_string("session-1.scope"));
 	json_object_set_new(json_array_get(opens, 0), "command", json_string("$(reboot) #'"));
 	doctor_objects(&doctor, opens);
