@@ -73,7 +73,7 @@ _gntdevctl_argument()
 	--sort | -s) _gntdevctl_take "$2" 'pages maps age' ;;
 	--output | -o) _gntdevctl_take "$2" 'json text' ;;
 	--color) _gntdevctl_take "$2" 'auto always never' ;;
-	--socket | --svg | --check | --config) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+	--socket | --svg | --html | --since | --check | --config) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
 	--run-dir | --root) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
 	--name | --unit | -U | --domid | -d | --delay | -i | --count | -n | --seconds | -t | --watch) ;;
 	*) return 1 ;;

@@ -70,6 +70,9 @@ complete -c gntdevctl -n '__gntdevctl_has --pid' -l pid -s p -x -a '(__gntdevctl
 complete -c gntdevctl -n '__gntdevctl_has --user' -l user -s u -x -a '(__fish_complete_users)'
 complete -c gntdevctl -n '__gntdevctl_has --sort' -l sort -s s -x -a 'pages maps age'
 complete -c gntdevctl -n '__gntdevctl_has --root' -l root -x -a '(__fish_complete_directories)'
+complete -c gntdevctl -n '__gntdevctl_has --svg' -l svg -r -F
+complete -c gntdevctl -n '__gntdevctl_has --html' -l html -r -F
+complete -c gntdevctl -n '__gntdevctl_has --since' -l since -r -F
 complete -c gntdevctl -l output -s o -x -a 'json text'
 complete -c gntdevctl -l color -x -a 'auto always never'
 complete -c gntdevctl -l socket -r -F

@@ -118,6 +118,7 @@ check_output "completion: processes" "^$pid $" completes gntdevctl list --pid = 
 check "completion: nothing that is not there" test "$(completes gntdevctl show zzz)" = ' '
 check_output "completion: what policy takes" '^show check test explain $' completes gntdevctl policy ''
 check_output "completion: not an option of another command" '^--opens --output $' completes gntdevctl list --o
+check_output "completion: files" "^$TOP/README.md $" completes gntdevctl graph --html = "$TOP/READ"
 check_output "completion: formats" '^json text $' completes gntdevctl -o ''
 unset -f gntdevctl timeout
 
