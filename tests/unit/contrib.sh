@@ -42,7 +42,7 @@ alerts_fire()
 alerts_are_tested()
 {
 	diff <(sed -n 's/.*- alert: //p' contrib/prometheus/alerts.yml | sort) \
-		<(sed -n 's/.*alertname="\([A-Za-z]*\)".*/\1/p' contrib/prometheus/alerts-test.yml | sort)
+		<(sed -n 's/.*alertname="\([A-Za-z]*\)".*/\1/p' contrib/prometheus/alerts-test.yml | sort -u)
 }
 
 # shellcheck disable=SC2016 # Perl's
