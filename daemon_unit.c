@@ -236,7 +236,7 @@ static int own_unit(sd_bus *bus, char *path, size_t size)
 	if (err >= 0)
 		err = strlen(unit) < size ? 0 : -ENAMETOOLONG;
 	if (err >= 0)
-		strcpy(path, unit);
+		snprintf(path, size, "%s", unit);
 	sd_bus_message_unref(m);
 	return err;
 }
@@ -253,7 +253,7 @@ static int job_of(sd_bus *bus, const char *unit, char *path, size_t size)
 	if (err >= 0)
 		err = sd_bus_message_read(m, "(uo)", &id, &job);
 	if (err >= 0 && id && strlen(job) < size)
-		strcpy(path, job);
+		snprintf(path, size, "%s", job);
 	sd_bus_message_unref(m);
 	return err < 0 ? err : id != 0;
 }

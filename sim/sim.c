@@ -166,7 +166,9 @@ static int16_t unmap_one(struct sim *sim, const struct hv_grant *g)
 	struct fault_target target = { .ref = g->ref, .domid = g->domid };
 	int16_t status = faults_operation(&sim->faults, FAULT_unmap, &target, 1);
 
-	return status == GNTST_okay ? end_mapping(sim, g->handle, g->domid, g->ref) : status;
+	if (status != GNTST_okay)
+		return status;
+	return end_mapping(sim, g->handle, g->domid, g->ref);
 }
 
 static int sim_unmap(struct hypervisor *hv, struct hv_grant *g, size_t n)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/pidfd.h>
@@ -144,7 +145,7 @@ static int lock_dir_of(const struct sockaddr_un *addr)
 	char dir[sizeof(addr->sun_path)];
 	int fd, err;
 
-	strcpy(dir, addr->sun_path);
+	snprintf(dir, sizeof(dir), "%s", addr->sun_path);
 	fd = open(dirname(dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0 && !flock(fd, LOCK_EX))
 		return fd;
@@ -175,7 +176,7 @@ int keep_clear_place(const char *path)
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	dir = lock_dir_of(&addr);
 	if (dir < 0)
 		return dir;

@@ -90,7 +90,7 @@ static int ask_name(struct lent *l, enum keep_op op, const char *name, int *fd)
 
 	if (strlen(name) >= sizeof(m.name))
 		return -EINVAL;
-	strcpy(m.name, name);
+	snprintf(m.name, sizeof(m.name), "%s", name);
 	return ask(l, &m, NULL, 0, fd);
 }
 
@@ -116,7 +116,7 @@ static int connect_to(struct lent *l, const char *path)
 
 	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	l->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (l->sock < 0)
 		return -errno;

@@ -49,7 +49,7 @@ int state_new(const char *options, unsigned int sessions, struct state **out)
 	h->sessions = sessions;
 	h->since = clock_read_ns(CLOCK_BOOTTIME);
 	snprintf(h->program, sizeof(h->program), "%s", VERSION);
-	strcpy(h->options, options);
+	snprintf(h->options, sizeof(h->options), "%s", options);
 	__atomic_store_n(&h->magic, STATE_MAGIC, __ATOMIC_RELEASE);
 	*out = s;
 	return 0;

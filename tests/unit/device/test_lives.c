@@ -140,7 +140,6 @@ static bool carry_out(int at)
 	case 13:
 		return do_notify(0, 2, UNMAP_NOTIFY_SEND_EVENT, PORT), true;
 	case 14:
-		return do_unmap(0, 2, 1), true;
 	case 15:
 		return do_unmap(0, 2, 1), true;
 	default:

@@ -213,8 +213,7 @@ static inline long answer_link(const char *path, char *link, size_t size)
 	if (!device_link || strcmp(path, expected) != 0)
 		return -1;
 	ck_assert_uint_lt(strlen(device_link), size);
-	memcpy(link, device_link, strlen(device_link));
-	return (long)strlen(device_link);
+	return (long)(stpcpy(link, device_link) - link);
 }
 
 static inline void mapped(const long a[6], char *at)

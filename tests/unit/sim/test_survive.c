@@ -48,7 +48,7 @@ static void copy_part(const struct kept *to, const void *at, size_t bytes)
 {
 	unsigned char *there = to->mem.base + ((const unsigned char *)at - kept.mem.base);
 
-	if (memcmp(there, at, bytes))
+	if (memcmp(there, at, bytes) != 0)
 		memcpy(there, at, bytes);
 }
 

@@ -63,7 +63,7 @@ END_TEST
 
 START_TEST(other_options)
 {
-	static const char *const other[] = { "name=xen/gntdev\n", OPTIONS "granter=2:x\n",
+	static const char *const other[] = { "name=xen/gntdev\n", (OPTIONS "granter=2:x\n"),
 					     "name=xen/gntdev\ngranter=1:xen/gntallo\n",
 					     "name=xen/gntdev\ngranter=1:xen/gntalloc2\n", "" };
 	static const char *const says[] = {
