@@ -203,7 +203,13 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The user that has most of the places, if it has many. Return: whether there is one. */
+/* Whether a place that is taken could be had for everybody's door: not what came through one of a user's own. */
+static bool is_everybodys(const struct winsock *ws, const struct conn *c)
+{
+	return c->state != CONN_FREE && !(c->door && winplace_is_own(ws, c->door));
+}
+
+/* The user that has most of everybody's places, if it has many. Return: whether there is one. */
 static bool greediest(struct winsock *ws, uid_t *user)
 {
 	unsigned int n = 0, run = 0, most = 0;
@@ -211,7 +217,7 @@ static bool greediest(struct winsock *ws, uid_t *user)
 
 	for (struct conn *c = ws->conn; c < ws->conn + CONNS; c++) {
 		pthread_mutex_lock(&c->lock);
-		if (c->state != CONN_FREE)
+		if (is_everybodys(ws, c))
 			of[n++] = c->user;
 		pthread_mutex_unlock(&c->lock);
 	}
@@ -227,7 +233,7 @@ static bool greediest(struct winsock *ws, uid_t *user)
 }
 
 /*
- * Take some places from a user: of those first who say nothing or do not take their answers, then of
+ * Take some of everybody's places from a user: of those first who say nothing or do not take their answers, then of
  * those whose turn has not come. Return: whether it had any to give.
  */
 static bool evict_some(struct winsock *ws, uid_t user)
@@ -238,7 +244,7 @@ static bool evict_some(struct winsock *ws, uid_t user)
 	for (int also_waiting = 0; !freed && also_waiting < 2; also_waiting++)
 		for (struct conn *c = ws->conn; c < ws->conn + CONNS && freed < AT_ONCE; c++) {
 			pthread_mutex_lock(&c->lock);
-			if (c->state != CONN_FREE && c->user == user)
+			if (is_everybodys(ws, c) && c->user == user)
 				freed += winconn_evict(c, now, also_waiting);
 			pthread_mutex_unlock(&c->lock);
 		}

@@ -147,6 +147,51 @@ START_TEST(a_user_waits_for_his_own)
 }
 END_TEST
 
+/* Of @n connections: which have an answer, or are at their end. */
+static int answered(const int *sock, int n)
+{
+	int some = 0;
+
+	for (int i = 0; i < n; i++)
+		some += poll(&(struct pollfd){ sock[i], POLLIN, 0 }, 1, 0) == 1;
+	return some;
+}
+
+/* More than there are places for at everybody's door: some of these make room there, and none that came through one's own. */
+START_TEST(room_is_made_where_it_is_wanted)
+{
+	static int sock[CONNECTED + 100];
+	const int n = sizeof(sock) / sizeof(sock[0]);
+	const uid_t he = getuid() ? getuid() : ATTACKER;
+	char own[WINSOCK_PATH];
+	int mine[100];
+
+	snprintf(own, sizeof(own), "%s", own_path(he));
+	device.uid = he;
+	__atomic_store_n(&device.held, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < 100; i++) {
+		mine[i] = connect_as(he, own);
+		ask(mine[i]);
+	}
+	usleep(100000);
+	for (int i = 0; i < n; i++) {
+		sock[i] = connect_as(he, path);
+		ask(sock[i]);
+	}
+	for (int ms = 0; answered(sock, n) + answered(mine, 100) < 100 && ms < 8000; ms += 10)
+		usleep(10000);
+	ck_assert_int_ge(answered(sock, n), 100);
+	ck_assert_int_eq(answered(mine, 100), 0);
+	for (int i = 0; i < n; i++)
+		close(sock[i]);
+	__atomic_store_n(&device.held, 0, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < 100; i++) {
+		expect_window(mine[i]);
+		close(mine[i]);
+	}
+}
+END_TEST
+
 Suite *doors_suite(void);
 Suite *doors_suite(void)
 {
@@ -159,6 +204,7 @@ Suite *doors_suite(void)
 	tcase_add_test(tc, there_is_one_for_the_last);
 	tcase_add_loop_test(tc, a_flood_is_felt_by_nobody_else, 0, 2);
 	tcase_add_test(tc, a_user_waits_for_his_own);
+	tcase_add_test(tc, room_is_made_where_it_is_wanted);
 	suite_add_tcase(s, tc);
 	return s;
 }
