@@ -2,8 +2,8 @@
 /*
  * base/defer.c - do it later, on a thread of its own
  *
- * A list sorted by due time under a mutex: only requests that met GNTST_eagain come here, so it is
- * short and never on the path of others.
+ * A list sorted by due time under a mutex: only requests that met GNTST_eagain come here, and such as are asked for again before
+ * the end of the first try is seen, so it is short and never on the path of others.
  */
 #include "base/defer.h"
 

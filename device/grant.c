@@ -429,8 +429,10 @@ struct early {
 static void early_again(struct defer_item *item, bool stopping)
 {
 	struct early *e = (struct early *)((char *)item - offsetof(struct early, item));
+	/* The end waits for calls before it stops this thread. */
+	bool ending = stopping || __atomic_load_n(&e->gd->ending, __ATOMIC_RELAXED);
 
-	if (!stopping && !undo_unanswered(e->gd, e->mc) && e->tries < EARLY_TRIES &&
+	if (!ending && !undo_unanswered(e->gd, e->mc) && e->tries < EARLY_TRIES &&
 	    defer_after(e->gd->defer, &e->item, ++e->tries))
 		return;
 	/* If it is held all the same the map is mapped, and the mmap refused. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "abi/winproto.h"
+#include "base/clock.h"
 #include "tests/unit/device/lives.h"
 
 static_assert(PAGES > WINDOW_PIECES_PER_MESSAGE, "more than one message");
@@ -120,6 +121,24 @@ static void keeps_it(void)
 	_exit(0);
 }
 
+/* It holds it, and the daemon is told to end: that waits for no client. */
+static void keeps_it_at_the_end(void)
+{
+	uint64_t begun;
+
+	adopt();
+	ask_again();
+	usleep(30000);
+	expect(w->result == UNANSWERED, 40);
+	begun = clock_ms();
+	__atomic_store_n(&gd.ending, true, __ATOMIC_RELAXED);
+	wait_for_answer();
+	expect(w->result == -EINVAL, 41);
+	expect(clock_ms() - begun < 1000, 42);
+	expect(handles() == PAGES, 43);
+	_exit(0);
+}
+
 /* The request was in hand: its socket is not empty, but that says nothing of the second message. */
 static void lets_go_of_it(void)
 {
@@ -176,6 +195,12 @@ START_TEST(who_keeps_it_is_refused)
 }
 END_TEST
 
+START_TEST(the_end_waits_for_nobody)
+{
+	lives(keeps_it_at_the_end, true);
+}
+END_TEST
+
 START_TEST(half_an_answer_is_none)
 {
 	lives(lets_go_of_it, false);
@@ -192,6 +217,7 @@ Suite *again_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, who_holds_it_waits);
 	tcase_add_test(tc, who_keeps_it_is_refused);
+	tcase_add_test(tc, the_end_waits_for_nobody);
 	tcase_add_test(tc, half_an_answer_is_none);
 	suite_add_tcase(s, tc);
 	return s;
