@@ -453,7 +453,8 @@ static void list_window(struct pvh *p, struct xen_window *w)
 {
 	CDS_INIT_LIST_HEAD(&w->idle);
 	pthread_mutex_lock(&p->lock);
-	cds_list_add(&w->node, &p->bucket[hash(w->open_id)]);
+	/* Behind those that an open's end still has to look at. */
+	cds_list_add_tail(&w->node, &p->bucket[hash(w->open_id)]);
 	p->in_bucket[hash(w->open_id)]++;
 	w->listed = true;
 	pthread_mutex_unlock(&p->lock);
