@@ -16,6 +16,10 @@
 
 /* So many are told: who has more has one reason. */
 #define TOLD_MAX 16
+/* Of one user: who makes us wait may have any number of processes that do. */
+#define LATE_MAX 3
+/* timeout(1) may be hit by its own signal, and anything less is grep's. */
+#define TIMED_OUT 124
 
 /*
  * A process can make whoever looks at its mappings wait (its memory on a file system that does not answer); a signal that
@@ -82,49 +86,65 @@ static void without_object(const struct doctor *d, const json_t *o)
 		ctl_integer(o, "pid", 0), command, *unit ? " of " : "", unit);
 }
 
-/* A process may have many opens, which come one behind the other or not. */
-static bool seen_before(const json_t *opens, size_t i)
+/* Whether an open's process is one to look at. A process may have many opens: @seen are those that were asked for. */
+static bool is_suspect(json_t *seen, const json_t *o)
 {
-	long long pid = ctl_integer(json_array_get(opens, i), "pid", 0);
+	long long pid = ctl_integer(o, "pid", 0);
+	char key[24];
 
-	while (i--)
-		if (ctl_integer(json_array_get(opens, i), "pid", 0) == pid)
-			return true;
-	return false;
+	snprintf(key, sizeof(key), "%lld", pid);
+	if (json_object_get(seen, key))
+		return false;
+	json_object_set_new(seen, key, json_true());
+	return !json_is_true(json_object_get(o, "windows")) && pid > 0;
 }
 
-/* Whether an open's process is one to look at. */
-static bool is_suspect(const json_t *opens, size_t i)
-{
-	const json_t *o = json_array_get(opens, i);
+/**
+ * struct looks - what is known of the processes that were looked at
+ * @unknown: nothing is of so many; @late: by user, how many of these have made us wait
+ */
+struct looks {
+	unsigned int lacking, unknown;
+	json_t *late;
+};
 
-	return !json_is_true(json_object_get(o, "windows")) && ctl_integer(o, "pid", 0) > 0 &&
-	       !seen_before(opens, i);
+static void look_at(const struct doctor *d, const json_t *o, struct looks *l)
+{
+	long long late;
+	char user[24];
+	int lacks = -1;
+
+	snprintf(user, sizeof(user), "%lld", ctl_integer(o, "uid", -1));
+	late = ctl_integer(l->late, user, 0);
+	if (late < LATE_MAX)
+		lacks = lacks_object(d->root, ctl_integer(o, "pid", 0));
+	if (lacks >= TIMED_OUT)
+		json_object_set_new(l->late, user, json_integer(late + 1));
+	if (lacks == 1)
+		without_object(d, o);
+	l->lacking += lacks == 1;
+	l->unknown += lacks != 0 && lacks != 1;
 }
 
 void doctor_objects(const struct doctor *d, const json_t *opens)
 {
-	unsigned int lacking = 0, unknown = 0;
+	json_t *seen = json_object();
+	struct looks l = { .late = json_object() };
 
-	for (size_t i = 0; i < json_array_size(opens) && lacking < TOLD_MAX; i++) {
-		const json_t *o = json_array_get(opens, i);
-		int lacks =
-			is_suspect(opens, i) ? lacks_object(d->root, ctl_integer(o, "pid", 0)) : 0;
-
-		if (lacks == 1)
-			without_object(d, o);
-		lacking += lacks == 1;
-		unknown += lacks != 0 && lacks != 1;
-	}
-	if (!lacking && unknown)
+	for (size_t i = 0; i < json_array_size(opens) && l.lacking < TOLD_MAX; i++)
+		if (is_suspect(seen, json_array_get(opens, i)))
+			look_at(d, json_array_get(opens, i), &l);
+	json_decref(seen);
+	json_decref(l.late);
+	if (!l.lacking && l.unknown)
 		doctor_tell(
 			d, FINDING_INFO, "objects/not-seen", "sudo gntdevctl doctor",
 			"only root may look into others' processes; those that have just ended are "
 			"among them",
 			"of %u processes that have the device open it is not seen whether they "
 			"have the preload object",
-			unknown);
-	else if (!lacking)
+			l.unknown);
+	else if (!l.lacking)
 		doctor_tell(d, FINDING_OK, "objects/ok", "", "",
 			    "no process has the device open without the preload object");
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "gntdevctl/doctor_clients.h"
 #include "gntdevctl/doctor_system.h"
 #include "gntdevctl/service.h"
 #include "gntdevctl/unit.h"
@@ -212,6 +214,29 @@ START_TEST(what_a_unit_preloads_stays)
 }
 END_TEST
 
+/* Where looking at a process's memory does not come to an end, as its owner can have it; however many there are. */
+START_TEST(few_processes_are_waited_for)
+{
+	json_t *opens = json_array();
+	uint64_t begun = clock_ns();
+
+	shell("for pid in $(seq 10 29); do mkdir -p proc/$pid && mkfifo proc/$pid/maps; done");
+	for (int i = 0; i < 40; i++)
+		json_array_append_new(
+			opens, json_pack("{s:i, s:s}", "pid", 10 + i % 20, "command", "late"));
+	doctor_objects(&doctor, opens);
+	is("objects/not-seen");
+	ck_assert_uint_lt(clock_ns() - begun, 20 * 1000000000ULL);
+	/* Which is nobody else's harm. */
+	shell("mkdir -p proc/30 && : >proc/30/maps");
+	json_array_append_new(opens,
+			      json_pack("{s:i, s:i, s:s}", "pid", 30, "uid", 7, "command", "x"));
+	doctor_objects(&doctor, opens);
+	is("objects/missing");
+	json_decref(opens);
+}
+END_TEST
+
 Suite *cure_suite(void)
 {
 	Suite *s = suite_create("ctl_cure");
@@ -221,6 +246,7 @@ Suite *cure_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, a_cure_cures, 0, (int)(sizeof(cases) / sizeof(cases[0])));
 	tcase_add_test(tc, what_a_unit_preloads_stays);
+	tcase_add_test(tc, few_processes_are_waited_for);
 	suite_add_tcase(s, tc);
 	return s;
 }
