@@ -41,12 +41,12 @@ struct hint {
 
 static struct hint hints[HINTS];
 
-/* Neighbours in memory have neighbours here; windows of 2 MiB, too. */
+/* Neighbours in memory have neighbours here, wherever the first of them begins; windows of 2 MiB share none either. */
 static struct hint *hint_at(uint64_t start)
 {
 	const uint64_t page = start / PAGE_BYTES;
 
-	return &hints[(page ^ page >> 9) % HINTS];
+	return &hints[(page + page / HINTS) % HINTS];
 }
 
 void offset_note(const void *at, size_t length, dev_t number)
