@@ -361,12 +361,14 @@ run-soak-xen: export XEN_TEST_SEEDS = 1 2 3 4 5 6 7 8 9 10
 run-soak-xen: export XEN_TEST_CYCLES = 2000
 run-soak-xen: export XEN_TEST_STORMS = 50
 run-soak-xen: export XEN_TEST_KILLS = 100
-run-soak-xen: export XEN_TEST_REPLACED = 20
-run-soak-xen: export XEN_TEST_SECONDS = 1800
-run-soak-xen: export XEN_SECONDS = 5400
+# A guest for each of 24 daemons: xl creates the next one after each.
+run-soak-xen: export XEN_TEST_REPLACED = 1
+run-soak-xen: export XEN_TEST_GUESTS = $(foreach i,1 2 3 4 5 6 7 8 9 10 11 12,pv pvh)
+run-soak-xen: export XEN_TEST_SECONDS = 3600
+run-soak-xen: export XEN_SECONDS = 9000
 run-soak-xen: run-xen
 
-run-soak-mutants: $(UNIT:%=build/steps/%)
+run-soak-mutants: $(UNIT_BIN)
 	@tests/mutants/run.sh -l; named=$$?; \
 	seed=$$(date +%j); echo "# seed $$seed"; tests/mutants/run.sh -n $(MUTANTS) -s $$seed && [ $$named -eq 0 ]
 

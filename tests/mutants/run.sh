@@ -70,7 +70,7 @@ suites_of()
 
 build()
 {
-	sed 's|^|build/steps/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
+	sed 's|^|build/asan/|' | xargs make -s -j"$(nproc)" >"$top/build/mutants.log" 2>&1
 }
 
 fails()
@@ -78,7 +78,7 @@ fails()
 	local pace
 
 	pace=$("$top/tests/pace.sh")
-	! CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/steps/$1" \
+	! ASAN_OPTIONS=detect_leaks=1 CK_DEFAULT_TIMEOUT=30 CK_TIMEOUT_MULTIPLIER=$pace timeout -k 1 $((150 * pace)) "build/asan/$1" \
 		>"$top/build/mutants.log" 2>&1 </dev/null
 }
 

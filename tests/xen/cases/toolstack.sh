@@ -85,7 +85,8 @@ visit()
 
 ready_lines() { grep -c 'is ready' "$CASE_DIR/daemon.log"; }
 
-# replace_daemon N: it is killed so many times, and another one takes over
+# replace_daemon N: it is killed so many times, and another one takes over; each third time it is upgraded: that is another program
+replaced=0
 replace_daemon()
 {
 	local i ready
@@ -95,7 +96,7 @@ replace_daemon()
 		kill -KILL "$DAEMON"
 		wait "$DAEMON"
 		unset "daemon_node[$DAEMON]"
-		start_daemon
+		if ((++replaced % 3)); then start_daemon; else BUILD=$BUILD/steps start_daemon; fi
 		wait_for 20 more_than "$ready" ready_lines || return
 	done
 }
@@ -104,7 +105,7 @@ replace_daemon()
 survive()
 {
 	[ "$DEVICE" = ours ] || return 0
-	check "$1 guest: the daemon is killed $KILLS times, and replaced" replace_daemon "$KILLS" || return
+	check "$1 guest: the daemon is killed $KILLS times, and replaced or upgraded" replace_daemon "$KILLS" || return
 	check "$1 guest: its two rings are mapped still" held_are 2
 	check "$1 guest: its console answers still" console_answers
 	check "$1 guest: xenstore works from inside still" store_works_inside
