@@ -525,10 +525,7 @@ static void close_window(struct xen *x, struct xen_window *w, struct cds_list_he
 	x->journal->window[w->slot[0]].closed = true;
 }
 
-/*
- * Some of the windows in an open's bucket, from the front: its own leave it, others' go to the end, behind those that were
- * not looked at yet.
- */
+/* Some windows of an open's bucket, from the front: its own leave it, others' go behind those that were not looked at yet. */
 static void close_some(struct xen *x, uint64_t open_id, size_t n, struct cds_list_head *old)
 {
 	struct cds_list_head *bucket = &x->pvh->bucket[hash(open_id)];
