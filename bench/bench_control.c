@@ -101,13 +101,14 @@ static void do_ioctl(uint64_t fh, uint32_t cmd, void *arg)
 		.ops = &ops,
 		.fh = fh,
 		.arg = (uintptr_t)arg,
-		.unique = unique += 2,
+		.unique = unique + 2,
 		.progress = &progress,
 		.ends = &ends,
 		.cmd = cmd,
 		.tid = gettid(),
 	};
 
+	unique += 2;
 	gd.dev.ioctl(&gd.dev, &rq);
 	if (answered)
 		die("an ioctl");

@@ -262,14 +262,12 @@ static bool peer_ok(pid_t pid)
 /* One place is the daemon's; of the others the first that is free, or else the first, as whoever says nothing has to go. */
 static struct conn *place(struct keeper *k)
 {
-	struct conn *oldest = NULL;
+	/* There are more than one. */
+	struct conn *oldest = k->daemon == k->conn ? k->conn + 1 : k->conn;
 
-	for (struct conn *c = k->conn; c < k->conn + CONNS; c++) {
+	for (struct conn *c = k->conn; c < k->conn + CONNS; c++)
 		if (c->sock < 0)
 			return c;
-		if (c != k->daemon && !oldest)
-			oldest = c;
-	}
 	close_conn(k, oldest);
 	return oldest;
 }

@@ -265,11 +265,15 @@ tidy()
 # knows no descriptor of -1, and it has not seen liburcu's list macros.
 check_source()
 {
+	# The loops over lists of liburcu and <sys/queue.h> are unknown to it.
+	local lists=(--suppress={unknownMacro:{xen/event.c,evtchn/adopt.c,machine/adopt.c},uninitvar:{xen/pvh.c,evtchn/evtchn.c,evtchn/ring.c}}
+		--suppress={uninitvar,nullPointerRedundantCheck}:device/turns.c --suppress=uninitvar:window/socket.c)
+
 	printf '%s\n' "${sources[@]}" | grep -v '^tests/' |
 		cppcheck --file-list=- --quiet --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--std=c11 --platform=unix64 --library=posix -D_GNU_SOURCE -D__x86_64__=1 \
 		-D__LP64__=1 -DSUITE=any_suite -I. --include=/usr/include/jansson.h --suppress=missingInclude \
-		--suppress=unknownMacro:xen/event.c --suppress=uninitvar:xen/pvh.c \
+		"${lists[@]}" --suppress=resourceLeak:xen/pvh.c --suppress=memleak:xen/journal.c \
 		--suppress=readdirCalled --suppress=invalidFunctionArg --suppress=normalCheckLevelMaxBranches \
 		--template='{file}:{line}: {severity}: {message} [{id}]' -j "$(nproc)"
 }
