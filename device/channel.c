@@ -49,9 +49,7 @@ void channel_wait_for_memory(struct channel *ch)
 	if ((!told || now - told >= TELL_MS) &&
 	    __atomic_compare_exchange_n(&ch->told, &told, now, false, __ATOMIC_RELAXED,
 					__ATOMIC_RELAXED))
-		log_err("/dev/%s: no memory for a request or an answer: clients wait until there "
-			"is "
-			"some",
+		log_err("/dev/%s: no memory for a request or an answer: clients wait for some",
 			ch->name);
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
