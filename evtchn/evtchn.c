@@ -449,11 +449,14 @@ static int ioctl_reset(struct device *dev, struct ioctl_call *call, void *arg)
 }
 
 /* Executed again it may meet itself. */
+static bool meets_itself(const struct request *rq)
+{
+	return rq->again && *rq->progress;
+}
+
 static int refuse_again(struct device *dev, struct ioctl_call *call)
 {
-	const struct request *rq = call->c.rq;
-
-	return rq->again && *rq->progress ? 0 : refuse_restricted(dev, call);
+	return meets_itself(call->c.rq) ? 0 : refuse_restricted(dev, call);
 }
 
 static int ioctl_restrict(struct device *dev, struct ioctl_call *call, void *arg)
@@ -461,16 +464,21 @@ static int ioctl_restrict(struct device *dev, struct ioctl_call *call, void *arg
 	const struct ioctl_evtchn_restrict_domid *op = arg;
 	struct evtchn *ev = to_evtchn(dev);
 	struct evtchn_open *o;
+	bool late;
 
 	if (!op->domid || op->domid >= DOMID_FIRST_RESERVED)
 		return caller_why(&call->c, -EINVAL, WHY_PORT_NO_DOMAIN, "domain %u", op->domid);
 	pthread_mutex_lock(&ev->lock);
 	o = evtchn_get(ev, call->c.rq->fh);
+	/* Another of the same open may have been quicker since that was looked at. */
+	late = o && o->last->restricted && !meets_itself(call->c.rq);
 	if (o && !o->last->restricted) {
 		LAST(*call->c.rq->progress, 1);
 		LAST(o->last->restricted, op->domid);
 	}
 	pthread_mutex_unlock(&ev->lock);
+	if (late)
+		return refuse_restricted(dev, call);
 	return o ? 0 : caller_reason(&call->c, -EBADF, WHY_CLOSED);
 }
 
