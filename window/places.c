@@ -22,6 +22,8 @@ void winplace_sweep_in(struct winsock *ws, long ns)
 {
 	struct itimerspec in = { .it_value.tv_nsec = ns };
 
+	/* Or who wants one later would put this one off. */
+	__atomic_store_n(&ws->sweeping, true, __ATOMIC_SEQ_CST);
 	timerfd_settime(ws->timer, 0, &in, NULL);
 }
 
